@@ -1,0 +1,60 @@
+// Every limit, by name, with its reason and its relation to the others. Units last.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace lockstep::limits {
+
+inline constexpr std::size_t kibibyte = 1024;
+inline constexpr std::size_t mebibyte = 1024 * kibibyte;
+
+// What etcd accepts by default; clients that split their work by this number exist.
+inline constexpr std::size_t request_bytes_max = 1536 * kibibyte;
+// etcd has no separate limit for a key; ours keeps a row of the index and a scan bound small.
+inline constexpr std::size_t key_bytes_max = 64 * kibibyte;
+inline constexpr std::size_t value_bytes_max = request_bytes_max;
+static_assert(key_bytes_max < request_bytes_max, "a key with a value must fit one request");
+
+// Operations in each list of a transaction; a nested transaction gets what its parents left.
+inline constexpr std::size_t txn_operations_max = 128;
+// How deep transactions nest; bounds the recursion of every walker and decoder.
+inline constexpr std::size_t txn_depth_max = 16;
+
+// One Raft entry carries the commands of one loop turn. Bounded so that one entry never stalls a member.
+inline constexpr std::size_t entry_commands_max = 4096;
+inline constexpr std::size_t entry_bytes_max = 4 * mebibyte;
+static_assert(entry_bytes_max >= 2 * request_bytes_max, "the largest request and its frame fit one entry");
+
+// One peer message: some entries, or a snapshot chunk.
+inline constexpr std::size_t message_entries_bytes_max = 1 * mebibyte;  // at least one entry is always sent
+inline constexpr std::size_t snapshot_chunk_bytes_max = 1 * mebibyte;
+inline constexpr std::size_t frame_bytes_max = entry_bytes_max + message_entries_bytes_max + 64 * kibibyte;
+static_assert(frame_bytes_max > entry_bytes_max + message_entries_bytes_max);
+
+// Replication to one follower: what may be on its way without an answer.
+inline constexpr std::size_t inflight_messages_max = 64;
+inline constexpr std::size_t inflight_bytes_max = 16 * mebibyte;
+
+// Proposed by this leader and not yet committed; above it, proposals are refused (never queued without
+// bound).
+inline constexpr std::size_t uncommitted_bytes_max = 64 * mebibyte;
+// Entries kept in memory for followers that lag; one that lags further gets a snapshot.
+inline constexpr std::size_t log_memory_bytes_max = 128 * mebibyte;
+static_assert(log_memory_bytes_max > uncommitted_bytes_max, "uncommitted entries stay in memory");
+
+inline constexpr std::size_t members_max = 16;  // voters and learners together
+
+// etcd's limit on a TTL, in seconds.
+inline constexpr std::int64_t lease_ttl_s_max = 9'000'000'000;
+// Expiries taken by one entry: a million leases ending together must not stall apply.
+inline constexpr std::size_t lease_expiries_per_entry_max = 1000;
+
+// The RequestId table.
+inline constexpr std::size_t clients_max = 100'000;
+inline constexpr std::size_t client_window_max = 256;  // unanswered mutations of one client
+
+// State digests are compared every so many entries.
+inline constexpr std::uint64_t digest_interval_entries = 64;
+
+}  // namespace lockstep::limits
