@@ -1,6 +1,25 @@
 find_package(Threads REQUIRED)
 find_package(GTest REQUIRED)
 
+# Built by name only: what ./do test runs under ThreadSanitizer, and the link test of every library.
+add_custom_target(threaded_tests)
+add_custom_target(link_tests)
+
+# lockstep_headers(target SCOPE): the folder's headers, each of which must compile alone (CMake makes the target
+# all_verify_interface_header_sets of them).
+function(lockstep_headers target scope)
+  file(GLOB_RECURSE headers CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/*.h")
+  target_sources(${target} ${scope} FILE_SET HEADERS BASE_DIRS "${CMAKE_SOURCE_DIR}/src" FILES ${headers})
+endfunction()
+
+# Every object of one library in a program of its own, with nothing but the dependencies that the library
+# declares: a use of another layer's code that nobody declared fails to link.
+function(lockstep_link_test name)
+  add_executable(link_test_${name} EXCLUDE_FROM_ALL "${CMAKE_SOURCE_DIR}/cmake/link_test_main.cc")
+  target_link_libraries(link_test_${name} PRIVATE "$<LINK_LIBRARY:WHOLE_ARCHIVE,lockstep_${name}>")
+  add_dependencies(link_tests link_test_${name})
+endfunction()
+
 # lockstep_library(name SOURCES … DEPENDS …): the library of one folder under src/.
 function(lockstep_library name)
   cmake_parse_arguments(arg "" "" "SOURCES;DEPENDS;PRIVATE_DEPENDS" ${ARGN})
@@ -8,6 +27,9 @@ function(lockstep_library name)
   add_library(lockstep::${name} ALIAS lockstep_${name})
   target_include_directories(lockstep_${name} PUBLIC "${CMAKE_SOURCE_DIR}/src")
   target_link_libraries(lockstep_${name} PUBLIC ${arg_DEPENDS} PRIVATE ${arg_PRIVATE_DEPENDS})
+  set_target_properties(lockstep_${name} PROPERTIES VERIFY_INTERFACE_HEADER_SETS ON)
+  lockstep_headers(lockstep_${name} PUBLIC)
+  lockstep_link_test(${name})
 endfunction()
 
 # lockstep_test(name SOURCES … DEPENDS … [ARGS …]): one test binary, known to ctest by its name.
@@ -23,5 +45,6 @@ function(lockstep_test name)
   set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT})
   if(arg_THREADED)
     set_tests_properties(${name} PROPERTIES LABELS threaded)
+    add_dependencies(threaded_tests ${name})
   endif()
 endfunction()

@@ -2,6 +2,15 @@
 set(LOCKSTEP_SANITIZE "" CACHE STRING "Sanitizers: empty, address (with undefined) or thread")
 option(LOCKSTEP_FUZZ "Build the fuzz targets with libFuzzer" OFF)
 
+# A compiler cache shared by every build folder and every checkout: paths below the source folder count as
+# relative ones, and the folder of the build does not count.
+find_program(LOCKSTEP_CCACHE ccache)
+if(LOCKSTEP_CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER
+      env "CCACHE_BASEDIR=${CMAKE_SOURCE_DIR}" CCACHE_NOHASHDIR=1
+      CCACHE_SLOPPINESS=pch_defines,time_macros "${LOCKSTEP_CCACHE}")
+endif()
+
 add_compile_options(-Wall -Wextra -Wpedantic -Werror -Wshadow -Wnon-virtual-dtor -Wimplicit-fallthrough
                     -Wno-c99-designator -Wno-missing-designated-field-initializers)
 add_compile_options(-fno-omit-frame-pointer)

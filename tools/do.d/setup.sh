@@ -1,0 +1,83 @@
+# Install what a bare Debian 12 lacks (packages in tools/packages.txt); does nothing when all is there.
+#
+# usage: ./do setup [--list]
+#
+#   ./do setup            install what is missing; needs root or sudo only then
+#   ./do setup --list     show what is missing, change nothing
+#
+# Never asks a question. No service is started or enabled: Debian would start an etcd with its package.
+
+package_names() {
+  sed 's/#.*//' tools/packages.txt | awk 'NF { print $1 }'
+}
+
+missing_packages() {
+  local installed
+  installed=$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' 2>/dev/null | awk '$2 == "installed" { print $1 }')
+  comm -23 <(package_names | sort -u) <(sort -u <<<"$installed")
+}
+
+as_root() {
+  if ((EUID == 0)); then "$@"; else sudo -n "$@"; fi
+}
+
+apt_get() {
+  as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l APT_LISTCHANGES_FRONTEND=none \
+    apt-get -q -y -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300 \
+    -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "$@"
+}
+
+# Mirrors and mobile networks fail now and then: three tries, each from a fresh package list.
+install_with_retries() {
+  local attempt
+  for attempt in 1 2 3; do
+    if apt_get update && apt_get install --no-install-recommends "$@"; then return 0; fi
+    ((attempt < 3)) || return 1
+    echo "attempt $attempt failed; again in $((attempt * 10)) s"
+    sleep $((attempt * 10))
+  done
+}
+
+# Installs while a policy forbids packages to start services (Debian's own mechanism). A policy that the
+# machine already has is respected and left alone.
+install_without_services() {
+  local policy=/usr/sbin/policy-rc.d made=0 status=0
+  if [[ ! -e $policy ]]; then
+    printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+    as_root chmod 755 "$policy"
+    made=1
+  fi
+  install_with_retries "$@" || status=$?
+  ((made == 0)) || as_root rm -f "$policy"
+  # Only a server that came with this run is switched off; one that was here before is somebody's.
+  if [[ -d /run/systemd/system && " $* " == *' etcd-server '* ]]; then
+    as_root systemctl disable --now etcd.service || true
+  fi
+  return "$status"
+}
+
+setup_packages() {
+  command -v dpkg-query >/dev/null ||
+    die "./do setup knows Debian 12 only" "install the equivalents of tools/packages.txt by hand, then call ./do build"
+  local missing
+  mapfile -t missing < <(missing_packages)
+  ((${#missing[@]} > 0)) || return 0
+  if ((EUID != 0)) && ! sudo -n true 2>/dev/null; then
+    die "these packages are missing: ${missing[*]}" \
+      "run as root, or: sudo apt-get install --no-install-recommends ${missing[*]}"
+  fi
+  say "installing: ${missing[*]}"
+  run_logged setup "install ${#missing[@]} packages with apt-get" install_without_services "${missing[@]}" ||
+    die "apt-get could not install everything" "the log above says why; is the network there, is this Debian 12?"
+}
+
+command_main() {
+  case ${1:-} in
+    '')
+      setup_packages
+      say 'everything that tools/packages.txt names is installed'
+      ;;
+    --list) missing_packages ;;
+    *) die "unknown option '$1'" "./do setup --help" ;;
+  esac
+}

@@ -1,0 +1,87 @@
+# Run the tests, all of them or one binary; the last line is "N passed, N failed".
+#
+# usage: ./do test [--long] [name [case]]
+#
+#   ./do test                          everything: sanitizer builds, simulator, style
+#   ./do test raft                     only the test binaries whose name matches, debug build
+#   ./do test raft_test 'Election.*'   only some cases of them (a gtest filter)
+#   ./do test --long                   also what takes hours: more seeds, more fuzzing, long suites
+#
+# On a bare Debian 12 this first installs what is missing (./do setup).
+
+# shellcheck source=/dev/null
+source tools/do.d/lib/stages.sh
+
+# Every test binary under ASan and UBSan.
+stage_debug() {
+  configure debug && compile debug || { stage_lost "the debug build"; return 0; }
+  run_ctest debug "all tests, ASan and UBSan"
+}
+
+# What runs more than one thread, under ThreadSanitizer. Everything else is single-threaded by design.
+stage_tsan() {
+  configure tsan && compile tsan threaded_tests || { stage_lost "the tsan build"; return 0; }
+  run_ctest tsan "threaded tests, ThreadSanitizer" --label-regex threaded
+}
+
+# The simulator, optimised: many seeds, then every planted bug must be caught.
+stage_simulator() {
+  local seeds=300
+  [[ -z $long ]] || seeds=2000
+  configure release || { stage_lost "the release configuration"; return 0; }
+  has_target release lockstep-sim || return 0
+  compile release lockstep-sim || { stage_lost "the release build"; return 0; }
+  local simulator
+  simulator=$(binary release lockstep-sim)
+  run_check sim-seeds "simulator, $seeds seeds" "$simulator" --seeds "$seeds"
+  run_check sim-planted "simulator, planted bugs" "$simulator" --planted
+}
+
+stage_fuzz() {
+  # shellcheck source=/dev/null
+  source tools/do.d/fuzz.sh
+  run_check fuzz "fuzzing, 60 s a target" fuzz_all 60
+}
+
+stage_tidy() {
+  # shellcheck source=/dev/null
+  source tools/do.d/tidy.sh
+  run_tidy
+}
+
+command_main() {
+  local long=''
+  if [[ ${1:-} == --long ]]; then
+    long=1
+    export LOCKSTEP_LONG=1
+    shift
+  fi
+  [[ ${1:-} != -* ]] || die "unknown option '$1'" "./do test --help"
+  ensure_setup
+  sanitizer_environment
+  begin_stages
+  if [[ $# -gt 0 ]]; then
+    [[ -z ${2:-} ]] || export GTEST_FILTER=$2
+    stage_named "$1"
+  else
+    stage_debug
+    stage_tsan
+    stage_simulator
+    [[ -z $long ]] || stage_fuzz
+    stage_tidy
+  fi
+  end_stages
+}
+
+stage_named() {
+  configure debug || { stage_lost "the configuration"; return 0; }
+  local targets
+  mapfile -t targets < <(ctest --test-dir "$(build_folder debug)" -N -R "$1" | sed -n 's/^ *Test *#[0-9]*: //p')
+  ((${#targets[@]} > 0)) || die "no test's name matches '$1'" "names: ctest --test-dir $(build_folder debug) -N"
+  local buildable=() target
+  for target in "${targets[@]}"; do
+    ! has_target debug "$target" || buildable+=("$target")
+  done
+  ((${#buildable[@]} == 0)) || compile debug "${buildable[@]}" || { stage_lost "the build"; return 0; }
+  run_ctest debug "tests matching $1" --tests-regex "$1"
+}
