@@ -1,5 +1,5 @@
 // The port to durable storage, seen as one directory tree. Paths are relative to its root, with '/' between
-// parts, never absolute and never with "..".
+// parts, never absolute and never with ".."; "" names the root itself.
 //
 // Nothing is durable before it was synced: a file's bytes by sync() or write_and_sync(), a name (created,
 // renamed, removed) by sync_directory() on its directory. The simulator loses, tears and flips exactly what
@@ -39,7 +39,7 @@ class File {
   virtual Status sync() = 0;
   // Writes and syncs as one, then calls done on the strand: inside the call if `small` (a wake-up of another
   // thread costs more than the write), else from the disk's own thread by way of the strand. Calls are served
-  // in order.
+  // in order: behind a call that is not done yet, a `small` one waits its turn like any other.
   virtual void write_and_sync(std::vector<Write> writes, bool small,
                               std::move_only_function<void(Status)> done) = 0;
   virtual Result<std::uint64_t> size() = 0;
@@ -70,6 +70,7 @@ class Disk {
   // Replaces an existing target file, atomically.
   virtual Status rename(const std::string& from, const std::string& to) = 0;
   virtual Status remove(const std::string& path) = 0;
+  // A missing path is fine.
   virtual Status remove_tree(const std::string& path) = 0;
   virtual Status sync_directory(const std::string& path) = 0;
   // failed_precondition if another process (or another call) holds it.
