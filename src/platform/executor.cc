@@ -1,0 +1,214 @@
+#include "platform/executor.h"
+
+#include <iterator>
+#include <utility>
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include "base/assert.h"
+
+namespace lockstep::platform {
+namespace {
+
+// Asio tries each operation at once and queues its completion: with a peer that never pauses, an unbounded
+// poll() would never end.
+constexpr int io_handlers_per_turn_max = 256;
+// A queue that grew beyond this in a burst gives its memory back.
+constexpr std::size_t queue_capacity_kept = 16 * 1024;
+
+thread_local AsioExecutor* current_strand = nullptr;
+
+}  // namespace
+
+struct AsioExecutor::Loop {
+  // One thread runs it; the resolver's thread and our wake-ups post to it.
+  boost::asio::io_context context{1};
+  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> guard{context.get_executor()};
+  boost::asio::steady_timer timer{context};
+  TimePoint armed = no_deadline;
+  std::uint64_t arming = 0;
+};
+
+AsioExecutor::AsioExecutor(RealClock& clock) : clock_(clock), loop_(std::make_unique<Loop>()) {}
+
+AsioExecutor::~AsioExecutor() {
+  LS_MUST(!running_.load(), "the strand is still running");
+  // Before the context: what closures hold (sockets) needs it.
+  queue_.clear();
+  turn_end_.clear();
+  other_threads_.clear();
+  timers_ = TimerHeap();
+}
+
+boost::asio::io_context& AsioExecutor::context() {
+  return loop_->context;
+}
+
+bool AsioExecutor::on_strand() const {
+  return current_strand == this;
+}
+
+void AsioExecutor::post(env::Closure closure) {
+  LS_MUST(on_strand() || !running_.load(std::memory_order_relaxed));
+  queue_.push_back(std::move(closure));
+}
+
+void AsioExecutor::post_from_any_thread(env::Closure closure) {
+  if (on_strand()) return post(std::move(closure));  // keeps the order with post()
+  bool wake = false;
+  {
+    const std::lock_guard lock(mutex_);
+    other_threads_.push_back(std::move(closure));
+    other_threads_pending_.store(true, std::memory_order_relaxed);
+    wake = sleeping_ && !waking_;
+    if (wake) {
+      waking_ = true;
+      ++wake_ups_;
+    }
+  }
+  if (wake) boost::asio::post(loop_->context, [] {});
+}
+
+env::TimerId AsioExecutor::schedule(TimePoint deadline, env::Closure closure) {
+  LS_MUST(on_strand() || !running_.load(std::memory_order_relaxed));
+  return timers_.add(deadline, std::move(closure));
+}
+
+void AsioExecutor::cancel(env::TimerId timer) {
+  LS_MUST(on_strand() || !running_.load(std::memory_order_relaxed));
+  const env::Closure dropped = timers_.cancel(timer);
+}
+
+void AsioExecutor::at_turn_end(env::Closure closure) {
+  LS_MUST(on_strand() || !running_.load(std::memory_order_relaxed));
+  turn_end_.push_back(std::move(closure));
+}
+
+void AsioExecutor::run() {
+  LS_MUST(!running_.exchange(true), "one thread at a time is the strand");
+  LS_MUST(current_strand == nullptr, "strands do not nest");
+  current_strand = this;
+  struct Leave {
+    AsioExecutor& executor;
+    ~Leave() {
+      current_strand = nullptr;
+      executor.running_.store(false);
+    }
+  } leave{*this};
+  while (true) {
+    {
+      const std::lock_guard lock(mutex_);
+      metrics_.wake_ups = wake_ups_;
+      if (std::exchange(stop_requested_, false)) return;
+    }
+    turn();
+  }
+}
+
+void AsioExecutor::stop() {
+  bool wake = false;
+  {
+    const std::lock_guard lock(mutex_);
+    stop_requested_ = true;
+    wake = sleeping_ && !waking_;
+    if (wake) waking_ = true;
+  }
+  if (wake) boost::asio::post(loop_->context, [] {});
+}
+
+void AsioExecutor::turn() {
+  ++metrics_.turns;
+  wait_for_work();
+  poll_io();
+  fire_timers();
+  take_from_other_threads();
+  drain(queue_, draining_);
+  drain(turn_end_, turn_end_draining_);
+}
+
+void AsioExecutor::wait_for_work() {
+  if (!queue_.empty() || !turn_end_.empty()) return;
+  const TimePoint deadline = timers_.earliest();
+  if (deadline != no_deadline && deadline <= clock_.now()) return;
+  if (!begin_sleep()) return;
+  arm_timer(deadline);
+  ++metrics_.sleeps;
+  metrics_.io_handlers += loop_->context.run_one();
+  end_sleep();
+}
+
+// False if there is something to do. From here until end_sleep() other threads wake us.
+bool AsioExecutor::begin_sleep() {
+  const std::lock_guard lock(mutex_);
+  if (!other_threads_.empty() || stop_requested_) return false;
+  LS_MUST(!waking_);
+  sleeping_ = true;
+  return true;
+}
+
+void AsioExecutor::end_sleep() {
+  const std::lock_guard lock(mutex_);
+  sleeping_ = false;
+  waking_ = false;
+}
+
+// An earlier deadline than needed stays armed: one spurious turn costs less than re-arming each time.
+void AsioExecutor::arm_timer(TimePoint deadline) {
+  Loop& loop = *loop_;
+  if (deadline >= loop.armed) return;
+  loop.armed = deadline;
+  const std::uint64_t arming = ++loop.arming;
+  loop.timer.expires_at(std::chrono::steady_clock::time_point(deadline.time_since_epoch()));
+  loop.timer.async_wait([&loop, arming](const boost::system::error_code&) {
+    if (loop.arming == arming) loop.armed = no_deadline;
+  });
+}
+
+void AsioExecutor::poll_io() {
+  for (int handlers = 0; handlers < io_handlers_per_turn_max; ++handlers) {
+    if (loop_->context.poll_one() == 0) return;
+    ++metrics_.io_handlers;
+  }
+}
+
+void AsioExecutor::fire_timers() {
+  if (timers_.earliest() == no_deadline) return;
+  const TimePoint now = clock_.now();
+  const std::uint64_t order_end = timers_.next_order();
+  while (env::Closure closure = timers_.pop_due(now, order_end)) {
+    ++metrics_.timers_fired;
+    closure();
+  }
+}
+
+void AsioExecutor::take_from_other_threads() {
+  if (!other_threads_pending_.load(std::memory_order_relaxed)) return;
+  {
+    const std::lock_guard lock(mutex_);
+    other_threads_pending_.store(false, std::memory_order_relaxed);
+    taken_.swap(other_threads_);
+  }
+  metrics_.closures_from_other_threads += taken_.size();
+  queue_.insert(queue_.end(), std::make_move_iterator(taken_.begin()), std::make_move_iterator(taken_.end()));
+  taken_.clear();
+  if (taken_.capacity() > queue_capacity_kept) taken_.shrink_to_fit();
+}
+
+void AsioExecutor::drain(std::vector<env::Closure>& queue, std::vector<env::Closure>& draining) {
+  if (queue.empty()) return;
+  LS_MUST(draining.empty());
+  draining.swap(queue);
+  metrics_.closures += draining.size();
+  for (env::Closure& closure : draining) {
+    // Destroyed right after its run: what it holds must not live until the end of the turn.
+    env::Closure running = std::exchange(closure, nullptr);
+    running();
+  }
+  draining.clear();
+  if (draining.capacity() > queue_capacity_kept) draining.shrink_to_fit();
+}
+
+}  // namespace lockstep::platform

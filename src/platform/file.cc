@@ -1,0 +1,149 @@
+#include "platform/file.h"
+
+#include <algorithm>
+#include <limits>
+#include <unistd.h>
+#include <utility>
+
+#include <sys/stat.h>
+#include <sys/uio.h>
+
+#include "base/assert.h"
+#include "platform/system_error.h"
+
+namespace lockstep::platform {
+namespace {
+
+// Linux takes 1024 buffers a call; a group of commands has fewer.
+constexpr std::size_t buffers_per_call_max = 256;
+
+// Writes of one call that touch each other on disk, as few system calls as they allow.
+Status write_gathered(int descriptor, std::uint64_t offset, std::vector<iovec>& buffers,
+                      const std::string& path) {
+  auto first = buffers.begin();
+  while (first != buffers.end()) {
+    const auto count = static_cast<int>(
+        std::min<std::ptrdiff_t>(buffers.end() - first, static_cast<std::ptrdiff_t>(buffers_per_call_max)));
+    const ssize_t written =
+        uninterrupted([&] { return ::pwritev(descriptor, &*first, count, static_cast<off_t>(offset)); });
+    if (written < 0) return system_error(errno, "write " + path);
+    LS_MUST(written > 0, "a write of at least one byte writes or fails");
+    offset += static_cast<std::uint64_t>(written);
+    auto rest = static_cast<std::size_t>(written);
+    while (first != buffers.end() && rest >= first->iov_len) {
+      rest -= first->iov_len;
+      ++first;
+    }
+    if (rest == 0) continue;
+    first->iov_base = static_cast<char*>(first->iov_base) + rest;
+    first->iov_len -= rest;
+  }
+  return {};
+}
+
+iovec buffer_of(std::string_view bytes) {
+  return {const_cast<char*>(bytes.data()), bytes.size()};
+}
+
+Status write_all(int descriptor, const std::vector<env::Write>& writes, const std::string& path) {
+  std::vector<iovec> buffers;
+  for (std::size_t index = 0; index < writes.size();) {
+    const std::uint64_t offset = writes[index].offset;
+    std::uint64_t end = offset;
+    buffers.clear();
+    for (; index < writes.size() && writes[index].offset == end; ++index) {
+      const std::string_view bytes = writes[index].bytes.view();
+      if (bytes.empty()) continue;
+      buffers.push_back(buffer_of(bytes));
+      end += bytes.size();
+    }
+    LS_MUST(end <= static_cast<std::uint64_t>(std::numeric_limits<off_t>::max()));
+    LS_RETURN_IF_ERROR(write_gathered(descriptor, offset, buffers, path));
+  }
+  return {};
+}
+
+Status sync_data(int descriptor, const std::string& path) {
+  if (uninterrupted([&] { return ::fdatasync(descriptor); }) < 0) return system_error(errno, "sync " + path);
+  return {};
+}
+
+}  // namespace
+
+struct DiskFile::Open {
+  std::string path;
+  Descriptor descriptor;
+  std::uint64_t pending = 0;  // strand only: calls given to the sync thread whose `done` has not run
+
+  Status write_and_sync(const std::vector<env::Write>& writes) const {
+    LS_RETURN_IF_ERROR(write_all(descriptor.number(), writes, path));
+    return sync_data(descriptor.number(), path);
+  }
+};
+
+DiskFile::DiskFile(std::string path, Descriptor descriptor, env::Executor& executor, WorkThread& sync_thread)
+    : open_(std::make_shared<Open>(std::move(path), std::move(descriptor))),
+      executor_(executor),
+      sync_thread_(sync_thread) {
+  LS_MUST(open_->descriptor.open());
+}
+
+Result<std::size_t> DiskFile::read_at(std::uint64_t offset, std::span<char> buffer) {
+  std::size_t total = 0;
+  while (total < buffer.size()) {
+    const std::span<char> rest = buffer.subspan(total);
+    const ssize_t got = uninterrupted([&] {
+      return ::pread(open_->descriptor.number(), rest.data(), rest.size(),
+                     static_cast<off_t>(offset + total));
+    });
+    if (got < 0) return system_error(errno, "read " + open_->path);
+    if (got == 0) break;
+    total += static_cast<std::size_t>(got);
+  }
+  LS_MUST(total <= buffer.size());
+  return total;
+}
+
+Status DiskFile::write_at(std::uint64_t offset, std::string_view bytes) {
+  if (bytes.empty()) return {};
+  std::vector<iovec> buffers{buffer_of(bytes)};
+  return write_gathered(open_->descriptor.number(), offset, buffers, open_->path);
+}
+
+Status DiskFile::sync() {
+  return sync_data(open_->descriptor.number(), open_->path);
+}
+
+void DiskFile::write_and_sync(std::vector<env::Write> writes, bool small,
+                              std::move_only_function<void(Status)> done) {
+  if (small && open_->pending == 0) return done(open_->write_and_sync(writes));
+  ++open_->pending;
+  sync_thread_.push(
+      [open = open_, writes = std::move(writes), done = std::move(done), &executor = executor_]() mutable {
+        Status status = open->write_and_sync(writes);
+        executor.post_from_any_thread([open = std::move(open), writes = std::move(writes),
+                                       done = std::move(done), status = std::move(status)]() mutable {
+          LS_MUST(open->pending > 0);
+          --open->pending;
+          done(std::move(status));
+        });
+      });
+}
+
+Result<std::uint64_t> DiskFile::size() {
+  struct stat metadata{};
+  if (::fstat(open_->descriptor.number(), &metadata) < 0)
+    return system_error(errno, "size of " + open_->path);
+  LS_MUST(metadata.st_size >= 0);
+  return static_cast<std::uint64_t>(metadata.st_size);
+}
+
+Status DiskFile::truncate(std::uint64_t size_bytes) {
+  LS_MUST(open_->pending == 0, "a file with writes under way is not cut");
+  if (uninterrupted([&] { return ::ftruncate(open_->descriptor.number(), static_cast<off_t>(size_bytes)); }) <
+      0)
+    return system_error(errno, "truncate " + open_->path);
+  return {};
+}
+
+}  // namespace lockstep::platform
