@@ -1,0 +1,32 @@
+// The store's errors. Clients of etcd compare these texts, so they are exact; checked against a real etcd by
+// tests/etcd.
+#pragma once
+
+#include "base/status.h"
+
+namespace lockstep::store::errors {
+
+// etcd's.
+Status key_not_provided();
+Status key_not_found();
+Status value_provided();
+Status lease_provided();
+Status too_many_operations();
+Status duplicate_key();
+Status compacted();
+Status future_revision();
+Status no_space();
+Status lease_not_found();
+Status lease_exists();
+Status lease_ttl_too_large();
+Status request_too_large();
+
+// Ours, where etcd has no such thing.
+Status key_too_large();
+Status txn_too_deep();
+Status client_unknown();            // not registered, or evicted: never executed again
+Status request_already_answered();  // below unanswered_first: its answer was given up
+Status request_window_exceeded();
+Status answer_not_kept();  // executed once; unknown to this caller is only the answer
+
+}  // namespace lockstep::store::errors
