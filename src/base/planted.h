@@ -1,0 +1,71 @@
+// Planted bugs: switches that break one rule each, so that the checkers can be shown to notice.
+//
+// LS_PLANTED(name) is the constant false, and costs nothing, unless LOCKSTEP_PLANTED_BUGS is defined; only
+// the
+// `_planted` twins of the libraries define it, and only test and simulator binaries link those. Add a bug to
+// the table, then write `if (LS_PLANTED(name)) …` where the rule is kept.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <iterator>
+#include <string_view>
+
+// X(name, "which rule it breaks")
+#define LOCKSTEP_PLANTED_BUG_TABLE(X)                                                             \
+  X(vote_not_persisted, "a vote is answered before it is durable, and forgotten by a restart")    \
+  X(old_term_commit_by_counting, "a leader commits an entry of an older term by counting copies") \
+  X(reused_read_round, "a read is confirmed by answers to a round that began before it")          \
+  X(leader_local_read, "a leader answers reads without asking whether it still leads")            \
+  X(ack_before_persist, "entries are acknowledged before they are durable")                       \
+  X(no_vote_log_check, "a vote is given to a candidate whose log is behind")                      \
+  X(commit_without_quorum_joint, "in a joint configuration only the incoming voters are counted") \
+  X(wiped_member_votes, "a member that lost its log votes before it caught up")
+
+namespace lockstep::planted {
+
+enum class Bug : unsigned {
+#define LS_PLANTED_ENUMERATOR(name, what) name,
+  LOCKSTEP_PLANTED_BUG_TABLE(LS_PLANTED_ENUMERATOR)
+#undef LS_PLANTED_ENUMERATOR
+};
+
+struct Description {
+  std::string_view name;
+  std::string_view what;
+};
+inline constexpr Description table[] = {
+#define LS_PLANTED_DESCRIPTION(name, what) {#name, what},
+    LOCKSTEP_PLANTED_BUG_TABLE(LS_PLANTED_DESCRIPTION)
+#undef LS_PLANTED_DESCRIPTION
+};
+inline constexpr std::size_t bug_count = std::size(table);
+
+// Set between runs, by one thread, before the code under test runs.
+inline std::array<bool, bug_count>& switches() {
+  static std::array<bool, bug_count> states{};
+  return states;
+}
+inline bool enabled(Bug bug) {
+  return switches()[static_cast<unsigned>(bug)];
+}
+// False if there is no bug of that name.
+inline bool set(std::string_view name, bool on) {
+  for (std::size_t i = 0; i < bug_count; ++i) {
+    if (table[i].name != name) continue;
+    switches()[i] = on;
+    return true;
+  }
+  return false;
+}
+inline void clear() {
+  switches().fill(false);
+}
+
+}  // namespace lockstep::planted
+
+#ifdef LOCKSTEP_PLANTED_BUGS
+#define LS_PLANTED(name) (::lockstep::planted::enabled(::lockstep::planted::Bug::name))
+#else
+#define LS_PLANTED(name) false
+#endif
