@@ -31,7 +31,7 @@ TEST(Status, OkIsEmptyAndErrorsKeepTheirText) {
   EXPECT_EQ(Status().to_string(), "ok");
   const Status error(Code::not_found, "no such lease");
   EXPECT_EQ(error.to_string(), "not_found: no such lease");
-  const Status copy = error;
+  const Status copy = error;  // NOLINT(performance-unnecessary-copy-initialization): the copy is the test
   EXPECT_EQ(copy, error);
 }
 

@@ -80,10 +80,13 @@ class [[nodiscard]] Status {
 template <class T>
 class [[nodiscard]] Result {
  public:
+  // Implicit: a function returns its value or its error as it is.
+  // NOLINTBEGIN(google-explicit-constructor)
   Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}
   Result(Status status) : state_(std::in_place_index<1>, std::move(status)) {
     LS_MUST(!std::get<1>(state_).ok(), "a Result without value needs an error");
   }
+  // NOLINTEND(google-explicit-constructor)
   Result(Code code, std::string message) : Result(Status(code, std::move(message))) {}
 
   [[nodiscard]] bool ok() const { return state_.index() == 0; }

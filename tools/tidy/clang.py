@@ -1,0 +1,101 @@
+"""clang-format and clang-tidy, the versions that tools/packages.txt names."""
+
+import concurrent.futures
+import json
+import os
+import re
+import subprocess
+import time
+
+from tree import Finding
+
+FORMAT = "clang-format-19"
+TIDY = "clang-tidy-19"
+
+
+def check_format(tree):
+    findings = []
+    paths = tree.cpp()
+    for start in range(0, len(paths), 100):
+        result = subprocess.run([FORMAT, "--dry-run", *paths[start:start + 100]], cwd=tree.root,
+                                capture_output=True, text=True, check=False)
+        named = dict.fromkeys(re.findall(r"^(\S+?):\d+:\d+: warning: code should be clang-formatted", result.stderr, re.M))
+        findings += [Finding(path, 0, "format", "./do tidy --fix") for path in named]
+        if result.returncode != 0:
+            findings.append(Finding(".clang-format", 0, "format", result.stderr.strip()[:500]))
+    return findings
+
+
+def fix_format(tree):
+    paths = tree.cpp()
+    if paths:
+        subprocess.run([FORMAT, "-i", *paths], cwd=tree.root, check=True)
+
+
+def _git(root, *arguments):
+    result = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)
+    return result.stdout.strip() if result.returncode == 0 else None
+
+
+def base_commit(root):
+    """Where this branch left the main one; on the main one, the commit before. None in a clone without history."""
+    head = _git(root, "rev-parse", "HEAD")
+    base = _git(root, "merge-base", "HEAD", "origin/main")
+    if base in (None, head):
+        base = _git(root, "rev-parse", "--verify", "--quiet", "HEAD~1")
+    return base
+
+
+def changed_sources(tree, since):
+    """The .cc files to look at: changed ones, and for a changed header the source beside it or one that includes it."""
+    changed = (_git(tree.root, "diff", "--name-only", since) or "").split("\n")
+    changed += (_git(tree.root, "ls-files", "--others", "--exclude-standard") or "").split("\n")
+    if ".clang-tidy" in changed:
+        return [path for path in tree.cpp() if path.endswith(".cc")]
+    sources = set()
+    for path in changed:
+        if path not in tree.files:
+            continue
+        if path.endswith(".cc"):
+            sources.add(path)
+        elif path.endswith(".h"):
+            sources.add(_witness(tree, path))
+    return sorted(source for source in sources if source)
+
+
+def _witness(tree, header):
+    beside = re.sub(r"\.h$", ".cc", header)
+    if beside in tree.files:
+        return beside
+    line = f'#include "{header.removeprefix("src/")}"'
+    return next((path for path in tree.cpp() if path.endswith(".cc") and line in tree.files[path]), None)
+
+
+def _tidy_one(root, build, path):
+    result = subprocess.run([TIDY, "--quiet", "-p", build, path], cwd=root, capture_output=True, text=True, check=False)
+    findings = []
+    for match in re.finditer(r"^(\S+?):(\d+):\d+: (?:warning|error): (.*)$", result.stdout, re.M):
+        name = os.path.relpath(match.group(1), root) if os.path.isabs(match.group(1)) else match.group(1)
+        findings.append(Finding(name, int(match.group(2)), "clang-tidy", match.group(3)))
+    if result.returncode != 0 and not findings:
+        findings.append(Finding(path, 0, "clang-tidy", (result.stderr or result.stdout).strip()[-500:]))
+    return findings
+
+
+def check_clang_tidy(tree, build, sources, budget_s):
+    """Returns (findings, files checked, files left out because the time was up)."""
+    with open(os.path.join(build, "compile_commands.json"), encoding="utf-8") as file:
+        known = {os.path.relpath(entry["file"], tree.root) for entry in json.load(file)}
+    sources = [path for path in sources if path in known]
+    deadline = time.monotonic() + budget_s
+    findings, checked = set(), 0
+
+    def run(path):
+        return None if time.monotonic() > deadline else _tidy_one(tree.root, build, path)
+
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        for result in pool.map(run, sources):
+            if result is not None:
+                checked += 1
+                findings |= set(result)
+    return sorted(findings), checked, len(sources) - checked
