@@ -18,8 +18,10 @@ help_text() {
 
 print_commands() {
   printf 'usage: ./do <command> [options]      ./do <command> --help shows examples\n\n'
-  local file
+  local file needed
   while read -r file; do
+    needed=$(sed -n 's/^command_needs=//p' "$file")  # a command is shown once there is something for it to run
+    [[ -z $needed || -e $needed ]] || continue
     printf '  %-8s %s\n' "$(basename "$file" .sh)" "$(help_text "$file" | head -n 1)"
   done < <(command_files)
 }
@@ -41,7 +43,7 @@ main() {
   local argument
   for argument in "$@"; do
     case $argument in
-      -h | --help)
+      -h | --help)  # after a lone -- it is meant for the program that the command runs
         help_text "$file"
         return 0
         ;;

@@ -7,6 +7,8 @@
 #
 # A crash leaves the input under the build folder and prints how to replay it.
 
+command_needs=fuzz/CMakeLists.txt
+
 # fuzz_all <seconds> [target...]: all targets when none is named. Fails if any fails, after trying each.
 fuzz_all() {
   local seconds=$1 status=0 target

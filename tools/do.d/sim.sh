@@ -7,6 +7,8 @@
 #   ./do sim --seed 1234 --trace       one seed, every step printed
 #   ./do sim --planted                 break one rule at a time; each must be caught
 
+command_needs=src/sim/main.cc
+
 command_main() {
   ensure_setup
   configure release

@@ -41,8 +41,9 @@ def check_dead_files(tree):
         folder, listed = path, False
         while folder and not listed:
             folder = folder.rsplit("/", 1)[0] if "/" in folder else ""
-            lists = [tree.files.get(posixpath.join(folder, "CMakeLists.txt"), "")]
-            lists += [text for name, text in tree.files.items() if name.endswith(".cmake")] if not folder else []
+            lists = [text for name, text in tree.files.items()
+                     if (name.endswith(("CMakeLists.txt", ".cmake")) and posixpath.dirname(name) == folder)
+                     or (name.startswith("cmake/") and not folder)]
             relative = path[len(folder) + 1:] if folder else path
             stem = re.sub(r"\.cc$", "", relative)
             listed = any(re.search(rf"(?<![\w]){re.escape(relative)}\b", text)
