@@ -21,6 +21,7 @@ CHECKS = (
     ("folders", documents.check_folders),
     ("dead files", documents.check_dead_files),
     ("links", documents.check_links),
+    ("citations", documents.check_citations),
     ("decisions", documents.check_decisions),
     ("format", clang.check_format),
 )

@@ -45,7 +45,7 @@ BANS = (
     Ban("files",
         r"\b(std::(ifstream|ofstream|fstream|filesystem)|fopen|mmap|pwrite|pread)\b|(?<![\w:.>])::(open|socket|write|read)\(",
         "env::Disk and env::Network", PROCESSES | {"engine", "sim", "fuzz"}, tests=True),
-    Ban("printing", r"\b(std::(cout|cerr|clog|puts|printf|fprintf)|(?<![\w:])(printf|fprintf|puts))\b",
+    Ban("printing", r"\bstd::(cout|cerr|clog)\b|(?<![\w:.>])(std::)?(printf|fprintf|puts)\(",
         "return a Status, or a trace line in the output", PROCESSES | {"sim", "fuzz", "tests"}, tests=True,
         files=("src/base/assert.cc",)),
     Ban("asio", r"\basio\b", "sockets and timers live in platform/", frozenset({"platform", "gateway", "remote"})),

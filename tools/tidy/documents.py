@@ -85,6 +85,20 @@ def check_links(tree):
     return findings
 
 
+_DOCUMENT = re.compile(r"\b(docs/[\w/-]+\.md)\b")
+
+
+def check_citations(tree):
+    """A document that a source names exists."""
+    findings = []
+    for path in tree.cpp():
+        for number, line in enumerate(tree.files[path].split("\n"), 1):
+            for target in _DOCUMENT.findall(line):
+                if target not in tree.files:
+                    findings.append(Finding(path, number, "dead-link", f"{target} does not exist"))
+    return findings
+
+
 def test_cases(tree):
     found = set()
     for path in tree.cpp():
@@ -108,6 +122,10 @@ def check_decisions(tree):
     findings, rows = [], decision_rows(tree)
     index = tree.files.get(INDEX, "")
     numbers = [number for number, _, _ in rows]
+    for path in tree.files:
+        name = path.removeprefix(DECISIONS)
+        if path.startswith(DECISIONS) and path != INDEX and not _DECISION.match(name):
+            findings.append(Finding(path, 0, "decisions", "call it NNNN-short-name.md, with the next free number"))
     for number, name, _ in rows:
         if numbers.count(number) > 1:
             findings.append(Finding(DECISIONS + name, 0, "decisions", f"the number {number} is taken: use the next free one"))

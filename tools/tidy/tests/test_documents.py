@@ -3,7 +3,7 @@
 import unittest
 
 import support
-from documents import INDEX, check_dead_files, check_decisions, check_folders, check_links, indexed
+from documents import INDEX, check_citations, check_dead_files, check_decisions, check_folders, check_links, indexed
 
 README = "This folder does one thing. " * 10
 
@@ -40,6 +40,10 @@ class Links(unittest.TestCase):
         found = [finding.message for finding in check_links(support.tree(files))]
         self.assertEqual(found, ["b.md does not exist", "src/raft/gone.h does not exist"])
 
+    def test_a_document_that_a_source_names_must_exist(self):
+        files = {"src/raft/core.h": "// docs/formats/log.md has the bytes, docs/formats/gone.md has not.\n", "docs/formats/log.md": ""}
+        self.assertEqual([finding.message for finding in check_citations(support.tree(files))], ["docs/formats/gone.md does not exist"])
+
     def test_a_cited_test_must_exist(self):
         files = {"a.md": "`Election.OneLeader` `Election.Gone`", "src/raft/core_test.cc": "TEST(Election, OneLeader) {\n"}
         self.assertEqual([finding.message for finding in check_links(support.tree(files))], ["no test is called Election.Gone"])
@@ -52,6 +56,10 @@ class Decisions(unittest.TestCase):
         files[INDEX] = indexed(support.tree(files))
         self.assertIn("- [0001](0001-own-raft.md): Own Raft", files[INDEX])
         self.assertEqual(check_decisions(support.tree(files)), [])
+
+    def test_a_decision_has_a_number(self):
+        files = {INDEX: "", "docs/decisions/raft.md": "# Raft\n"}
+        self.assertEqual(support.rules(check_decisions(support.tree(files))), ["decisions"])
 
     def test_a_number_is_given_once(self):
         files = {INDEX: "", "docs/decisions/0001-a.md": "# A\n", "docs/decisions/0001-b.md": "# B\n"}
