@@ -20,9 +20,32 @@ function(lockstep_link_test name)
   add_dependencies(link_tests link_test_${name})
 endfunction()
 
-# lockstep_library(name SOURCES … DEPENDS …): the library of one folder under src/.
-function(lockstep_library name)
+# The same sources once more with the planted bugs (base/planted.h) compiled in, for test and simulator binaries
+# only. Its dependencies are the planted twins where there are any.
+function(lockstep_planted_twin name)
   cmake_parse_arguments(arg "" "" "SOURCES;DEPENDS;PRIVATE_DEPENDS" ${ARGN})
+  add_library(lockstep_${name}_planted STATIC ${arg_SOURCES})
+  add_library(lockstep::${name}_planted ALIAS lockstep_${name}_planted)
+  target_compile_definitions(lockstep_${name}_planted PUBLIC LOCKSTEP_PLANTED_BUGS)
+  target_include_directories(lockstep_${name}_planted PUBLIC "${CMAKE_SOURCE_DIR}/src")
+  foreach(scope IN ITEMS PUBLIC PRIVATE)
+    set(depends ${arg_DEPENDS})
+    if(scope STREQUAL PRIVATE)
+      set(depends ${arg_PRIVATE_DEPENDS})
+    endif()
+    foreach(depend IN LISTS depends)
+      if(TARGET "${depend}_planted")
+        set(depend "${depend}_planted")
+      endif()
+      target_link_libraries(lockstep_${name}_planted ${scope} ${depend})
+    endforeach()
+  endforeach()
+endfunction()
+
+# lockstep_library(name [PLANTED] SOURCES … DEPENDS …): the library of one folder under src/; with PLANTED also
+# its twin lockstep::name_planted.
+function(lockstep_library name)
+  cmake_parse_arguments(arg "PLANTED" "" "SOURCES;DEPENDS;PRIVATE_DEPENDS" ${ARGN})
   add_library(lockstep_${name} STATIC ${arg_SOURCES})
   add_library(lockstep::${name} ALIAS lockstep_${name})
   target_include_directories(lockstep_${name} PUBLIC "${CMAKE_SOURCE_DIR}/src")
@@ -30,6 +53,10 @@ function(lockstep_library name)
   set_target_properties(lockstep_${name} PROPERTIES VERIFY_INTERFACE_HEADER_SETS ON)
   lockstep_headers(lockstep_${name} PUBLIC)
   lockstep_link_test(${name})
+  if(arg_PLANTED)
+    lockstep_planted_twin(${name} SOURCES ${arg_SOURCES} DEPENDS ${arg_DEPENDS}
+                          PRIVATE_DEPENDS ${arg_PRIVATE_DEPENDS})
+  endif()
 endfunction()
 
 # lockstep_test(name SOURCES … DEPENDS … [ARGS …]): one test binary, known to ctest by its name.

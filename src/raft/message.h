@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/limits.h"
 #include "base/status.h"
 #include "raft/configuration.h"
 #include "raft/types.h"
@@ -108,5 +109,10 @@ Status validate(const Message& message);
 inline constexpr Term term_max{std::uint64_t{1} << 48};
 inline constexpr LogIndex index_max{std::uint64_t{1} << 56};
 static_assert(term_max.value() < UINT64_MAX / 2, "a term can always be followed by another");
+
+// A leader counts each entry with this overhead, so small entries are bounded in number as well.
+inline constexpr std::size_t entry_overhead_bytes = 16;
+inline constexpr std::size_t message_entries_max =
+    limits::message_entries_bytes_max / entry_overhead_bytes + 1;
 
 }  // namespace lockstep::raft

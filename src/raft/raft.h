@@ -136,8 +136,9 @@ struct Output {
   // Follower: store in this order; one with offset 0 starts afresh. Answer each with snapshot_stored(); after
   // the last one also with snapshot_installed() or snapshot_refused().
   std::vector<SnapshotChunk> snapshot_chunks;
-  // Forget the partly received snapshot: it is no longer needed.
-  bool snapshot_abandoned = false;
+  // Forget what was received of this snapshot: it is not needed any more. Never one whose last chunk was
+  // handed out, and never one with chunks in this output.
+  std::optional<SnapshotId> snapshot_abandoned;
 
   bool vote_restored = false;  // make durable that may_vote is true again
   std::vector<std::string> trace;
@@ -296,7 +297,7 @@ class Raft {
   void continue_transfer();
   void end_transfer();
 
-  // replication.cc
+  // replication.cc and append.cc
   LogIndex append_as_leader(EntryKind kind, SharedBytes payload);
   void on_append(Message& message);
   void append_entries(std::span<const Entry> entries);
@@ -304,8 +305,9 @@ class Raft {
   void on_append_rejected(const Message& message, Progress& peer);
   void on_heartbeat(const Message& message);
   void on_heartbeat_response(const Message& message);
+  void acknowledge(const Message& message, Progress& peer);
   bool observe_response(const Message& message, Progress& peer);
-  void observe_boot(const Message& message, Progress& peer);
+  bool observe_boot(const Message& message, Progress& peer);
   void observe_doubt(const Message& message, Progress& peer);
   void put_in_doubt(NodeId node, Progress& peer);
   void learn_from_leader(const Message& message);
@@ -316,8 +318,9 @@ class Raft {
   void send_append(NodeId node, Progress& peer);
   void ask_for_snapshot(NodeId node, Progress& peer);
   void send_heartbeat(NodeId node, Progress& peer);
+  void send_commit(NodeId node, Progress& peer);
   void broadcast_heartbeat();
-  void address(Message& message, NodeId node, const Progress& peer);
+  void address(Message& message, NodeId node, Progress& peer);
   void advance_commit();
   void commit_to(LogIndex index);
   void update_catch_up(Progress& peer);
