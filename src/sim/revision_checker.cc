@@ -117,7 +117,10 @@ void RevisionChecker::replay_revision(const RevisionEffects& effects) {
   if (cause == nullptr) {
     std::vector<std::string> keys;
     for (const store::Event& event : effects.events) keys.push_back(event.kv.key);
-    if (!is_lease_end(effects)) {
+    const LeaseId lease = ended_lease(effects);
+    if (lease.value() != 0) {
+      lease_ends_[effects.revision.value()] = lease;
+    } else {
       complain("revision " + std::to_string(effects.revision.value()) + " changed '" +
                (keys.empty() ? "" : keys.front()) + "' and nobody asked for it");
     }
@@ -154,19 +157,18 @@ const Operation* RevisionChecker::find_unknown_cause(const RevisionEffects& effe
   return nullptr;
 }
 
-bool RevisionChecker::is_lease_end(const RevisionEffects& effects) const {
+LeaseId RevisionChecker::ended_lease(const RevisionEffects& effects) const {
   LeaseId lease;
-  std::set<std::string> keys;
+  std::vector<std::string> keys;
   for (const store::Event& event : effects.events) {
-    if (event.kind != store::EventKind::remove) return false;
     const store::KeyValue* kv = model_.get(event.kv.key, model_.revision());
-    if (kv == nullptr || kv->lease.value() == 0) return false;
-    if (lease.value() != 0 && kv->lease != lease) return false;
+    if (event.kind != store::EventKind::remove || kv == nullptr) return LeaseId{};
+    if (lease.value() != 0 && kv->lease != lease) return LeaseId{};
     lease = kv->lease;
-    keys.insert(kv->key);
+    keys.push_back(kv->key);
   }
-  const auto attached = model_.keys_of_lease(lease);
-  return keys == std::set<std::string>(attached.begin(), attached.end());
+  std::ranges::sort(keys);
+  return lease.value() != 0 && keys == model_.keys_of_lease(lease) ? lease : LeaseId{};
 }
 
 void RevisionChecker::check_read(const Operation& operation) {

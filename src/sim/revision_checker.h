@@ -25,6 +25,8 @@ class RevisionChecker {
   Violations check(const History& history);
   // After check(): every version of every key, for the checkers that follow.
   [[nodiscard]] const ModelStore& model() const { return model_; }
+  // Revisions nobody asked for: the ends of leases.
+  [[nodiscard]] const std::map<std::int64_t, LeaseId>& lease_ends() const { return lease_ends_; }
   // Unknown outcomes that turned out to have happened.
   [[nodiscard]] std::uint64_t pinned() const { return pinned_; }
 
@@ -41,7 +43,8 @@ class RevisionChecker {
   void replay(const History& history);
   void replay_revision(const RevisionEffects& effects);
   const Operation* find_unknown_cause(const RevisionEffects& effects);
-  bool is_lease_end(const RevisionEffects& effects) const;
+  // The lease whose keys, all of them, were removed; zero: something else happened.
+  [[nodiscard]] LeaseId ended_lease(const RevisionEffects& effects) const;
   void check_read(const Operation& operation);
   void check_failed_read(const Operation& operation);
   void check_failures(const History& history);
@@ -55,6 +58,7 @@ class RevisionChecker {
   std::vector<const Operation*> reads_;
   std::vector<const Operation*> unknown_;
   std::vector<Placed> placed_;
+  std::map<std::int64_t, LeaseId> lease_ends_;
   std::int64_t last_revision_ = 1;
   std::int64_t compacted_at_most_ = 0;  // by any compaction that may have happened
   std::uint64_t pinned_ = 0;
