@@ -20,7 +20,11 @@
   X(ack_before_persist, "entries are acknowledged before they are durable")                       \
   X(no_vote_log_check, "a vote is given to a candidate whose log is behind")                      \
   X(commit_without_quorum_joint, "in a joint configuration only the incoming voters are counted") \
-  X(wiped_member_votes, "a member that lost its log votes before it caught up")
+  X(wiped_member_votes, "a member that lost its log votes before it caught up")                   \
+  X(ack_before_fsync, "the log reports a group durable when it is handed to the disk")            \
+  X(rename_without_directory_sync, "a new file is used before its name is durable")               \
+  X(chain_not_checked, "records left in a recycled file pass for new ones")                       \
+  X(torn_tail_not_cut, "the log goes on behind a torn group instead of over it")
 
 namespace lockstep::planted {
 

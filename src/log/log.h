@@ -16,7 +16,8 @@
 // docs/formats/log.md has the bytes, docs/decisions/log.md the reasons.
 //
 // Threads: everything is called on the member's strand and calls back there. Preparing and recycling segments
-// runs on the Worker. Destroying a Log drops what is queued; no callback runs afterwards.
+// runs on the Worker. Destroying a Log (never inside one of its callbacks) drops what is queued; no callback
+// runs afterwards.
 #pragma once
 
 #include <cstddef>
@@ -45,6 +46,9 @@ struct Options {
   ClusterId cluster;
   NodeId node;
   IncarnationId new_incarnation;
+  // Whether a member whose directory is made now may vote: true for the founders of a cluster only. One that
+  // joins, or whose directory was wiped, must be restored by the leader first.
+  bool new_may_vote = false;
   // Entries up to here are in the applied state already and not returned by open().
   LogIndex entries_after;
   // A larger entry is refused. Bounds what open() allocates for one record.
@@ -70,10 +74,8 @@ struct LogPosition {
 struct Damage {
   // Entries from here on may be missing, or stale (overwritten by a lost record).
   LogIndex index_first;
-  // The log once reached at least here: once entries up to here are committed again it is whole.
+  // The log once reached at least here.
   LogIndex index_last;
-  // The damage was found and cut at an earlier open and mark_repaired() was not called since.
-  bool discarded = false;
   std::string reason;  // for people: which file, which offset, what proves it
 };
 
@@ -81,6 +83,10 @@ struct Recovered {
   Identity identity;
   bool made_now = false;  // the directory was made by this open
   raft::HardState hard_state;
+  // False: this member may have forgotten a vote or an acknowledgement (raft::Restored::may_vote), because
+  // its directory was made in doubt or its tail discarded, and AppendBatch::vote_restored was not written
+  // since. Also false with damage.
+  bool may_vote = true;
   // The log continues after `base`: its entries start at base.index + 1. {0, 0} if it starts at the
   // beginning. base.term is zero if unknown (the entry was released): a snapshot at or above base.index knows
   // more.
@@ -92,13 +98,16 @@ struct Recovered {
 };
 
 struct AppendBatch {
-  // Replaces the durable hard state. Term and, within a term, commit never go back; a vote is not changed.
+  // Replaces the durable hard state. Term and commit never go back, a vote is not changed within a term, and
+  // commit is not above the end of the log.
   std::optional<raft::HardState> hard_state;
   // A snapshot took the log's place: all entries are dropped and the next has index reset->index + 1.
   std::optional<LogPosition> reset;
   // Consecutive indexes. The first is at most one above the end; what was at or above it is cut away. Terms
   // never fall.
   std::vector<raft::Entry> entries;
+  // The member may vote again (raft::Output::vote_restored).
+  bool vote_restored = false;
 };
 
 class Log {
@@ -120,6 +129,10 @@ class Log {
   // and may itself append: such an append only queues, and goes out when `done` has returned. Requires: no
   // damage left to discard. Entries above entry_bytes_max are a broken caller (assertion).
   void append(AppendBatch batch, Done done);
+
+  // The commit index grew and nothing else changed: goes out with the next group, without a sync of its own.
+  // Ignored if it does not grow.
+  void note_commit(LogIndex commit);
 
   // Makes the proof that the last group was acknowledged durable beside it, so that damage to the very last
   // record is told from a torn write (L3). Costs a write; call it some milliseconds after the last append.

@@ -32,6 +32,9 @@ struct SnapshotMeta {
 
 inline constexpr std::size_t snapshot_context_bytes_max = 64 * 1024;
 
+// corruption if malformed; failed_precondition if written by a newer format.
+Result<SnapshotMeta> decode_snapshot_header(std::string_view bytes);
+
 class SnapshotWriter;
 class SnapshotReader;
 
@@ -43,7 +46,7 @@ class SnapshotFiles {
   // Whole snapshots, newest (highest index) first. One whose header or trailer is damaged is left out and
   // counted in damaged().
   Result<std::vector<SnapshotMeta>> list();
-  [[nodiscard]] std::size_t damaged() const { return damaged_; }
+  [[nodiscard]] std::size_t damaged() const { return damaged_.size(); }
 
   // An unfinished earlier writer's file is replaced. invalid_argument if the context is too long.
   Result<std::unique_ptr<SnapshotWriter>> create(const SnapshotMeta& meta);
@@ -56,7 +59,7 @@ class SnapshotFiles {
   SnapshotFiles(env::Disk& disk, std::string directory) : disk_(&disk), directory_(std::move(directory)) {}
   env::Disk* disk_;
   std::string directory_;
-  std::size_t damaged_ = 0;
+  std::vector<std::string> damaged_;
 };
 
 class SnapshotWriter {
@@ -76,7 +79,7 @@ class SnapshotWriter {
   friend class SnapshotFiles;
   SnapshotWriter(env::Disk& disk, std::string directory, SnapshotMeta meta);
   Status begin();
-  Status write_block(std::string_view data);
+  Status write_block();
 
   env::Disk* disk_;
   std::string directory_;
@@ -86,7 +89,7 @@ class SnapshotWriter {
   std::uint64_t size_bytes_ = 0;
   std::uint64_t file_offset_ = 0;
   std::uint64_t unsynced_bytes_ = 0;
-  std::uint32_t chain_ = 0;
+  std::uint32_t salt_ = 0;
   bool failed_ = false;
 };
 

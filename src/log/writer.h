@@ -1,0 +1,135 @@
+// The writing half of an open log: the queue, group commit, rotation, recycling.
+//
+// Invariants:
+//  W1  At most one write is under way; the next group is handed to the disk only after it is durable.
+//  W2  Groups, and appends within them, keep the order of append().
+//  W3  A group is written to bytes that held no acknowledged record; acknowledged bytes are never rewritten
+//      but for what fills their page, unchanged.
+//  W4  A segment takes records only after its name and head are durable.
+//  W5  Queued appends name states that follow each other (`queued_`), asserted when they come in.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "log/log.h"
+#include "log/record.h"
+#include "log/recovery.h"
+#include "log/segment.h"
+
+namespace lockstep::log {
+
+class Log::Writer {
+ public:
+  // Between open() and the writer: what both need of the directory.
+  struct Directory {
+    env::Disk& disk;
+    std::shared_ptr<env::DirectoryLock> lock;  // also held by work beside the strand
+    Identity identity;
+    std::vector<std::uint64_t> spares;
+  };
+
+  Writer(Directory directory, env::Worker& worker, Options options, Fatal fatal, RecoveredLog recovered);
+
+  // Makes the recovered tail the place to go on from. Blocks; requires no damage.
+  Status settle_tail();
+  Status discard_damaged_tail();
+  // Starts preparing the next segment. After one of the two above.
+  void start();
+
+  void append(AppendBatch batch, Done done);
+  void note_commit(LogIndex commit);
+  void flush_idle();
+  void release(LogIndex index);
+  void try_again();
+
+  [[nodiscard]] bool flush_idle_wanted() const;
+  [[nodiscard]] bool needs_discard() const { return needs_discard_; }
+  [[nodiscard]] bool disk_full() const { return disk_full_; }
+  [[nodiscard]] std::size_t queued_bytes() const { return queued_bytes_; }
+  [[nodiscard]] const Stats& stats() const { return stats_; }
+
+ private:
+  struct Item {
+    AppendBatch batch;
+    Done done;
+    std::size_t entries_taken = 0;
+    std::size_t bytes = 0;
+    bool begun = false;  // its reset and hard state are in an earlier group
+  };
+  struct Group {
+    GroupEncoder encoder;
+    LogState state;
+    LogIndex first_index;  // lowest written or cut; zero: none
+    std::optional<LogIndex> cut_above;
+    std::vector<Done> dones;
+    std::size_t appends = 0;
+    std::size_t bytes = 0;
+    std::size_t payload_bytes = 0;
+  };
+
+  struct UnderWay {
+    RingSlot slot;  // what will be durable
+    std::optional<LogIndex> cut_above;
+    std::vector<Done> dones;
+  };
+
+  // writer.cc: the queue and its groups
+  void check(const AppendBatch& batch) const;
+  void pump();
+  bool write_next_group();
+  bool fill(Group& group);
+  bool take(Item& item, Group& group, std::size_t bytes_max);
+  void hand_over(Group group);
+  void on_written(const Status& status, UnderWay write);
+  void run(std::vector<Done> dones);
+  void fail(const Status& status);
+  [[nodiscard]] std::uint64_t room() const;
+
+  // segments.cc: preparing, rotating, recycling
+  void prepare_next();
+  void on_prepared(Result<Segment> result);
+  bool rotate();
+  Status rewrite_last_record(env::File& file);
+  Status remove_segments(const std::vector<std::uint64_t>& numbers);
+  Status adopt_prepared();
+  [[nodiscard]] std::string path_of(const std::string& name) const { return options_.directory + "/" + name; }
+
+  Directory directory_;
+  env::Worker& worker_;
+  const Options options_;
+  Fatal fatal_;
+  const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+
+  LogState queued_;                 // after everything appended
+  LogState written_;                // after everything handed to the disk
+  RingSlot durable_;                // the last durable group
+  std::uint64_t proved_group_ = 0;  // a durable ring slot says so
+
+  Segment current_;
+  std::uint64_t offset_ = 0;           // where the next group goes
+  std::uint32_t checksum_ = 0;         // of the last header handed to the disk
+  std::vector<SegmentInfo> segments_;  // in order; the last is current_
+  std::optional<Segment> next_;
+  std::uint64_t segment_number_max_ = 0;
+  RecoveredLog recovered_;  // what settle_tail() and discard_damaged_tail() work from
+
+  std::size_t recycling_ = 0;  // segments becoming spares
+  std::deque<Item> queue_;
+  std::size_t queued_bytes_ = 0;
+  bool under_way_ = false;
+  bool pumping_ = false;
+  bool preparing_ = false;
+  bool waits_for_segment_ = false;
+  bool disk_full_ = false;
+  bool needs_discard_ = false;
+  bool failed_ = false;
+  Stats stats_;
+};
+
+}  // namespace lockstep::log
