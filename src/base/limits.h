@@ -49,10 +49,23 @@ inline constexpr std::size_t members_max = 16;  // voters and learners together
 inline constexpr std::int64_t lease_ttl_s_max = 9'000'000'000;
 // Expiries taken by one entry: a million leases ending together must not stall apply.
 inline constexpr std::size_t lease_expiries_per_entry_max = 1000;
+// Renewals in one command: far below what an entry holds, so that one turn's renewals rarely need a second.
+inline constexpr std::size_t lease_renewals_per_command_max = 65'536;
+static_assert(lease_renewals_per_command_max * 10 < entry_bytes_max, "an id takes at most ten bytes");
+
+// Active alarms: some kinds for each member that is or was.
+inline constexpr std::size_t alarms_max = 1024;
+static_assert(alarms_max > 3 * members_max);
 
 // The RequestId table.
 inline constexpr std::size_t clients_max = 100'000;
 inline constexpr std::size_t client_window_max = 256;  // unanswered mutations of one client
+// A larger answer is not kept: a repetition learns only that the request took effect.
+inline constexpr std::size_t client_answer_bytes_max = 64 * kibibyte;
+// Of all kept answers; above it the least recently used clients are evicted.
+inline constexpr std::size_t client_answers_bytes_max = 256 * mebibyte;
+static_assert(client_answers_bytes_max > 2 * client_window_max * client_answer_bytes_max,
+              "one client alone never evicts itself");
 
 // State digests are compared every so many entries.
 inline constexpr std::uint64_t digest_interval_entries = 64;

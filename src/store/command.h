@@ -145,6 +145,8 @@ class BatchReader {
   // Position of the command that next() delivered last, from 0.
   [[nodiscard]] std::size_t position() const { return count_ - 1; }
   [[nodiscard]] const Status& status() const { return status_; }
+  // What next() has not read yet, encoded.
+  [[nodiscard]] std::string_view rest() const { return decoder_.rest(); }
 
  private:
   void read_header();
@@ -155,5 +157,9 @@ class BatchReader {
   Status status_;
   std::size_t count_ = 0;
 };
+
+// The same commands under another header: for a batch that another member filled. Reads all of it, so that
+// what is proposed is well formed. Errors: corruption.
+Result<std::string> restamp_batch(std::string_view payload, const BatchHeader& header);
 
 }  // namespace lockstep::store

@@ -54,18 +54,20 @@ struct EffectView {
   friend bool operator==(const EffectView&, const EffectView&) = default;
 };
 
-class EffectBlock {
+// Encoded effects and where each lies. Shared by the finished block and the one under construction.
+class EffectTable {
  public:
-  // Checks every byte. Memory is bounded by the input's size.
-  static Result<std::shared_ptr<const EffectBlock>> decode(std::string encoded);
-
   [[nodiscard]] Revision first_revision() const { return first_revision_; }
-  [[nodiscard]] Revision last_revision() const { return first_revision_ + (revision_count() - 1); }
+  // Requires !empty().
+  [[nodiscard]] Revision last_revision() const {
+    return first_revision_ + (static_cast<std::int64_t>(revision_begins_.size()) - 1);
+  }
   [[nodiscard]] bool contains(Revision revision) const {
     return revision >= first_revision_ && revision <= last_revision();
   }
-  // Effects in the block; effect i for 0 <= i < size(), in order.
+  // Effects in the table; effect i for 0 <= i < size(), in order.
   [[nodiscard]] std::size_t size() const { return offsets_.size(); }
+  [[nodiscard]] bool empty() const { return offsets_.empty(); }
   [[nodiscard]] EffectView effect(std::size_t position) const;
   // Cheaper than effect(), for those who look at the key first.
   [[nodiscard]] std::string_view key(std::size_t position) const;
@@ -73,17 +75,19 @@ class EffectBlock {
   // Effects of one revision: [begin_of(revision), end_of(revision)). Requires contains(revision).
   [[nodiscard]] std::size_t begin_of(Revision revision) const;
   [[nodiscard]] std::size_t end_of(Revision revision) const;
+  // The effect on `wanted` at exactly `revision`.
+  [[nodiscard]] std::optional<EffectView> find(Revision revision, std::string_view wanted) const;
 
-  [[nodiscard]] std::string_view encoded() const { return encoded_; }
-  // What the block holds in memory.
+  // What it holds in memory.
   [[nodiscard]] std::size_t memory_bytes() const;
 
- private:
-  friend class EffectBlockBuilder;
-  EffectBlock() = default;
-  [[nodiscard]] std::int64_t revision_count() const {
-    return static_cast<std::int64_t>(revision_begins_.size());
-  }
+ protected:
+  EffectTable() = default;
+  ~EffectTable() = default;
+  EffectTable(const EffectTable&) = delete;
+  EffectTable& operator=(const EffectTable&) = delete;
+  // Moves everything over and leaves `from` empty.
+  void take(EffectTable& from);
 
   std::string encoded_;
   Revision first_revision_;
@@ -91,17 +95,29 @@ class EffectBlock {
   std::vector<std::uint32_t> revision_begins_;  // position of each revision's first effect
 };
 
-// Makes one block. Effects of one revision are added together.
-class EffectBlockBuilder {
+class EffectBlock final : public EffectTable {
  public:
-  // Starts over; `bytes_expected` is a hint.
-  void start(Revision first_revision, std::size_t bytes_expected);
+  // Checks every byte. Memory is bounded by the input's size.
+  static Result<std::shared_ptr<const EffectBlock>> decode(std::string encoded);
+  [[nodiscard]] std::string_view encoded() const { return encoded_; }
+
+ private:
+  friend class EffectBlockBuilder;
+  EffectBlock() = default;
+  [[nodiscard]] Status check_unique() const;
+};
+
+// Makes one block. Effects of one revision are added together. What was added can be read at once; views are
+// good until the next effect is added.
+class EffectBlockBuilder final : public EffectTable {
+ public:
+  // Starts over; the expectations are hints.
+  void start(Revision first_revision, std::size_t bytes_expected, std::size_t effects_expected);
   // The revision of what is added next. Requires effects in the present one, if any is open.
   void begin_revision(Revision revision);
   // `previous_row` by invariant 4.
   void put(const RowView& row, Revision previous_revision, const std::optional<RowView>& previous_row);
   void remove(std::string_view key, Revision previous_revision, const std::optional<RowView>& previous_row);
-  [[nodiscard]] bool empty() const { return offsets_.empty(); }
   // Bytes so far.
   [[nodiscard]] std::size_t bytes() const { return encoded_.size(); }
   // Null if nothing was added.
@@ -109,12 +125,10 @@ class EffectBlockBuilder {
 
  private:
   void open_effect(std::uint8_t flags, std::string_view key);
+  void close_effect(Revision previous_revision, const std::optional<RowView>& previous_row);
 
-  std::string encoded_;
-  Revision first_revision_;
   Revision revision_;
-  std::vector<std::uint32_t> offsets_;
-  std::vector<std::uint32_t> revision_begins_;
+  std::size_t count_offset_ = 0;
 };
 
 }  // namespace lockstep::store

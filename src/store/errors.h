@@ -24,9 +24,11 @@ Status request_too_large();
 // Ours, where etcd has no such thing.
 Status key_too_large();
 Status txn_too_deep();
+Status too_many_alarms();
+Status request_id_invalid();
 Status client_unknown();            // not registered, or evicted: never executed again
 Status request_already_answered();  // below unanswered_first: its answer was given up
 Status request_window_exceeded();
-Status answer_not_kept();  // executed once; unknown to this caller is only the answer
+Status answer_not_kept();  // executed once; only its answer is lost
 
 }  // namespace lockstep::store::errors

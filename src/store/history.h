@@ -6,8 +6,9 @@
 //
 // Invariants:
 //   1. Blocks in memory are consecutive and end at the newest revision.
-//   2. A block leaves memory only if all its revisions are compacted, or durable (set_durable_revision) and
-//      over the memory budget. Without ColdHistory everything above the compacted revision stays.
+//   2. A block leaves memory only if all its revisions are below the compacted revision (those at it can
+//   still
+//      be watched), or durable (set_durable_revision) and over the memory budget.
 //   3. A version at or below the compacted revision C that was the newest at C, and was replaced later, stays
 //      readable: it is embedded in its successor (effect.h), or still in a block, or pinned. The compaction
 //      pass (compact_step) pins before it drops. So a read at C works at any moment of the pass.
@@ -37,19 +38,22 @@ namespace lockstep::store {
 class ColdHistory {
  public:
   virtual ~ColdHistory() = default;
-  // The block with this revision, which is durable and above the last pass's revision.
+  // The durable block with this revision. not_found: the pass dropped it, which it may only do below the
+  // compacted revision and after pinning.
   virtual Result<std::shared_ptr<const EffectBlock>> block_containing(Revision revision) = 0;
-  // The pinned version of a key (invariant 3), or nothing: encoded by rows.h, encode_pinned_row.
+  // The pinned version of a key (invariant 3), or nothing: encoded by rows.h, encode_pinned_row. Asked before
+  // block_containing() for versions at or below the compacted revision.
   virtual Result<std::optional<std::string>> pinned_row(std::string_view key) = 0;
 };
 
-// An effect together with what keeps it alive.
+// An effect together with what keeps it alive (null for an effect of the entry being applied).
 struct KeptEffect {
   std::shared_ptr<const EffectBlock> block;
   EffectView effect;
 };
 
-// A version of a key together with what keeps it alive.
+// A version of a key together with what keeps it alive (null for the newest versions: good until the next
+// change of the state).
 struct KeptRow {
   std::shared_ptr<const void> owner;
   RowView row;
@@ -65,8 +69,10 @@ class History {
   // `cold` may be null (memory only) and must outlive this.
   History(HistoryOptions options, ColdHistory* cold);
 
-  // Requires that the block follows the newest revision (or that history is empty).
+  // Requires that the block follows the newest revision.
   void append(std::shared_ptr<const EffectBlock> block);
+  // Effects of the entry being applied are found here, until append(); null: none.
+  void set_open(const EffectTable* open) { open_ = open; }
 
   // The block that contains `revision`, for watch and write-back: go on at block->last_revision() + 1.
   // Requires revision <= newest(). Compacted revisions are refused even if still present.
@@ -97,21 +103,27 @@ class History {
   [[nodiscard]] const std::deque<std::shared_ptr<const EffectBlock>>& blocks() const { return blocks_; }
   [[nodiscard]] const std::map<std::string, std::string, std::less<>>& pinned_rows() const { return pinned_; }
 
-  // Recovery: an empty history that stands at `newest`; then append() newer blocks, or, before anything else,
-  // restore_block() the older ones in order and restore_pinned_row().
-  void restore(Revision newest, Revision compacted);
+  // Recovery: restore_block() in order and restore_pinned_row(), if there is no ColdHistory; then stand at
+  // `newest`. Errors: corruption, blocks that do not join or do not end at `newest`.
   Status restore_block(std::shared_ptr<const EffectBlock> block);
   void restore_pinned_row(std::string key, std::string encoded);
+  Status restore(Revision newest, Revision compacted);
 
  private:
   struct Pass {
-    Revision target;  // being compacted to
-    Revision next;    // first revision whose effects were not looked at yet
+    Revision target;     // being compacted to
+    Revision next;       // first revision whose effects were not looked at yet
+    std::size_t offset;  // effects of that revision already looked at
+    Revision last;       // later effects embed what they replaced
     std::map<std::string, std::string, std::less<>> pinned;
   };
+  // Null if it is not there.
   [[nodiscard]] std::shared_ptr<const EffectBlock> find_in_memory(Revision revision) const;
-  [[nodiscard]] Result<std::shared_ptr<const EffectBlock>> load(Revision revision);
-  [[nodiscard]] Result<std::optional<KeptRow>> pinned_row(std::string_view key, Revision revision);
+  // The version of `key` made at `revision`, nothing if it was a deletion; at or below compacted().
+  [[nodiscard]] Result<std::optional<KeptRow>> row_below(std::string_view key, Revision revision);
+  // The same for a pinned encoding.
+  [[nodiscard]] static Result<std::optional<KeptRow>> unpack_pinned(std::string_view key, Revision revision,
+                                                                    const std::string& encoded);
   void pin_predecessor(const EffectView& effect);
   void finish_pass();
   void drop_front();
@@ -120,10 +132,10 @@ class History {
   HistoryOptions options_;
   ColdHistory* cold_;
   std::deque<std::shared_ptr<const EffectBlock>> blocks_;
-  Revision newest_;
+  const EffectTable* open_ = nullptr;
+  Revision newest_{1};
   Revision compacted_;
   Revision durable_;
-  Revision dropped_;  // revisions up to here are not in memory
   std::size_t memory_bytes_ = 0;
   std::map<std::string, std::string, std::less<>> pinned_;
   std::optional<Pass> pass_;

@@ -16,6 +16,7 @@
 #include "base/ids.h"
 #include "base/status.h"
 #include "store/effect.h"
+#include "store/types.h"
 
 namespace lockstep::store {
 
@@ -48,8 +49,16 @@ std::string_view state_row_key();                                // "s"
 std::string lease_row_key(LeaseId id);                           // "l" id
 std::string client_row_key(ClientId id);                         // "c" id
 std::string answer_row_key(ClientId client, Sequence sequence);  // "r" client sequence
-std::string alarm_row_key(NodeId member, std::uint8_t kind);     // "a" member kind
+std::string alarm_row_key(const Alarm& alarm);                   // "a" kind (one byte) member
 std::string space_row_key(Revision revision);                    // "h" revision
+
+// The parts of any of them, as they stand in the key.
+struct MetaKey {
+  char kind = 0;
+  std::uint64_t first = 0;
+  std::uint64_t second = 0;
+};
+Result<MetaKey> decode_meta_key(std::string_view key);
 
 // The row under state_row_key(). Recovery reads applied_index from it: the log goes on behind it.
 struct StateRow {

@@ -125,6 +125,7 @@ class StateMachine {
   Status finish_restore();
 
  private:
+  friend class Applier;
   class State;
   std::unique_ptr<State> state_;
 };

@@ -1,0 +1,70 @@
+#include "store/errors.h"
+
+namespace lockstep::store::errors {
+
+Status key_not_provided() {
+  return {Code::invalid_argument, "etcdserver: key is not provided"};
+}
+Status key_not_found() {
+  return {Code::invalid_argument, "etcdserver: key not found"};
+}
+Status value_provided() {
+  return {Code::invalid_argument, "etcdserver: value is provided"};
+}
+Status lease_provided() {
+  return {Code::invalid_argument, "etcdserver: lease is provided"};
+}
+Status too_many_operations() {
+  return {Code::invalid_argument, "etcdserver: too many operations in txn request"};
+}
+Status duplicate_key() {
+  return {Code::invalid_argument, "etcdserver: duplicate key given in txn request"};
+}
+Status compacted() {
+  return {Code::out_of_range, "etcdserver: mvcc: required revision has been compacted"};
+}
+Status future_revision() {
+  return {Code::out_of_range, "etcdserver: mvcc: required revision is a future revision"};
+}
+Status no_space() {
+  return {Code::resource_exhausted, "etcdserver: mvcc: database space exceeded"};
+}
+Status lease_not_found() {
+  return {Code::not_found, "etcdserver: requested lease not found"};
+}
+Status lease_exists() {
+  return {Code::failed_precondition, "etcdserver: lease already exists"};
+}
+Status lease_ttl_too_large() {
+  return {Code::out_of_range, "etcdserver: too large lease TTL"};
+}
+Status request_too_large() {
+  return {Code::invalid_argument, "etcdserver: request is too large"};
+}
+
+Status key_too_large() {
+  return {Code::invalid_argument, "lockstep: key is longer than 64 KiB"};
+}
+Status txn_too_deep() {
+  return {Code::invalid_argument, "lockstep: transactions nest deeper than 16"};
+}
+Status too_many_alarms() {
+  return {Code::resource_exhausted, "lockstep: too many alarms"};
+}
+Status request_id_invalid() {
+  return {Code::invalid_argument, "lockstep: request id needs 1 <= unanswered_first <= sequence"};
+}
+Status client_unknown() {
+  return {Code::failed_precondition, "lockstep: client is not registered or was evicted"};
+}
+Status request_already_answered() {
+  return {Code::failed_precondition, "lockstep: request was answered before and its answer was given up"};
+}
+Status request_window_exceeded() {
+  return {Code::resource_exhausted, "lockstep: client has too many unanswered requests"};
+}
+Status answer_not_kept() {
+  return {Code::unknown_outcome, "lockstep: request took effect once; its answer was too large to keep"};
+}
+
+}  // namespace lockstep::store::errors

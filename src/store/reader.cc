@@ -1,0 +1,174 @@
+#include "store/reader.h"
+
+#include <algorithm>
+#include <cstdint>
+
+#include "base/assert.h"
+#include "store/errors.h"
+
+namespace lockstep::store {
+namespace {
+
+bool has_filters(const RangeRequest& request) {
+  return request.min_mod_revision != Revision{} || request.max_mod_revision != Revision{} ||
+         request.min_create_revision != Revision{} || request.max_create_revision != Revision{};
+}
+
+bool passes_filters(const RangeRequest& request, const RowView& row) {
+  if (request.max_mod_revision != Revision{} && row.mod_revision > request.max_mod_revision) return false;
+  if (request.min_mod_revision != Revision{} && row.mod_revision < request.min_mod_revision) return false;
+  if (request.max_create_revision != Revision{} && row.create_revision > request.max_create_revision) {
+    return false;
+  }
+  return request.min_create_revision == Revision{} || row.create_revision >= request.min_create_revision;
+}
+
+template <class Field>
+void sort_by(std::vector<KeptRow>& rows, bool descending, Field field) {
+  // Equal rows stay in key order, whichever way it goes.
+  std::ranges::sort(rows, [&](const KeptRow& a, const KeptRow& b) {
+    const auto field_a = field(a.row);
+    const auto field_b = field(b.row);
+    if (field_a == field_b) return a.row.key < b.row.key;
+    return descending ? field_b < field_a : field_a < field_b;
+  });
+}
+
+void sort_rows(const RangeRequest& request, std::vector<KeptRow>& rows) {
+  if (request.sort_order == SortOrder::none && request.sort_target == SortTarget::key) return;
+  const bool descending = request.sort_order == SortOrder::descend;
+  switch (request.sort_target) {
+    case SortTarget::key:
+      return sort_by(rows, descending, [](const RowView& row) { return row.key; });
+    case SortTarget::version:
+      return sort_by(rows, descending, [](const RowView& row) { return row.version; });
+    case SortTarget::create_revision:
+      return sort_by(rows, descending, [](const RowView& row) { return row.create_revision; });
+    case SortTarget::mod_revision:
+      return sort_by(rows, descending, [](const RowView& row) { return row.mod_revision; });
+    case SortTarget::value:
+      return sort_by(rows, descending, [](const RowView& row) { return row.value; });
+  }
+}
+
+bool matches(CompareResult wanted, std::strong_ordering actual) {
+  switch (wanted) {
+    case CompareResult::equal:
+      return actual == 0;
+    case CompareResult::greater:
+      return actual > 0;
+    case CompareResult::less:
+      return actual < 0;
+    case CompareResult::not_equal:
+      return actual != 0;
+  }
+  LS_UNREACHABLE("decoders admit no other result");
+}
+
+bool holds_for(const Compare& compare, const RowView& row) {
+  switch (compare.target) {
+    case CompareTarget::version:
+      return matches(compare.result, row.version <=> compare.number);
+    case CompareTarget::create_revision:
+      return matches(compare.result, row.create_revision.value() <=> compare.number);
+    case CompareTarget::mod_revision:
+      return matches(compare.result, row.mod_revision.value() <=> compare.number);
+    case CompareTarget::value:
+      return matches(compare.result, row.value <=> std::string_view(compare.value));
+    case CompareTarget::lease:
+      return matches(compare.result, row.lease.value() <=> compare.number);
+  }
+  LS_UNREACHABLE("decoders admit no other target");
+}
+
+}  // namespace
+
+Result<Reader::Rows> Reader::collect(const KeyRange& range, Revision at, std::size_t rows_max,
+                                     bool count_only) const {
+  Rows found;
+  Status failed;
+  index_.visit(range, [&](const Node* node) {
+    const bool is_newest = node->mod_revision() <= at;
+    if (is_newest && node->is_tombstone()) return true;
+    const bool wanted = !count_only && found.rows.size() < rows_max;
+    if (is_newest) {
+      if (wanted) found.rows.push_back({nullptr, node->row()});
+      ++found.count;
+      return true;
+    }
+    // Made before `at` and not deleted since: it existed.
+    if (!wanted && !node->is_tombstone() && node->create_revision() <= at) {
+      ++found.count;
+      return true;
+    }
+    auto row = history_.row_at(node->key(), node->mod_revision(), at);
+    if (!row.ok()) {
+      failed = row.status();
+      return false;
+    }
+    if (!row->has_value()) return true;
+    if (wanted) found.rows.push_back(**row);
+    ++found.count;
+    return true;
+  });
+  if (!failed.ok()) return failed;
+  LS_MUST(found.rows.size() <= static_cast<std::size_t>(found.count));
+  return found;
+}
+
+Result<RangeResponse> Reader::range(const RangeRequest& request) const {
+  Revision at = request.revision;
+  if (at > revision_) return errors::future_revision();
+  if (at <= Revision{}) at = revision_;
+  if (at < compacted_) return errors::compacted();
+
+  // A limit can only be applied while collecting if neither filters nor an order come in between.
+  const bool limited = request.limit > 0;
+  std::size_t rows_max = SIZE_MAX;
+  if (limited && request.sort_order == SortOrder::none && !has_filters(request)) {
+    rows_max = static_cast<std::size_t>(request.limit) + 1;
+  }
+  LS_ASSIGN_OR_RETURN(Rows found,
+                      collect(KeyRange(request.key, request.range_end), at, rows_max, request.count_only));
+  if (has_filters(request)) {
+    std::erase_if(found.rows, [&](const KeptRow& kept) { return !passes_filters(request, kept.row); });
+  }
+  sort_rows(request, found.rows);
+
+  RangeResponse response;
+  response.header.revision = revision_;
+  response.count = found.count;
+  if (limited && found.rows.size() > static_cast<std::size_t>(request.limit)) {
+    found.rows.resize(static_cast<std::size_t>(request.limit));
+    response.more = true;
+  }
+  response.kvs.reserve(found.rows.size());
+  for (KeptRow& kept : found.rows) {
+    if (request.keys_only) kept.row.value = {};
+    response.kvs.push_back(kept.row.to_key_value());
+  }
+  return response;
+}
+
+bool Reader::holds(const Compare& compare) const {
+  bool found = false;
+  bool all_hold = true;
+  index_.visit(KeyRange(compare.key, compare.range_end), [&](const Node* node) {
+    if (node->is_tombstone()) return true;
+    found = true;
+    all_hold = holds_for(compare, node->row());
+    return all_hold;
+  });
+  if (found) return all_hold;
+  // An absent key compares as zeros; but there is no value that stands for "no value".
+  return compare.target != CompareTarget::value && holds_for(compare, RowView{});
+}
+
+Status Reader::check_in_txn(const RangeRequest& request) const {
+  if (request.revision == Revision{}) return {};
+  if (request.revision > revision_) return errors::future_revision();
+  if (request.revision < compacted_) return errors::compacted();
+  return {};
+}
+
+}  // namespace lockstep::store

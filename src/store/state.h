@@ -1,0 +1,53 @@
+// Inside of the state machine, shared by its parts: plain data, changed only by the Applier and by recovery.
+// Contract: state_machine.h. Not for other folders.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "base/ids.h"
+#include "store/clients.h"
+#include "store/digest.h"
+#include "store/history.h"
+#include "store/index.h"
+#include "store/leases.h"
+#include "store/space.h"
+#include "store/state_machine.h"
+
+namespace lockstep::store {
+
+class StateMachine::State {
+ public:
+  State(StateMachineOptions options_given, ColdHistory* cold)
+      : options(options_given), history(options_given.history, cold) {}
+
+  StateMachineOptions options;
+  LogIndex applied_index;
+  Term applied_term;
+  Revision revision{1};
+  Revision compacted{-1};  // -1: never compacted; etcd tells this apart from 0
+  std::int64_t store_time_ms = 0;
+  Index index;
+  History history;
+  LeaseTable leases;
+  ClientTable clients;
+  SpaceAccount space;
+  std::vector<Alarm> alarms;  // sorted
+  DigestChain digests;
+
+  // Tombstones in the order they were made; an entry whose node was put again since is ignored. A node is
+  // freed by the entry of its newest deletion, which is the last one naming it.
+  struct Buried {
+    Revision revision;
+    Node* node;
+  };
+  std::deque<Buried> tombstones;
+  bool restoring = false;
+
+  // Drops compacted tombstones from the index. False: none is left.
+  bool reclaim(std::size_t steps_max, std::vector<std::string>* reclaimed_keys);
+  [[nodiscard]] StateRow state_row() const;
+};
+
+}  // namespace lockstep::store
