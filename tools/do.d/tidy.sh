@@ -7,7 +7,7 @@
 #   ./do tidy --since HEAD~3   clang-tidy on what changed since then
 #   ./do tidy --fix            format the sources, lower the ratchet; then check
 #
-# What changed: since the point where this branch left origin's main, or since the commit before HEAD.
+# What changed: since the point where this branch left origin's main; on main itself, in the last 30 commits.
 
 # Uses the folder of the debug build. Adds to the counts of ./do test.
 run_tidy() {

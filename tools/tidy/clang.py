@@ -37,12 +37,17 @@ def _git(root, *arguments):
     return result.stdout.strip() if result.returncode == 0 else None
 
 
+# Work lands many commits at a time: on the main branch, what the last of them touched counts as changed.
+COMMITS_LOOKED_AT = 30
+
+
 def base_commit(root):
-    """Where this branch left the main one; on the main one, the commit before. None in a clone without history."""
+    """Where this branch left the main one; on the main one, some commits before. None in a clone without history."""
     head = _git(root, "rev-parse", "HEAD")
     base = _git(root, "merge-base", "HEAD", "origin/main")
     if base in (None, head):
-        base = _git(root, "rev-parse", "--verify", "--quiet", "HEAD~1")
+        past = (_git(root, "rev-list", "--first-parent", f"--max-count={COMMITS_LOOKED_AT + 1}", "HEAD") or "").split()
+        base = past[-1] if len(past) > 1 else None
     return base
 
 
