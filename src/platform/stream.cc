@@ -1,0 +1,220 @@
+#include "platform/stream.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/connect.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/container/static_vector.hpp>
+#include <netinet/tcp.h>
+
+#include "base/assert.h"
+
+namespace lockstep::platform {
+namespace {
+
+namespace asio = boost::asio;
+using asio::ip::tcp;
+using boost::system::error_code;
+
+// What Asio gives to one system call.
+constexpr std::size_t buffers_per_write_max = 64;
+// A peer that acknowledges nothing for so long is gone, whatever the retransmission timer thinks.
+constexpr int unacknowledged_ms_max = 5000;
+constexpr int keepalive_idle_s = 5;
+constexpr int keepalive_interval_s = 1;
+constexpr int keepalive_probes = 3;
+constexpr std::chrono::milliseconds accept_pause{100};
+
+void set_option(tcp::socket& socket, int level, int option, int value) {
+  // Best effort: each of these improves, none is needed.
+  ::setsockopt(socket.native_handle(), level, option, &value, sizeof value);
+}
+
+void tune(tcp::socket& socket) {
+  set_option(socket, IPPROTO_TCP, TCP_NODELAY, 1);
+  set_option(socket, SOL_SOCKET, SO_KEEPALIVE, 1);
+  set_option(socket, IPPROTO_TCP, TCP_KEEPIDLE, keepalive_idle_s);
+  set_option(socket, IPPROTO_TCP, TCP_KEEPINTVL, keepalive_interval_s);
+  set_option(socket, IPPROTO_TCP, TCP_KEEPCNT, keepalive_probes);
+  set_option(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, unacknowledged_ms_max);
+}
+
+class TcpStream final : public Stream {
+ public:
+  explicit TcpStream(tcp::socket socket) : socket_(std::move(socket)) {
+    tune(socket_);
+    error_code error;
+    const tcp::endpoint remote = socket_.remote_endpoint(error);
+    if (!error) remote_ = remote.address().to_string() + ":" + std::to_string(remote.port());
+  }
+
+  void async_read_some(std::span<char> buffer, Done done) override {
+    LS_MUST(!buffer.empty());
+    socket_.async_read_some(asio::buffer(buffer.data(), buffer.size()), std::move(done));
+  }
+  void async_write_some(std::span<const std::string_view> buffers, Done done) override {
+    LS_MUST(!buffers.empty());
+    boost::container::static_vector<asio::const_buffer, buffers_per_write_max> sequence;
+    for (const std::string_view bytes : buffers.first(std::min(buffers.size(), buffers_per_write_max)))
+      sequence.emplace_back(bytes.data(), bytes.size());
+    socket_.async_write_some(sequence, std::move(done));
+  }
+  void close() override {
+    error_code ignored;
+    socket_.close(ignored);
+  }
+  [[nodiscard]] std::string remote_address() const override { return remote_; }
+
+ private:
+  tcp::socket socket_;
+  std::string remote_ = "?";
+};
+
+bool split_address(const std::string& address, std::string* host, std::string* port) {
+  const std::size_t colon = address.rfind(':');
+  if (colon == std::string::npos || colon == 0 || colon + 1 == address.size()) return false;
+  *host = address.substr(0, colon);
+  *port = address.substr(colon + 1);
+  if (port->size() > 5 || !std::ranges::all_of(*port, [](char c) { return c >= '0' && c <= '9'; }))
+    return false;
+  if (std::stoi(*port) > 65535) return false;
+  if (host->front() == '[') {
+    if (host->size() < 3 || host->back() != ']') return false;
+    *host = host->substr(1, host->size() - 2);
+  } else if (host->find(':') != std::string::npos) {
+    return false;
+  }
+  return true;
+}
+
+class TcpConnecting final : public Connecting {
+ public:
+  TcpConnecting(asio::io_context& context, const std::string& address, Done done)
+      : attempt_(std::make_shared<Attempt>(context, std::move(done))) {
+    std::string host;
+    std::string port;
+    if (!split_address(address, &host, &port)) {
+      asio::post(context, [attempt = attempt_] { attempt->finish(asio::error::invalid_argument); });
+      return;
+    }
+    error_code not_numeric;
+    const asio::ip::address numeric = asio::ip::make_address(host, not_numeric);
+    if (!not_numeric) {  // spares the resolver's thread
+      const tcp::endpoint endpoint(numeric, static_cast<std::uint16_t>(std::stoi(port)));
+      attempt_->socket.async_connect(
+          endpoint, [attempt = attempt_](const error_code& error) { attempt->finish(error); });
+      return;
+    }
+    attempt_->resolver.async_resolve(
+        host, port, [attempt = attempt_](const error_code& error, const tcp::resolver::results_type& found) {
+          if (!attempt->done) return;
+          if (error) return attempt->finish(error);
+          asio::async_connect(
+              attempt->socket, found,
+              [attempt](const error_code& failed, const tcp::endpoint&) { attempt->finish(failed); });
+        });
+  }
+  ~TcpConnecting() override {
+    attempt_->done = nullptr;
+    attempt_->resolver.cancel();
+    error_code ignored;
+    attempt_->socket.close(ignored);
+  }
+
+ private:
+  struct Attempt {
+    Attempt(asio::io_context& context, Done callback)
+        : socket(context), resolver(context), done(std::move(callback)) {}
+    void finish(const error_code& error) {
+      if (!done) return;
+      Done callback = std::exchange(done, nullptr);
+      if (error) return callback(error, nullptr);
+      callback({}, std::make_unique<TcpStream>(std::move(socket)));
+    }
+    tcp::socket socket;
+    tcp::resolver resolver;
+    Done done;
+  };
+  std::shared_ptr<Attempt> attempt_;
+};
+
+class TcpListener final : public Listener {
+ public:
+  TcpListener(tcp::acceptor acceptor, Accepted accepted)
+      : state_(std::make_shared<State>(std::move(acceptor), std::move(accepted))) {
+    accept_next(state_);
+  }
+  ~TcpListener() override {
+    state_->open = false;
+    error_code ignored;
+    state_->acceptor.close(ignored);
+    state_->pause.cancel();
+  }
+  [[nodiscard]] std::uint16_t port() const override {
+    error_code ignored;
+    return state_->acceptor.local_endpoint(ignored).port();
+  }
+
+ private:
+  struct State {
+    State(tcp::acceptor from, Accepted callback)
+        : acceptor(std::move(from)), pause(acceptor.get_executor()), accepted(std::move(callback)) {}
+    tcp::acceptor acceptor;
+    asio::steady_timer pause;
+    Accepted accepted;
+    bool open = true;
+  };
+  static void accept_next(const std::shared_ptr<State>& state) {
+    state->acceptor.async_accept([state](const error_code& error, tcp::socket socket) {
+      if (!state->open) return;
+      if (!error) state->accepted(std::make_unique<TcpStream>(std::move(socket)));
+      if (!state->open) return;
+      if (!error || error == asio::error::connection_aborted) return accept_next(state);
+      state->pause.expires_after(accept_pause);
+      state->pause.async_wait([state](const error_code&) {
+        if (state->open) accept_next(state);
+      });
+    });
+  }
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace
+
+std::unique_ptr<Connecting> connect_tcp(asio::io_context& context, const std::string& address,
+                                        Connecting::Done done) {
+  return std::make_unique<TcpConnecting>(context, address, std::move(done));
+}
+
+Result<std::unique_ptr<Listener>> listen_tcp(asio::io_context& context, const std::string& address,
+                                             Listener::Accepted accepted) {
+  std::string host;
+  std::string port;
+  if (!split_address(address, &host, &port))
+    return Status(Code::invalid_argument, "'" + address + "' is not host:port");
+  error_code error;
+  tcp::resolver resolver(context);
+  const auto found = resolver.resolve(host, port, tcp::resolver::passive, error);
+  const auto failed = [&](std::string_view what) {
+    return Status(Code::io_error, std::string(what) + " " + address + ": " + error.message());
+  };
+  if (error) return failed("resolve");
+  LS_MUST(!found.empty());
+  const tcp::endpoint endpoint = found.begin()->endpoint();
+  tcp::acceptor acceptor(context);
+  acceptor.open(endpoint.protocol(), error);
+  if (error) return failed("open a socket for");
+  acceptor.set_option(tcp::acceptor::reuse_address(true), error);
+  if (error) return failed("set options for");
+  acceptor.bind(endpoint, error);
+  if (error) return failed("bind");
+  acceptor.listen(asio::socket_base::max_listen_connections, error);
+  if (error) return failed("listen on");
+  return std::unique_ptr<Listener>(std::make_unique<TcpListener>(std::move(acceptor), std::move(accepted)));
+}
+
+}  // namespace lockstep::platform
