@@ -1,11 +1,11 @@
-# Fuzz every decoder with libFuzzer under ASan and UBSan; finds are kept in fuzz/corpus.
+# Fuzz every decoder with libFuzzer under ASan and UBSan, from the inputs in fuzz/corpus.
 #
 # usage: ./do fuzz [--seconds N] [target...]
 #
 #   ./do fuzz                             30 seconds each
 #   ./do fuzz --seconds 600 log_record    one target, ten minutes
 #
-# A crash leaves the input under the build folder and prints how to replay it.
+# Inputs that reach new code, and those that crash, are left under the build folder; a crash prints how to replay it.
 
 command_needs=fuzz/CMakeLists.txt
 

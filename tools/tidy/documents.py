@@ -11,6 +11,7 @@ INDEX = DECISIONS + "README.md"
 _DECISION = re.compile(r"^(\d{4})-[a-z0-9-]+\.md$")
 _LINK = re.compile(r"\[[^\]\n]*\]\(([^)\s]+)\)")
 _QUOTED_PATH = re.compile(r"`((?:src|docs|tools|fuzz|bench|tests|cmake)/[\w./*-]+)`")
+_QUOTED_FUNCTION = re.compile(r"`([A-Z]\w*::~?\w+)\(\)`")
 _QUOTED_CASE = re.compile(r"`([A-Z][A-Za-z0-9]*)\.([A-Z][A-Za-z0-9]*)`")
 
 
@@ -78,6 +79,9 @@ def check_links(tree):
             for target in _QUOTED_PATH.findall(line):
                 if not _exists(tree, target):
                     findings.append(Finding(path, number, "dead-link", f"{target} does not exist"))
+            for name in _QUOTED_FUNCTION.findall(line):
+                if not any(name + "(" in tree.files[source] for source in tree.cpp()):
+                    findings.append(Finding(path, number, "dead-link", f"no source defines {name}()"))
             for suite, case in _QUOTED_CASE.findall(line):
                 cases = test_cases(tree) if cases is None else cases
                 if (suite, case) not in cases:

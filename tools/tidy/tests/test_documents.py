@@ -40,6 +40,10 @@ class Links(unittest.TestCase):
         found = [finding.message for finding in check_links(support.tree(files))]
         self.assertEqual(found, ["b.md does not exist", "src/raft/gone.h does not exist"])
 
+    def test_a_cited_function_must_exist(self):
+        files = {"a.md": "`Raft::tick()` `Raft::gone()`", "src/raft/raft.cc": "void Raft::tick(TimePoint now) {\n"}
+        self.assertEqual([finding.message for finding in check_links(support.tree(files))], ["no source defines Raft::gone()"])
+
     def test_a_document_that_a_source_names_must_exist(self):
         files = {"src/raft/core.h": "// docs/formats/log.md has the bytes, docs/formats/gone.md has not.\n", "docs/formats/log.md": ""}
         self.assertEqual([finding.message for finding in check_citations(support.tree(files))], ["docs/formats/gone.md does not exist"])
