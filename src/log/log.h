@@ -3,7 +3,8 @@
 // What it promises:
 //  L1  When `done` of an append runs, its entries and hard state survive any crash (I1). Appends become
 //  durable
-//      in the order they were made, each wholly or not at all.
+//      in the order they were made, each wholly or not at all; one larger than group_bytes_max in parts, from
+//      its front, of which the first has its reset and hard state.
 //  L2  After a crash the log holds a prefix of the appends made, at least every acknowledged one. Bytes never
 //      written here, cut away, or left from an earlier use of a recycled file are never read as entries.
 //  L3  The end of the log is cut at open only if what is cut cannot have been acknowledged; otherwise open()
@@ -53,7 +54,7 @@ struct Options {
   LogIndex entries_after;
   // A larger entry is refused. Bounds what open() allocates for one record.
   std::size_t entry_bytes_max = limits::entry_bytes_max;
-  // Appends waiting together become groups of about this size; a single larger append stays one group.
+  // Appends waiting together become groups of at most this size; a larger append is split.
   std::size_t group_bytes_max = 8 * limits::mebibyte;
   // Size of new segment files. Must hold an entry of entry_bytes_max and its frame.
   std::size_t segment_bytes = 64 * limits::mebibyte;

@@ -34,8 +34,9 @@ Status LogContent::apply_run(Run& run) {
     return {};
   }
   LS_MUST(!run.entries.empty());
-  if (run.index <= base_.index) return contradiction("an entry below the log's base");
   if (run.index > last_.index.next()) return contradiction("a gap between entries");
+  // Overwrites from below the base: the segment with what it cuts was released because of that.
+  if (run.index <= base_.index) base_ = {run.index.previous(), Term{}};
   cut(run.index.previous());
   last_ = {run.entries.back().index, run.entries.back().term};
   segments_.back().highest = last_.index;
@@ -198,8 +199,11 @@ class Recovery {
   }
 
   void judge() {
-    if (result_.evidence.group <= result_.state.group && result_.tail.segment != 0) return;
-    const std::string proof = proof_.empty() ? "the directory is complete" : proof_ + " is newer";
+    // Segments are prepared one ahead and removed from the end: one of them is missing.
+    const bool hole = !result_.behind.empty() && result_.behind.front() != result_.tail.segment + 1;
+    if (result_.evidence.group <= result_.state.group && result_.tail.segment != 0 && !hole) return;
+    std::string proof = proof_.empty() ? "the directory is complete" : proof_ + " is newer";
+    if (proof_.empty() && hole) proof = segment_name(result_.behind.front()) + " has no predecessor";
     const std::string where = result_.tail.segment == 0
                                   ? "no segment begins with a valid record"
                                   : segment_name(result_.tail.segment) + " is damaged at offset " +

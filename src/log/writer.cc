@@ -102,6 +102,12 @@ std::uint64_t Log::Writer::room() const {
   return current_.size_bytes - offset_ - record_header_bytes;
 }
 
+// What fits an empty segment, and is no larger than a group should be.
+std::size_t Log::Writer::whole_append_bytes_max() const {
+  return std::min<std::uint64_t>(options_.group_bytes_max,
+                                 options_.segment_bytes - records_offset - record_header_bytes);
+}
+
 bool Log::Writer::write_next_group() {
   LS_MUST(!under_way_);
   Group group;
@@ -143,6 +149,9 @@ bool Log::Writer::fill(Group& group) {
 bool Log::Writer::take(Item& item, Group& group, std::size_t bytes_max) {
   std::size_t used = 0;
   if (!item.begun) {
+    // An append is split only if it can nowhere be whole.
+    const std::size_t whole_bytes = item.bytes + 2 * run_frame_bytes_max;
+    if (whole_bytes > bytes_max && whole_bytes <= whole_append_bytes_max()) return false;
     const std::size_t needed = item.batch.reset ? run_frame_bytes_max : 0;
     if (needed > bytes_max) return false;
     if (item.batch.reset) {

@@ -90,6 +90,7 @@ class Log::Writer {
   void run(std::vector<Done> dones);
   void fail(const Status& status);
   [[nodiscard]] std::uint64_t room() const;
+  [[nodiscard]] std::size_t whole_append_bytes_max() const;
 
   // segments.cc: preparing, rotating, recycling
   void prepare_next();
