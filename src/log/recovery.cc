@@ -55,7 +55,7 @@ Status LogContent::apply(const RecordHeader& header, std::vector<Run> runs) {
                                 : LogPosition{header.state.last_index, header.state.last_term};
     last_ = base_;
     empty_ = false;
-  } else {
+  } else if (!LS_PLANTED(chain_not_checked)) {
     if (header.state.group <= state_.group) return contradiction("groups out of order");
     if (header.state.hard_state.term < state_.hard_state.term) return contradiction("a term went back");
   }
