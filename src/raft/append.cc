@@ -94,6 +94,7 @@ void Raft::on_heartbeat(const Message& message) {
 void Raft::learn_from_leader(const Message& message) {
   LS_MUST(message.from == leader_);
   if (message.doubt_boot != boot_) return;
+  if (message.round < restored_round_) return;  // overtaken
   if (message.in_doubt && !in_doubt_ && !LS_PLANTED(wiped_member_votes)) {
     trace("is in doubt: it lost what it had acknowledged");
     in_doubt_ = true;
@@ -102,6 +103,7 @@ void Raft::learn_from_leader(const Message& message) {
   if (std::min(matched_, durable_) < message.restored_index) return;
   trace("may vote again");
   in_doubt_ = false;
+  restored_round_ = message.round;
   output_.vote_restored = true;
 }
 

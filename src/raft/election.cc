@@ -18,7 +18,11 @@ void Raft::reset_election_deadline() {
 bool Raft::may_campaign() const {
   if (in_doubt_ || role_ == Role::leader) return false;
   if (receiving_.has_value() && receiving_->installing) return false;
-  return configuration().is_voter(options_.id);
+  if (configuration().is_voter(options_.id)) return true;
+  // Whoever is being removed may have the longest log and be needed to commit its own removal (dissertation
+  // 4.2.2): as long as that is not known to be committed, the configuration before it counts as well.
+  if (configuration_index() <= commit_ || configurations_.size() < 2) return false;
+  return std::prev(configurations_.end(), 2)->second.is_voter(options_.id);
 }
 
 // Has this member reason to believe in a living leader? Then it helps nobody to replace it. This is about
@@ -211,8 +215,12 @@ void Raft::become_leader() {
   round_ = Round{};
   uncommitted_bytes_ = 0;
   peers_.clear();
-  // Paper 8: commits what earlier terms left behind, and tells the leader what is committed.
-  term_start_ = append_as_leader(EntryKind::empty, {});
+  // Paper 8: commits what earlier terms left behind, and tells the leader what is committed. The very first
+  // entry is the founders' configuration, so that whoever gets the log from its beginning knows the members.
+  const bool first = log_.last_index() == LogIndex{};
+  term_start_ =
+      first ? append_as_leader(EntryKind::configuration, SharedBytes(encode_configuration(configuration())))
+            : append_as_leader(EntryKind::empty, {});
   refresh_peers();
   broadcast_heartbeat();
 }

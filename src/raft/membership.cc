@@ -59,6 +59,16 @@ Result<LogIndex> Raft::propose_configuration(TimePoint now, const ConfigurationC
   }
   LS_ASSIGN_OR_RETURN(const Configuration next, apply_change(configuration(), change));
   LS_RETURN_IF_ERROR(check_promotions(change));
+  // Else the change could never be finished, nor undone. A member in doubt cannot even help to be restored.
+  const bool alive = quorum(next, [&](NodeId node) {
+    if (node == options_.id) return true;
+    const auto peer = peers_.find(node);
+    return peer != peers_.end() && !peer->second.in_doubt &&
+           peer->second.last_heard >= now_ - options_.election_timeout;
+  });
+  if (!alive) {
+    return Refused(Code::failed_precondition, "no majority of the new voters answers, or some are in doubt");
+  }
   const LogIndex index = append_as_leader(EntryKind::configuration, SharedBytes(encode_configuration(next)));
   LS_MUST(configuration_index() == index);
   return index;

@@ -63,6 +63,7 @@ struct Progress {
   bool in_doubt = false;   // counted in no quorum
   LogIndex restore_index;  // in_doubt: what must be committed without it, and reach it
   Round restored_round;    // the first round that told it so; zero: not told
+  Round cleared_round;     // this boot answered that round: its words from before do not count
 
   // Learner promotion: rounds of catching up (dissertation 4.2.1).
   LogIndex catch_up_target;

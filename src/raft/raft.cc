@@ -199,6 +199,7 @@ void Raft::become_follower(Term term, NodeId leader) {
     vote_ = NodeId{};
     durable_hard_state_changed_ = true;
     matched_ = LogIndex{};
+    restored_round_ = Round{};
     lease_until_ = TimePoint::min();
   }
   if (role_ == Role::leader) {

@@ -174,7 +174,8 @@ class Raft {
   // or one over entry_bytes_max).
   Result<LogIndex> propose(TimePoint now, std::span<const SharedBytes> payloads);
   // Errors: unavailable (not the leader, transferring, or no entry of its own term committed yet),
-  // failed_precondition (another change is not finished, or a learner to promote lags), and apply_change()'s.
+  // failed_precondition (another change is not finished, a learner to promote lags, or no majority of the new
+  // voters is heard of), and apply_change()'s.
   Result<LogIndex> propose_configuration(TimePoint now, const ConfigurationChange& change);
   // Answered in Output::reads, exactly once. Never repeat an id that is pending.
   void read_index(TimePoint now, ReadId id);
@@ -379,6 +380,7 @@ class Raft {
 
   TimePoint election_deadline_ = no_deadline;
   TimePoint lease_until_ = TimePoint::min();  // follower: the leader was heard of recently enough
+  Round restored_round_;                      // in this term, when the leader ended a doubt
   LogIndex matched_;                          // follower: our log equals the leader's up to here (this term)
 
   // Candidate.

@@ -262,6 +262,7 @@ bool Raft::observe_boot(const Message& message, Progress& peer) {
   trace("sees that ", message.from, " restarted");
   peer.boot = message.boot;
   peer.boot_round = round_;
+  peer.cleared_round = Round{};
   ++round_;
   peer.match = LogIndex{};
   peer.commit_told = LogIndex{};
@@ -273,12 +274,13 @@ bool Raft::observe_boot(const Message& message, Progress& peer) {
 
 void Raft::observe_doubt(const Message& message, Progress& peer) {
   if (message.in_doubt) {
-    if (!peer.in_doubt) put_in_doubt(message.from, peer);
+    if (!peer.in_doubt && message.round >= peer.cleared_round) put_in_doubt(message.from, peer);
     return;
   }
   if (!peer.in_doubt || peer.restored_round == Round{} || message.round < peer.restored_round) return;
   trace("counts ", message.from, " again");
   peer.in_doubt = false;
+  peer.cleared_round = peer.restored_round;
   peer.restore_index = LogIndex{};
   peer.restored_round = Round{};
 }
