@@ -10,8 +10,7 @@
 #include <thread>
 #include <utility>
 
-#include <gtest/gtest.h>
-
+#include "base/assert.h"
 #include "platform/executor.h"
 #include "platform/system.h"
 
@@ -60,7 +59,7 @@ class TemporaryDirectory {
  public:
   TemporaryDirectory() {
     std::string pattern = (std::filesystem::temp_directory_path() / "lockstep-test-XXXXXX").string();
-    EXPECT_NE(::mkdtemp(pattern.data()), nullptr);
+    LS_MUST(::mkdtemp(pattern.data()) != nullptr);
     path_ = pattern;
   }
   ~TemporaryDirectory() { std::filesystem::remove_all(path_); }
