@@ -154,6 +154,7 @@ Status ClientTable::restore_client(ClientId id, std::string_view row) {
 }
 
 Status ClientTable::restore_answer(ClientId id, Sequence sequence, std::string_view row) {
+  if (row.size() > limits::client_answer_bytes_max) return {Code::corruption, "kept answer is too large"};
   LS_RETURN_IF_ERROR(decode_result(row).status());
   tables_->answers_bytes += row.size() + answer_overhead_bytes;
   tables_->clients[id].answers.emplace(sequence, row);

@@ -1,6 +1,5 @@
 #include "store/result_codec.h"
 
-#include "base/assert.h"
 #include "base/codec.h"
 #include "base/limits.h"
 
@@ -89,7 +88,14 @@ class ResultEncoder {
     encoder_.signed_varint(response.ttl.count());
   }
   void encode(const LeaseRevokeResponse& response) { header(response.header); }
-  void encode(const LeaseRenewResponse&) { LS_UNREACHABLE("renewals carry no request id"); }
+  void encode(const LeaseRenewResponse& response) {
+    header(response.header);
+    encoder_.varint(response.renewals.size());
+    for (const LeaseKeepAliveResponse& renewal : response.renewals) {
+      encoder_.id(renewal.id);
+      encoder_.signed_varint(renewal.ttl.count());
+    }
+  }
   void encode(const AlarmResponse& response) {
     header(response.header);
     encoder_.varint(response.alarms.size());
@@ -98,7 +104,10 @@ class ResultEncoder {
       encoder_.u8(static_cast<std::uint8_t>(alarm.kind));
     }
   }
-  void encode(const RegisterClientResponse&) { LS_UNREACHABLE("registrations carry no request id"); }
+  void encode(const RegisterClientResponse& response) {
+    header(response.header);
+    encoder_.id(response.client);
+  }
 
   Encoder encoder_;
 };
@@ -144,8 +153,16 @@ class ResultDecoder {
       }
       case 6:
         return LeaseRevokeResponse{header()};
+      case 7:
+        return renewals();
       case 8:
         return alarms();
+      case 9: {
+        RegisterClientResponse response;
+        response.header = header();
+        response.client = decoder_.id<ClientId>();
+        return response;
+      }
       default:
         decoder_.fail();
         return NothingResponse{};
@@ -154,7 +171,9 @@ class ResultDecoder {
   static_assert(std::is_same_v<std::variant_alternative_t<1, Response>, PutResponse>);
   static_assert(std::is_same_v<std::variant_alternative_t<3, Response>, TxnResponse>);
   static_assert(std::is_same_v<std::variant_alternative_t<6, Response>, LeaseRevokeResponse>);
+  static_assert(std::is_same_v<std::variant_alternative_t<7, Response>, LeaseRenewResponse>);
   static_assert(std::is_same_v<std::variant_alternative_t<8, Response>, AlarmResponse>);
+  static_assert(std::is_same_v<std::variant_alternative_t<9, Response>, RegisterClientResponse>);
 
   Header header() {
     Header header;
@@ -184,6 +203,16 @@ class ResultDecoder {
     std::vector<KeyValue> kvs(count(6));
     for (KeyValue& kv : kvs) kv = key_value();
     return kvs;
+  }
+  LeaseRenewResponse renewals() {
+    LeaseRenewResponse response;
+    response.header = header();
+    response.renewals.resize(count(2));
+    for (LeaseKeepAliveResponse& renewal : response.renewals) {
+      renewal.id = decoder_.id<LeaseId>();
+      renewal.ttl = Duration(decoder_.signed_varint());
+    }
+    return response;
   }
   PutResponse put() {
     PutResponse response;
@@ -265,9 +294,9 @@ std::string encode_result(const CommandResult& result) {
 }
 
 Result<CommandResult> decode_result(std::string_view encoded) {
-  // Bounded before anything is built: no encoder input was larger.
-  if (encoded.size() > limits::client_answer_bytes_max) {
-    return Status(Code::corruption, "kept answer is too large");
+  // Bounded before anything is built: nothing larger passes between members.
+  if (encoded.size() > limits::frame_bytes_max) {
+    return Status(Code::corruption, "answer is too large");
   }
   return ResultDecoder(encoded).result();
 }

@@ -1,5 +1,5 @@
-// Encoding of kept answers (docs/formats/keys.md). Headers keep only the revision: the rest belongs to the
-// member that answers.
+// Encoding of answers that are kept, or passed between members (docs/formats/keys.md). Headers keep only the
+// revision: the rest belongs to the member that answers.
 #pragma once
 
 #include <string>

@@ -1,0 +1,5 @@
+find_package(fmt REQUIRED)
+find_package(CLI11 REQUIRED)
+add_executable(lockstep-bench core/harness.cc core/main.cc core/scenarios.cc)
+target_include_directories(lockstep-bench PRIVATE "${CMAKE_SOURCE_DIR}/bench")
+target_link_libraries(lockstep-bench PRIVATE lockstep::replica lockstep::platform fmt::fmt CLI11::CLI11)

@@ -1,0 +1,55 @@
+#include "replica/addresses.h"
+
+#include <algorithm>
+#include <map>
+
+#include "base/codec.h"
+#include "base/limits.h"
+
+namespace lockstep::replica {
+namespace {
+
+constexpr std::size_t address_bytes_max = 256;  // a DNS name with a port
+// Members that left stay listed until their place is needed; never more than twice the members.
+constexpr std::size_t addresses_max = 2 * limits::members_max;
+static_assert(addresses_max * (address_bytes_max + 16) <= raft::configuration_context_bytes_max);
+
+}  // namespace
+
+std::string encode_addresses(std::vector<Member> members) {
+  std::map<NodeId, std::string> sorted;
+  for (Member& member : members) sorted[member.id] = std::move(member.address);
+  std::string context;
+  Encoder encoder(&context);
+  encoder.varint(sorted.size());
+  for (const auto& [id, address] : sorted) {
+    encoder.id(id);
+    encoder.bytes(address);
+  }
+  return context;
+}
+
+Result<std::vector<Member>> decode_addresses(std::string_view context) {
+  Decoder decoder(context);
+  const std::uint64_t count = decoder.varint();
+  if (!decoder.ok() || count > addresses_max) return Status(Code::corruption, "member addresses: bad count");
+  std::vector<Member> members;
+  for (std::uint64_t i = 0; i < count; ++i) {
+    Member member{decoder.id<NodeId>(), std::string(decoder.bytes())};
+    if (!decoder.ok() || member.id == NodeId{} || member.address.size() > address_bytes_max) {
+      return Status(Code::corruption, "member addresses: bad entry");
+    }
+    members.push_back(std::move(member));
+  }
+  if (!decoder.done()) return Status(Code::corruption, "member addresses: bytes left over");
+  return members;
+}
+
+std::string merge_addresses(std::string_view context, const std::vector<Member>& added) {
+  const Result<std::vector<Member>> known = decode_addresses(context);
+  std::vector<Member> members = known.ok() ? *known : std::vector<Member>{};
+  members.insert(members.end(), added.begin(), added.end());
+  return encode_addresses(std::move(members));
+}
+
+}  // namespace lockstep::replica

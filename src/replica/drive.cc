@@ -1,0 +1,222 @@
+// The loop: what raft decided is persisted, then promised, then applied, in this order and nowhere else.
+#include <algorithm>
+#include <utility>
+
+#include "base/assert.h"
+#include "replica/replica.h"
+
+namespace lockstep::replica {
+namespace {
+
+// How often calls are looked at for a deadline that passed.
+constexpr Duration sweep_interval = 10ms;
+// A read that no leader confirmed is tried again this much later.
+constexpr Duration read_retry_interval = 20ms;
+// After the last append the log's proof of it is made durable too (log.h, flush_idle).
+constexpr Duration log_idle_interval = 5ms;
+
+}  // namespace
+
+void Replica::drive() {
+  if (driving_) return;  // the outer loop goes on until raft has nothing more to say
+  driving_ = true;
+  while (!halted_) {
+    raft::Output output = raft_->take_output();
+    if (output.empty()) break;
+    process(std::move(output));
+  }
+  driving_ = false;
+  if (halted_) return;
+  reads_.serve(machine_->applied_index());
+  proposals_.run_completions();
+  send_answers();
+  finish_member_changes();
+  arm_timer();
+}
+
+void Replica::process(raft::Output output) {
+  if (options_.on_trace) {
+    for (const std::string& line : output.trace) options_.on_trace(line);
+  }
+  if (output.role_change) on_role_change(*output.role_change);
+  if (raft_->configuration_index() != peers_as_of_) update_peers();
+  // A leader's appends go out while its own disk still writes; what promises durability waits for the disk.
+  send_messages(std::move(output.messages), std::move(output.messages_after_persist), output.persist_id);
+  persist(output);
+  for (const raft::SnapshotChunk& chunk : output.snapshot_chunks) store_snapshot_chunk(chunk);
+  for (const raft::SnapshotRequest& request : output.snapshot_requests) start_snapshot(request);
+  for (const raft::SnapshotProgress& progress : output.snapshot_progress) continue_snapshot(progress);
+  apply(output.committed);
+  finish_reads(output.reads);
+}
+
+void Replica::send_messages(std::vector<raft::Message> messages, std::vector<raft::Message> after_persist,
+                            raft::PersistId after) {
+  for (const raft::Message& message : messages) send(message);
+  if (after_persist.empty()) return;
+  if (after <= persisted_) {
+    for (const raft::Message& message : after_persist) send(message);
+  } else {
+    waiting_messages_.push_back({after, std::move(after_persist)});
+  }
+}
+
+void Replica::persist(raft::Output& output) {
+  if (output.hard_state) lazy_hard_state_ = output.hard_state;
+  if (!output.must_persist()) return;
+  log::AppendBatch batch;
+  if (output.reset) batch.reset = log::LogPosition{output.reset->index, output.reset->term};
+  batch.entries = std::move(output.entries);
+  batch.hard_state = std::exchange(lazy_hard_state_, std::nullopt);
+  // May be done before append() returns: a small group is written at once, so the appends to the followers go
+  // first.
+  environment_.network.flush();
+  log_->append(std::move(batch), [this, alive = alive_, id = output.persist_id] {
+    if (*alive) on_durable(id);
+  });
+}
+
+void Replica::on_durable(raft::PersistId id) {
+  if (halted_) return;
+  LS_MUST(id > persisted_, "the log finishes appends in order");
+  persisted_ = id;
+  while (!waiting_messages_.empty() && waiting_messages_.front().after <= persisted_) {
+    for (const raft::Message& message : waiting_messages_.front().messages) send(message);
+    waiting_messages_.pop_front();
+  }
+  raft_->persisted(now(), id);
+  drive();
+}
+
+void Replica::on_role_change(const raft::RoleChange& change) {
+  if (change.role == raft::Role::leader) {
+    store_clock_.restart(now(), machine_->store_time_ms());
+    digest_check_due_.reset();
+  }
+}
+
+void Replica::apply(const std::vector<raft::Entry>& committed) {
+  if (committed.empty()) return;
+  for (const raft::Entry& entry : committed) {
+    LS_MUST(entry.index == machine_->applied_index().next(), "entries are applied in order, each once");
+    if (entry.kind == raft::EntryKind::normal) {
+      apply_normal(entry);
+      if (halted_) return;
+    } else {
+      machine_->skip(entry.index, entry.term);
+      if (std::optional<PendingBatch> ours = proposals_.committed(entry.index, entry.term)) {
+        LS_UNREACHABLE("only normal entries are proposed with callers");
+      }
+    }
+    if (raft_->is_leader() && entry.index.value() % limits::digest_interval_entries == 0) {
+      digest_check_due_ = store::DigestCheck{entry.index, machine_->digest()};
+    }
+  }
+  if (raft_->is_leader()) store_clock_.set(now(), machine_->store_time_ms());
+  raft_->applied(now(), machine_->applied_index());
+  release_log();
+}
+
+void Replica::apply_normal(const raft::Entry& entry) {
+  std::optional<PendingBatch> ours = proposals_.committed(entry.index, entry.term);
+  results_.clear();
+  store::Applied applied =
+      machine_->apply(entry.index, entry.term, entry.payload.view(), ours ? this : nullptr);
+  if (!applied.fatal.ok()) return halt(applied.fatal);
+  if (ours) proposals_.complete(std::move(*ours), std::exchange(results_, {}), header());
+}
+
+void Replica::on_result(std::size_t position, store::CommandResult result) {
+  LS_MUST(position == results_.size(), "results come in the order of the commands");
+  results_.push_back(std::move(result));
+}
+
+void Replica::finish_reads(const std::vector<raft::ReadResult>& reads) {
+  for (const raft::ReadResult& read : reads) {
+    if (read.ok) {
+      reads_.confirmed(read.id, read.index);
+    } else {
+      reads_.failed(read.id);
+    }
+  }
+}
+
+void Replica::finish_member_changes() {
+  while (!member_changes_.empty()) {
+    MemberChangeWaiter& waiter = member_changes_.front();
+    if (raft_->term() != waiter.term) {
+      // Another leader may still finish what this one began.
+      auto done = std::move(waiter.done);
+      member_changes_.pop_front();
+      done(unknown_lost());
+      continue;
+    }
+    if (machine_->applied_index() < waiter.index || raft_->configuration().joint()) return;
+    auto done = std::move(waiter.done);
+    member_changes_.pop_front();
+    done(Status());
+  }
+}
+
+void Replica::arm_timer() {
+  TimePoint wanted = raft_->next_deadline();
+  const TimePoint present = now();
+  if (raft_->is_leader()) {
+    if (const auto due_ms = machine_->next_deadline_ms()) {
+      // Not before a tick that was proposed had time to commit: one at a time.
+      const TimePoint due = store_clock_.when(*due_ms);
+      wanted = std::min(wanted, std::max(due, lease_tick_after_));
+    }
+  }
+  if (proposals_.waiting() || reads_.waiting() || reads_.building()) {
+    wanted = std::min(wanted, present + sweep_interval);
+  }
+  if (reads_.wants_retry()) wanted = std::min(wanted, present + read_retry_interval);
+  if (log_->flush_idle_wanted()) wanted = std::min(wanted, present + log_idle_interval);
+  if (timer_ != env::TimerId{} && timer_at_ <= wanted) return;  // fires early enough; looks again then
+  if (timer_ != env::TimerId{}) environment_.executor.cancel(timer_);
+  timer_ = env::TimerId{};
+  timer_at_ = wanted;
+  if (wanted == no_deadline) return;
+  timer_ = environment_.executor.schedule(wanted, [this, alive = alive_] {
+    if (*alive) on_timer();
+  });
+}
+
+void Replica::on_timer() {
+  timer_ = env::TimerId{};
+  timer_at_ = no_deadline;
+  if (halted_) return;
+  const TimePoint present = now();
+  raft_->tick(present);
+  proposals_.expire(present);
+  reads_.expire(present);
+  reads_.retry();
+  if (reads_.building()) schedule_flush();
+  if (log_->flush_idle_wanted() && log_->queued_bytes() == 0) log_->flush_idle();
+  tick_leases(present);
+  drive();
+}
+
+void Replica::tick_leases(TimePoint present) {
+  if (!raft_->is_leader() || present < lease_tick_after_) return;
+  const auto due_ms = machine_->next_deadline_ms();
+  if (!due_ms || store_clock_.read_ms(present) < *due_ms) return;
+  lease_tick_after_ = present + sweep_interval;
+  // Any entry moves the store clock; only if none is on its way does the tick need one of its own.
+  start_batch();
+  if (builder_.count() == 0) {
+    const bool added = builder_.nothing();
+    LS_MUST(added);
+    building_.add({std::monostate{}, no_deadline, {}});
+  }
+}
+
+void Replica::halt(const Status& why) {
+  if (halted_) return;
+  halted_ = true;
+  environment_.network.set_receiver(nullptr);
+  if (options_.on_fatal) options_.on_fatal(why);
+}
+
+}  // namespace lockstep::replica

@@ -1,0 +1,199 @@
+// Mutations: from the call to the entry. Everything that arrives in one loop turn goes into one batch (P4).
+#include <algorithm>
+#include <utility>
+
+#include "base/assert.h"
+#include "replica/replica.h"
+#include "store/errors.h"
+#include "store/validate.h"
+
+namespace lockstep::replica {
+namespace {
+
+Status not_leader() {
+  return Status(Code::unavailable, "etcdserver: not leader");
+}
+
+}  // namespace
+
+PendingCommand Replica::pending(CommandCallback done, const store::CallOptions& options) const {
+  return {std::move(done), std::min(options.deadline, environment_.clock.now() + options_.request_timeout),
+          options.cancellation};
+}
+
+void Replica::start_batch() {
+  if (builder_.started()) return;
+  store::BatchHeader header;
+  if (raft_->is_leader()) {
+    header.store_time_ms = std::max(store_clock_.read_ms(now()), machine_->store_time_ms());
+    if (digest_check_due_) {
+      header.digest_check = digest_check_due_;
+      digest_check_due_.reset();
+    }
+  }
+  builder_.start(header);
+  schedule_flush();
+}
+
+template <class Response, class Request, class Add>
+void Replica::mutate(const Request& request, store::CallOptions options, store::Callback<Response> done,
+                     Add add) {
+  Status why;
+  if (refuse_call(options, &why)) return done(why);
+  if (const Status invalid = store::validate(options.request_id); !invalid.ok()) return done(invalid);
+  start_batch();
+  if (!add(builder_, request, options.request_id)) {
+    flush_batch();
+    if (halted_) return done(Status(Code::unavailable, "etcdserver: server stopped"));
+    start_batch();
+    const bool added = add(builder_, request, options.request_id);
+    LS_MUST(added, "the first command of a batch fits");
+  }
+  building_.add(pending(std::move(done), options));
+}
+
+void Replica::put(store::PutRequest request, store::CallOptions options,
+                  store::Callback<store::PutResponse> done) {
+  if (const Status invalid = store::validate(request); !invalid.ok()) return done(invalid);
+  if (const Status refused = machine_->admit(request); !refused.ok()) return done(refused);
+  mutate(request, std::move(options), std::move(done),
+         [](store::BatchBuilder& builder, const store::PutRequest& put, const RequestId& id) {
+           return builder.put(put, id);
+         });
+}
+
+void Replica::delete_range(store::DeleteRangeRequest request, store::CallOptions options,
+                           store::Callback<store::DeleteRangeResponse> done) {
+  if (const Status invalid = store::validate(request); !invalid.ok()) return done(invalid);
+  mutate(request, std::move(options), std::move(done),
+         [](store::BatchBuilder& builder, const store::DeleteRangeRequest& remove, const RequestId& id) {
+           return builder.delete_range(remove, id);
+         });
+}
+
+void Replica::txn(store::TxnRequest request, store::CallOptions options,
+                  store::Callback<store::TxnResponse> done) {
+  if (const Status invalid = store::validate(request); !invalid.ok()) return done(invalid);
+  if (const Status refused = machine_->admit(request); !refused.ok()) return done(refused);
+  mutate(request, std::move(options), std::move(done),
+         [](store::BatchBuilder& builder, const store::TxnRequest& txn, const RequestId& id) {
+           return builder.txn(txn, id);
+         });
+}
+
+void Replica::compact(store::CompactRequest request, store::CallOptions options,
+                      store::Callback<store::CompactResponse> done) {
+  mutate(request, std::move(options), std::move(done),
+         [](store::BatchBuilder& builder, const store::CompactRequest& compact, const RequestId& id) {
+           return builder.compact(compact, id);
+         });
+}
+
+void Replica::lease_grant(store::LeaseGrantRequest request, store::CallOptions options,
+                          store::Callback<store::LeaseGrantResponse> done) {
+  if (const Status invalid = store::validate(request); !invalid.ok()) return done(invalid);
+  if (const Status refused = machine_->admit(request); !refused.ok()) return done(refused);
+  request.ttl = store::granted_ttl(request.ttl, options_.lease_ttl_min);
+  mutate(request, std::move(options), std::move(done),
+         [](store::BatchBuilder& builder, const store::LeaseGrantRequest& grant, const RequestId& id) {
+           return builder.lease_grant(grant, id);
+         });
+}
+
+void Replica::lease_revoke(store::LeaseRevokeRequest request, store::CallOptions options,
+                           store::Callback<store::LeaseRevokeResponse> done) {
+  mutate(request, std::move(options), std::move(done),
+         [](store::BatchBuilder& builder, const store::LeaseRevokeRequest& revoke, const RequestId& id) {
+           return builder.lease_revoke(revoke, id);
+         });
+}
+
+void Replica::alarm(store::AlarmRequest request, store::CallOptions options,
+                    store::Callback<store::AlarmResponse> done) {
+  mutate(request, std::move(options), std::move(done),
+         [](store::BatchBuilder& builder, const store::AlarmRequest& alarm, const RequestId& id) {
+           return builder.alarm(alarm, id);
+         });
+}
+
+void Replica::register_client(store::CallOptions options,
+                              store::Callback<store::RegisterClientResponse> done) {
+  mutate(store::RegisterClientCommand{}, std::move(options), std::move(done),
+         [](store::BatchBuilder& builder, const store::RegisterClientCommand&, const RequestId&) {
+           return builder.register_client();
+         });
+}
+
+void Replica::lease_keep_alive(store::LeaseKeepAliveRequest request, store::CallOptions options,
+                               store::Callback<store::LeaseKeepAliveResponse> done) {
+  Status why;
+  if (refuse_call(options, &why)) return done(why);
+  // All renewals of a turn are one command of ids only, under the most patient caller's deadline.
+  renewals_.push_back({request.id, std::move(done)});
+  if (renewals_.size() >= limits::lease_renewals_per_command_max) flush_renewals();
+  schedule_flush();
+}
+
+void Replica::flush_renewals() {
+  if (renewals_.empty()) return;
+  std::vector<LeaseId> ids;
+  ids.reserve(renewals_.size());
+  for (const RenewalWaiter& waiter : renewals_) ids.push_back(waiter.id);
+  start_batch();
+  if (!builder_.lease_renew(ids)) {
+    flush_batch();
+    start_batch();
+    const bool added = builder_.lease_renew(ids);
+    LS_MUST(added, "the first command of a batch fits");
+  }
+  building_.add(pending(std::exchange(renewals_, {}), store::CallOptions{}));
+}
+
+void Replica::schedule_flush() {
+  if (flush_scheduled_ || halted_) return;
+  flush_scheduled_ = true;
+  environment_.executor.post([this, alive = alive_] {
+    if (*alive) flush();
+  });
+}
+
+void Replica::flush() {
+  flush_scheduled_ = false;
+  if (halted_) return;
+  flush_renewals();
+  if (reads_.building()) raft_->read_index(now(), reads_.start_attempt());
+  flush_batch();
+  drive();
+}
+
+void Replica::flush_batch() {
+  if (!builder_.started()) return;
+  PendingBatch batch = std::exchange(building_, {});
+  std::string payload = builder_.take();
+  if (raft_->is_leader()) return propose_batch(std::move(payload), std::move(batch));
+  if (raft_->leader() != NodeId{} && raft_->leader() != options_.node) {
+    return forward_batch(std::move(payload), std::move(batch));
+  }
+  proposals_.fail(std::move(batch), Status(Code::unavailable, "etcdserver: no leader"));
+}
+
+void Replica::propose_batch(std::string payload, PendingBatch batch) {
+  const SharedBytes shared(std::move(payload));
+  const Result<LogIndex> index = raft_->propose(now(), std::span(&shared, 1));
+  if (index.ok()) {
+    proposals_.proposed(*index, raft_->term(), std::move(batch));
+  } else if (index.status().code() == Code::resource_exhausted) {
+    proposals_.fail(std::move(batch), Status(Code::resource_exhausted, "etcdserver: too many requests"));
+  } else {
+    proposals_.fail(std::move(batch), not_leader());
+  }
+}
+
+void Replica::forward_batch(std::string payload, PendingBatch batch) {
+  ++last_forward_;
+  const NodeId leader = raft_->leader();
+  environment_.network.send(leader, encode(Forward{last_forward_, SharedBytes(std::move(payload))}));
+  proposals_.forwarded(last_forward_, leader, std::move(batch));
+}
+
+}  // namespace lockstep::replica

@@ -1,0 +1,50 @@
+// How one member is set up.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/status.h"
+#include "base/time.h"
+#include "log/log.h"
+#include "raft/raft.h"
+#include "store/state_machine.h"
+
+namespace lockstep::replica {
+
+struct Member {
+  NodeId id;
+  std::string address;  // "host:port" of its peer port; empty in process
+
+  friend bool operator==(const Member&, const Member&) = default;
+};
+
+struct Options {
+  ClusterId cluster;
+  NodeId node;
+  // Who forms a new cluster, this member included: the same list at each of them. Empty: this member joins a
+  // cluster whose leader adds it. Not looked at again once the directory has a log.
+  std::vector<Member> founders;
+
+  Duration election_timeout = 1s;
+  Duration heartbeat_interval = 100ms;
+  // A call without an earlier deadline is given up after this time: a mutation's outcome is then unknown.
+  Duration request_timeout = 7s;
+  // Smallest lease: a renewal must survive one election.
+  Duration lease_ttl_min = 100ms;
+  // Logical size above which puts are refused (a no_space alarm is raised). Zero: no quota.
+  std::uint64_t quota_bytes = 0;
+
+  log::Options log;  // cluster and node are filled in from above
+  store::StateMachineOptions machine;
+  bool trace = false;  // raft's trace lines go to `on_trace`
+  std::function<void(const std::string&)> on_trace;
+
+  // Called once when this member must stop: its disk failed, or its state was found to be wrong. The owner
+  // ends the process (or the simulated member); nothing is answered any more.
+  std::function<void(const Status&)> on_fatal;
+};
+
+}  // namespace lockstep::replica

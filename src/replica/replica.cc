@@ -1,0 +1,196 @@
+#include "replica/replica.h"
+
+#include <utility>
+
+#include "base/assert.h"
+#include "replica/addresses.h"
+#include "store/errors.h"
+#include "store/validate.h"
+
+namespace lockstep::replica {
+
+Result<std::unique_ptr<Replica>> Replica::open(env::Environment environment, Options options) {
+  LS_MUST(options.node != NodeId{});
+  LS_MUST(options.cluster != ClusterId{});
+  std::unique_ptr<Replica> replica(new Replica(environment, std::move(options)));
+  LS_RETURN_IF_ERROR(replica->recover());
+  return replica;
+}
+
+Replica::Replica(env::Environment environment, Options options)
+    : environment_(environment), options_(std::move(options)) {}
+
+Replica::~Replica() {
+  *alive_ = false;
+  environment_.network.set_receiver(nullptr);
+  if (timer_ != env::TimerId{}) environment_.executor.cancel(timer_);
+}
+
+Status Replica::recover() {
+  log::Options log_options = options_.log;
+  log_options.cluster = options_.cluster;
+  log_options.node = options_.node;
+  log_options.new_incarnation = IncarnationId(environment_.random.next());
+  LS_ASSIGN_OR_RETURN(log::Log::Opened opened,
+                      log::Log::open(environment_.disk, environment_.worker, log_options,
+                                     [this, alive = alive_](const Status& why) {
+                                       if (*alive) halt(why);
+                                     }));
+  log_ = std::move(opened.log);
+  machine_ = std::make_unique<store::StateMachine>(options_.machine);
+
+  raft::Restored restored;
+  restored.hard_state = opened.recovered.hard_state;
+  restored.entries = std::move(opened.recovered.entries);
+  for (const Member& founder : options_.founders)
+    restored.snapshot_configuration.voters.push_back(founder.id);
+  std::ranges::sort(restored.snapshot_configuration.voters);
+  restored.snapshot_configuration.context = encode_addresses(options_.founders);
+  // A directory made now by a member that is not founding may be a wiped one's: it must not vote twice (F19).
+  restored.may_vote =
+      !opened.recovered.damage.has_value() && (!opened.recovered.made_now || !options_.founders.empty());
+
+  raft::Options raft_options;
+  raft_options.id = options_.node;
+  raft_options.election_timeout = options_.election_timeout;
+  raft_options.heartbeat_interval = options_.heartbeat_interval;
+  raft_options.trace = options_.trace;
+  raft_ = std::make_unique<raft::Raft>(raft_options, std::move(restored), environment_.random.next(), now());
+  environment_.network.set_receiver(this);
+  update_peers();
+  drive();
+  // A lone voter need not wait for silence: nobody else can lead.
+  if (raft_->configuration().voters.size() == 1 && raft_->configuration().is_voter(options_.node)) {
+    campaign();
+  }
+  return Status();
+}
+
+store::Capabilities Replica::capabilities() const {
+  store::Capabilities capabilities;
+  capabilities.lease_ttl_min = options_.lease_ttl_min;
+  capabilities.lease_renewals_survive_failover = true;
+  capabilities.deduplicates_requests = true;
+  return capabilities;
+}
+
+store::Header Replica::header() const {
+  store::Header header;
+  header.cluster = options_.cluster;
+  header.member = options_.node;
+  header.term = raft_->term();
+  header.revision = machine_->revision();
+  return header;
+}
+
+bool Replica::refuse_call(const store::CallOptions& options, Status* why) const {
+  if (halted_) {
+    *why = Status(Code::unavailable, "etcdserver: server stopped");
+  } else if (options.cancellation.stop_requested()) {
+    *why = Status(Code::cancelled, "the caller gave up before the call began");
+  } else if (options.deadline <= environment_.clock.now()) {
+    *why = Status(Code::deadline_exceeded, "the deadline passed before the call began");
+  } else {
+    return false;
+  }
+  return true;
+}
+
+template <class Response, class Serve>
+void Replica::read(store::CallOptions options, bool linearizable, store::Callback<Response> done,
+                   Serve serve) {
+  Status why;
+  if (refuse_call(options, &why)) return done(why);
+  if (!linearizable) return done(serve());
+  reads_.add({[done = std::move(done), serve = std::move(serve)](const Status& status) mutable {
+                if (!status.ok()) return done(status);
+                done(serve());
+              },
+              std::min(options.deadline, now() + options_.request_timeout)});
+  schedule_flush();
+}
+
+void Replica::range(store::RangeRequest request, store::CallOptions options,
+                    store::Callback<store::RangeResponse> done) {
+  if (const Status invalid = store::validate(request); !invalid.ok()) return done(invalid);
+  const bool linearizable = !request.serializable;
+  read(std::move(options), linearizable, std::move(done),
+       [this, request = std::move(request)]() -> Result<store::RangeResponse> {
+         Result<store::RangeResponse> response = machine_->range(request);
+         if (!response.ok()) return response;
+         const Revision revision = response->header.revision;
+         response->header = header();
+         response->header.revision = revision;
+         return response;
+       });
+}
+
+void Replica::lease_time_to_live(store::LeaseTimeToLiveRequest request, store::CallOptions options,
+                                 store::Callback<store::LeaseTimeToLiveResponse> done) {
+  read(std::move(options), true, std::move(done),
+       [this, request]() -> Result<store::LeaseTimeToLiveResponse> {
+         // Only the leader knows how far the store clock ran since the newest entry; others answer by that
+         // entry.
+         const std::int64_t store_now_ms =
+             raft_->is_leader() ? std::max(store_clock_.read_ms(now()), machine_->store_time_ms())
+                                : machine_->store_time_ms();
+         store::LeaseTimeToLiveResponse response = machine_->lease_time_to_live(request, store_now_ms);
+         response.header = header();
+         return response;
+       });
+}
+
+void Replica::lease_leases(store::CallOptions options, store::Callback<store::LeaseLeasesResponse> done) {
+  read(std::move(options), true, std::move(done), [this]() -> Result<store::LeaseLeasesResponse> {
+    store::LeaseLeasesResponse response = machine_->lease_leases();
+    response.header = header();
+    return response;
+  });
+}
+
+Result<std::unique_ptr<store::Subscription>> Replica::watch(store::WatchRequest) {
+  return Status(Code::unimplemented, "watch is not served yet");
+}
+
+Status Replica::transfer_leadership(NodeId to) {
+  if (halted_) return Status(Code::unavailable, "etcdserver: server stopped");
+  const Status status = raft_->transfer_leadership(now(), to);
+  drive();
+  return status;
+}
+
+void Replica::campaign() {
+  if (halted_) return;
+  raft_->campaign(now());
+  drive();
+}
+
+void Replica::change_members(const std::vector<raft::MemberChange>& changes,
+                             const std::vector<Member>& addresses,
+                             std::move_only_function<void(Status)> done) {
+  if (halted_) return done(Status(Code::unavailable, "etcdserver: server stopped"));
+  raft::ConfigurationChange change;
+  change.changes = changes;
+  change.context = merge_addresses(raft_->configuration().context, addresses);
+  const Result<LogIndex> index = raft_->propose_configuration(now(), change);
+  if (!index.ok()) return done(index.status());
+  member_changes_.push_back({*index, raft_->term(), std::move(done)});
+  drive();
+}
+
+ReplicaStatus Replica::status() const {
+  ReplicaStatus status;
+  status.role = raft_->role();
+  status.term = raft_->term();
+  status.leader = raft_->leader();
+  status.commit = raft_->commit_index();
+  status.applied = machine_->applied_index();
+  status.durable = raft_->durable_index();
+  status.revision = machine_->revision();
+  status.digest = machine_->digest();
+  status.configuration = raft_->configuration();
+  status.may_vote = raft_->may_vote();
+  return status;
+}
+
+}  // namespace lockstep::replica

@@ -1,0 +1,203 @@
+// One member: the only driver of raft, log, state machine and watch, and the native Store.
+//
+// Persist, then promise, then apply: all of it is visible in drive.cc, in one function.
+//
+// What it promises beyond its parts:
+//   P1  A mutation is answered ok only after its entry is committed and applied here, which raft allows only
+//   when
+//       it is durable on a majority and on this member (I1).
+//   P2  A linearizable read is served from a state at least as new as the commit index when it was asked,
+//   confirmed
+//       by a majority under a fresh attempt (I2). Serializable reads are served from the applied state at
+//       once.
+//   P3  Each callback is called once; an error other than unknown_outcome means "not done, never will be".
+//   P4  One turn of the loop makes one entry of all mutations that arrived in it: batching needs no timer.
+//
+// Strand: everything, construction and destruction included, happens on the environment's executor. After
+// on_fatal nothing is answered. Destroying a Replica drops its pending callbacks without calling them.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "env/environment.h"
+#include "log/log.h"
+#include "raft/raft.h"
+#include "replica/options.h"
+#include "replica/proposals.h"
+#include "replica/reads.h"
+#include "replica/store_clock.h"
+#include "store/command.h"
+#include "store/state_machine.h"
+#include "store/store.h"
+
+namespace lockstep::replica {
+
+// What this member knows of itself and the cluster, for people and tests.
+struct ReplicaStatus {
+  raft::Role role = raft::Role::follower;
+  Term term;
+  NodeId leader;
+  LogIndex commit;
+  LogIndex applied;
+  LogIndex durable;
+  Revision revision;
+  std::uint64_t digest = 0;
+  raft::Configuration configuration;
+  bool may_vote = true;
+};
+
+class Replica final : public store::Store, private env::Receiver, private store::ResultSink {
+ public:
+  // Recovers the directory (or makes it) and joins the others. Blocks while reading. The environment outlives
+  // it.
+  static Result<std::unique_ptr<Replica>> open(env::Environment environment, Options options);
+  ~Replica() override;
+  Replica(const Replica&) = delete;
+  Replica& operator=(const Replica&) = delete;
+
+  // ---- store::Store
+  [[nodiscard]] store::Capabilities capabilities() const override;
+  void range(store::RangeRequest request, store::CallOptions options,
+             store::Callback<store::RangeResponse> done) override;
+  void put(store::PutRequest request, store::CallOptions options,
+           store::Callback<store::PutResponse> done) override;
+  void delete_range(store::DeleteRangeRequest request, store::CallOptions options,
+                    store::Callback<store::DeleteRangeResponse> done) override;
+  void txn(store::TxnRequest request, store::CallOptions options,
+           store::Callback<store::TxnResponse> done) override;
+  void compact(store::CompactRequest request, store::CallOptions options,
+               store::Callback<store::CompactResponse> done) override;
+  void lease_grant(store::LeaseGrantRequest request, store::CallOptions options,
+                   store::Callback<store::LeaseGrantResponse> done) override;
+  void lease_revoke(store::LeaseRevokeRequest request, store::CallOptions options,
+                    store::Callback<store::LeaseRevokeResponse> done) override;
+  void lease_keep_alive(store::LeaseKeepAliveRequest request, store::CallOptions options,
+                        store::Callback<store::LeaseKeepAliveResponse> done) override;
+  void lease_time_to_live(store::LeaseTimeToLiveRequest request, store::CallOptions options,
+                          store::Callback<store::LeaseTimeToLiveResponse> done) override;
+  void lease_leases(store::CallOptions options, store::Callback<store::LeaseLeasesResponse> done) override;
+  void alarm(store::AlarmRequest request, store::CallOptions options,
+             store::Callback<store::AlarmResponse> done) override;
+  void register_client(store::CallOptions options,
+                       store::Callback<store::RegisterClientResponse> done) override;
+  Result<std::unique_ptr<store::Subscription>> watch(store::WatchRequest request) override;
+
+  // ---- membership, on the leader. The callback comes when the change is committed and the joint state left,
+  // or with an error. Members named by `addresses` become known to every member with the change.
+  void change_members(const std::vector<raft::MemberChange>& changes, const std::vector<Member>& addresses,
+                      std::move_only_function<void(Status)> done);
+  Status transfer_leadership(NodeId to);
+  // Asks the others for their votes now, without waiting for silence. They may refuse.
+  void campaign();
+
+  // ---- looking in
+  [[nodiscard]] ReplicaStatus status() const;
+  [[nodiscard]] const raft::Raft& raft() const { return *raft_; }
+  [[nodiscard]] store::StateMachine& machine() { return *machine_; }
+  [[nodiscard]] const log::Stats& log_stats() const { return log_->stats(); }
+  [[nodiscard]] bool halted() const { return halted_; }
+
+ private:
+  struct WaitingMessages {
+    raft::PersistId after;
+    std::vector<raft::Message> messages;
+  };
+  struct MemberChangeWaiter {
+    LogIndex index;
+    Term term;
+    std::move_only_function<void(Status)> done;
+  };
+
+  Replica(env::Environment environment, Options options);
+  Status recover();
+
+  // ---- env::Receiver (peers.cc)
+  void on_message(NodeId from, SharedBytes message) override;
+  void on_peer_lost(NodeId peer) override;
+  void on_forward(NodeId from, const SharedBytes& message);
+  void on_forward_answer(const SharedBytes& message);
+  void send(const raft::Message& message);
+  void send_answers();
+  void update_peers();
+
+  // ---- store::ResultSink
+  void on_result(std::size_t position, store::CommandResult result) override;
+
+  // ---- mutations (mutations.cc)
+  template <class Response, class Request, class Add>
+  void mutate(const Request& request, store::CallOptions options, store::Callback<Response> done, Add add);
+  template <class Response, class Serve>
+  void read(store::CallOptions options, bool linearizable, store::Callback<Response> done, Serve serve);
+  [[nodiscard]] bool refuse_call(const store::CallOptions& options, Status* why) const;
+  PendingCommand pending(CommandCallback done, const store::CallOptions& options) const;
+  void start_batch();
+  void schedule_flush();
+  void flush();
+  void flush_renewals();
+  void flush_batch();
+  void propose_batch(std::string payload, PendingBatch batch);
+  void forward_batch(std::string payload, PendingBatch batch);
+
+  // ---- the loop (drive.cc)
+  void drive();
+  void process(raft::Output output);
+  void send_messages(std::vector<raft::Message> messages, std::vector<raft::Message> after_persist,
+                     raft::PersistId after);
+  void persist(raft::Output& output);
+  void on_durable(raft::PersistId id);
+  void on_role_change(const raft::RoleChange& change);
+  void apply(const std::vector<raft::Entry>& committed);
+  void apply_normal(const raft::Entry& entry);
+  void finish_reads(const std::vector<raft::ReadResult>& reads);
+  void finish_member_changes();
+  void arm_timer();
+  void on_timer();
+  void tick_leases(TimePoint present);
+  void halt(const Status& why);
+  [[nodiscard]] TimePoint now() { return environment_.clock.now(); }
+  [[nodiscard]] store::Header header() const;
+
+  // ---- snapshots (snapshots.cc)
+  void start_snapshot(const raft::SnapshotRequest& request);
+  void continue_snapshot(const raft::SnapshotProgress& progress);
+  void store_snapshot_chunk(const raft::SnapshotChunk& chunk);
+  void release_log();
+
+  env::Environment environment_;
+  Options options_;
+  std::unique_ptr<log::Log> log_;
+  std::unique_ptr<store::StateMachine> machine_;
+  std::unique_ptr<raft::Raft> raft_;
+
+  // The batch of this turn, and its callers in the same order.
+  store::BatchBuilder builder_;
+  PendingBatch building_;
+  std::vector<RenewalWaiter> renewals_;
+  bool flush_scheduled_ = false;
+
+  Proposals proposals_;
+  Reads reads_;
+  StoreClock store_clock_;
+  ForwardId last_forward_;
+  std::vector<store::CommandResult> results_;  // of the entry being applied
+
+  std::deque<WaitingMessages> waiting_messages_;
+  raft::PersistId persisted_;
+  std::optional<raft::HardState> lazy_hard_state_;  // commit moved; goes out with the next batch
+  std::deque<MemberChangeWaiter> member_changes_;
+  LogIndex peers_as_of_;  // configuration whose addresses the network knows
+  std::optional<store::DigestCheck> digest_check_due_;
+  TimePoint lease_tick_after_ = TimePoint::min();
+  std::uint64_t bad_messages_ = 0;  // from peers, undecodable
+
+  env::TimerId timer_;
+  TimePoint timer_at_ = no_deadline;
+  bool driving_ = false;
+  bool halted_ = false;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // false for closures that outlive this
+};
+
+}  // namespace lockstep::replica

@@ -1,0 +1,276 @@
+// The parts of a member that need no other members. Whole members are tested in the simulator (src/sim) and,
+// as processes, by the demo.
+#include <string>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "replica/addresses.h"
+#include "replica/peer_message.h"
+#include "replica/proposals.h"
+#include "replica/reads.h"
+#include "replica/store_clock.h"
+
+namespace lockstep::replica {
+namespace {
+
+TimePoint at(Duration since_start) {
+  return TimePoint(since_start);
+}
+
+SharedBytes join(const Pieces& pieces) {
+  std::string all;
+  for (const SharedBytes& piece : pieces) all += piece.view();
+  return SharedBytes(std::move(all));
+}
+
+// ---- proposals
+
+struct Answers {
+  std::vector<std::string> lines;
+
+  PendingBatch batch(const std::string& name, TimePoint deadline = no_deadline) {
+    PendingBatch pending;
+    pending.add({store::Callback<store::PutResponse>([this, name](const Result<store::PutResponse>& result) {
+                   lines.push_back(name + ": " +
+                                   (result.ok() ? "done at " + std::to_string(result->header.revision.value())
+                                                : result.status().to_string()));
+                 }),
+                 deadline,
+                 {}});
+    return pending;
+  }
+};
+
+std::vector<store::CommandResult> put_at(std::int64_t revision) {
+  store::PutResponse response;
+  response.header.revision = Revision(revision);
+  std::vector<store::CommandResult> results;
+  results.emplace_back(store::Response(response));
+  return results;
+}
+
+TEST(Proposals, AnAnswerComesOnlyFromRunCompletions) {
+  Answers answers;
+  Proposals proposals;
+  proposals.proposed(LogIndex(5), Term(2), answers.batch("a"));
+  auto ours = proposals.committed(LogIndex(5), Term(2));
+  ASSERT_TRUE(ours.has_value());
+  proposals.complete(std::move(*ours), put_at(7), {});
+  EXPECT_TRUE(answers.lines.empty());
+  proposals.run_completions();
+  EXPECT_EQ(answers.lines, std::vector<std::string>{"a: done at 7"});
+  EXPECT_FALSE(proposals.waiting());
+}
+
+TEST(Proposals, AnotherEntryCommittedInItsPlaceMeansNotDone) {
+  Answers answers;
+  Proposals proposals;
+  proposals.proposed(LogIndex(5), Term(2), answers.batch("a"));
+  EXPECT_FALSE(proposals.committed(LogIndex(5), Term(3)).has_value());
+  proposals.run_completions();
+  EXPECT_EQ(answers.lines, std::vector<std::string>{"a: unavailable: etcdserver: leader changed"});
+}
+
+// The leader of term 2 proposed at 5, lost its term, and in term 4 proposes at 5 again: the first entry may
+// still be committed by a leader of term 5 that has it (figure 8), so its caller waits on.
+TEST(Proposals, TwoEntriesAtOneIndexEachWaitForTheirFate) {
+  for (const std::uint64_t winner : {2u, 4u}) {
+    Answers answers;
+    Proposals proposals;
+    proposals.proposed(LogIndex(5), Term(2), answers.batch("old"));
+    proposals.proposed(LogIndex(5), Term(4), answers.batch("new"));
+    auto ours = proposals.committed(LogIndex(5), Term(winner));
+    ASSERT_TRUE(ours.has_value());
+    proposals.complete(std::move(*ours), put_at(9), {});
+    proposals.run_completions();
+    const std::string won = winner == 2 ? "old" : "new";
+    const std::string lost = winner == 2 ? "new" : "old";
+    EXPECT_THAT(answers.lines, testing::UnorderedElementsAre(
+                                   won + ": done at 9", lost + ": unavailable: etcdserver: leader changed"));
+  }
+}
+
+TEST(Proposals, WhatASnapshotSkippedIsUnknown) {
+  Answers answers;
+  Proposals proposals;
+  proposals.proposed(LogIndex(5), Term(2), answers.batch("a"));
+  proposals.proposed(LogIndex(8), Term(2), answers.batch("b"));
+  proposals.skipped(LogIndex(7));
+  proposals.run_completions();
+  ASSERT_EQ(answers.lines.size(), 1u);
+  EXPECT_TRUE(answers.lines[0].starts_with("a: unknown_outcome"));
+  EXPECT_TRUE(proposals.waiting());
+}
+
+TEST(Proposals, ALateCommandIsUnknownAndItsResultGoesNowhere) {
+  Answers answers;
+  Proposals proposals;
+  proposals.proposed(LogIndex(5), Term(2), answers.batch("a", at(10ms)));
+  proposals.expire(at(9ms));
+  proposals.run_completions();
+  EXPECT_TRUE(answers.lines.empty());
+  proposals.expire(at(10ms));
+  proposals.run_completions();
+  ASSERT_EQ(answers.lines.size(), 1u);
+  EXPECT_TRUE(answers.lines[0].starts_with("a: unknown_outcome"));
+  auto ours = proposals.committed(LogIndex(5), Term(2));
+  ASSERT_TRUE(ours.has_value());
+  proposals.complete(std::move(*ours), put_at(7), {});
+  proposals.run_completions();
+  EXPECT_EQ(answers.lines.size(), 1u);
+}
+
+TEST(Proposals, WhatWasForwardedToALostLeaderIsUnknown) {
+  Answers answers;
+  Proposals proposals;
+  proposals.forwarded(ForwardId(1), NodeId(2), answers.batch("to 2"));
+  proposals.forwarded(ForwardId(2), NodeId(3), answers.batch("to 3"));
+  proposals.leader_lost(NodeId(2));
+  proposals.run_completions();
+  ASSERT_EQ(answers.lines.size(), 1u);
+  EXPECT_TRUE(answers.lines[0].starts_with("to 2: unknown_outcome"));
+  EXPECT_FALSE(proposals.answered(ForwardId(1)).has_value());
+  EXPECT_TRUE(proposals.answered(ForwardId(2)).has_value());
+}
+
+TEST(Proposals, AForwardedBatchIsAnsweredToItsMember) {
+  Proposals proposals;
+  PendingBatch batch;
+  batch.origin = ForwardOrigin{NodeId(3), ForwardId(9)};
+  proposals.proposed(LogIndex(5), Term(2), std::move(batch));
+  auto ours = proposals.committed(LogIndex(5), Term(2));
+  proposals.complete(std::move(*ours), put_at(7), {});
+  const auto answers = proposals.take_answers();
+  ASSERT_EQ(answers.size(), 1u);
+  EXPECT_EQ(answers[0].peer, NodeId(3));
+  EXPECT_EQ(answers[0].answer.id, ForwardId(9));
+  EXPECT_TRUE(answers[0].answer.refused.ok());
+  EXPECT_EQ(answers[0].answer.results.size(), 1u);
+}
+
+// ---- reads
+
+struct ReadLog {
+  std::vector<std::string> lines;
+  PendingRead read(const std::string& name, TimePoint deadline = no_deadline) {
+    return {[this, name](const Status& status) { lines.push_back(name + " " + status.to_string()); },
+            deadline};
+  }
+};
+
+TEST(Reads, AreServedOnceTheirIndexIsApplied) {
+  ReadLog log;
+  Reads reads;
+  reads.add(log.read("a"));
+  const raft::ReadId first = reads.start_attempt();
+  reads.add(log.read("b"));
+  const raft::ReadId second = reads.start_attempt();
+  EXPECT_NE(first, second);
+  reads.confirmed(second, LogIndex(4));
+  reads.confirmed(first, LogIndex(6));
+  reads.serve(LogIndex(5));
+  EXPECT_EQ(log.lines, std::vector<std::string>{"b ok"});
+  reads.serve(LogIndex(6));
+  EXPECT_EQ(log.lines, (std::vector<std::string>{"b ok", "a ok"}));
+  EXPECT_FALSE(reads.waiting());
+}
+
+TEST(Reads, AFailedAttemptIsRepeatedUnderAFreshId) {
+  ReadLog log;
+  Reads reads;
+  reads.add(log.read("a"));
+  const raft::ReadId first = reads.start_attempt();
+  reads.failed(first);
+  EXPECT_TRUE(reads.wants_retry());
+  EXPECT_FALSE(reads.building());
+  reads.retry();
+  ASSERT_TRUE(reads.building());
+  const raft::ReadId second = reads.start_attempt();
+  EXPECT_NE(first, second);
+  reads.confirmed(second, LogIndex(1));
+  reads.serve(LogIndex(1));
+  EXPECT_EQ(log.lines, std::vector<std::string>{"a ok"});
+}
+
+TEST(Reads, ExpireWhereverTheyWait) {
+  ReadLog log;
+  Reads reads;
+  reads.add(log.read("confirmed", at(1ms)));
+  reads.confirmed(reads.start_attempt(), LogIndex(9));
+  reads.add(log.read("failed", at(1ms)));
+  reads.failed(reads.start_attempt());
+  reads.add(log.read("attempt", at(1ms)));
+  const raft::ReadId open = reads.start_attempt();
+  reads.add(log.read("building", at(1ms)));
+  reads.expire(at(1ms));
+  EXPECT_EQ(log.lines.size(), 4u);
+  for (const std::string& line : log.lines)
+    EXPECT_NE(line.find("deadline_exceeded"), std::string::npos) << line;
+  reads.confirmed(open, LogIndex(9));  // raft's answer still finds its attempt
+  reads.serve(LogIndex(9));
+  EXPECT_EQ(log.lines.size(), 4u);
+}
+
+// ---- the leader's clock
+
+TEST(StoreClock, GoesOnFromTheStoreAndNeverBack) {
+  StoreClock clock;
+  clock.restart(at(100ms), 5000);
+  EXPECT_EQ(clock.read_ms(at(150ms)), 5050);
+  clock.set(at(160ms), 5020);  // an entry stamped earlier is applied later
+  EXPECT_EQ(clock.read_ms(at(160ms)), 5060);
+  clock.set(at(170ms), 6000);
+  EXPECT_EQ(clock.read_ms(at(180ms)), 6010);
+  EXPECT_EQ(clock.when(6030), at(200ms));
+  clock.restart(at(200ms), 5500);  // a new leadership takes what the entries say
+  EXPECT_EQ(clock.read_ms(at(200ms)), 5500);
+}
+
+// ---- messages and addresses
+
+TEST(PeerMessage, ForwardAndAnswerReturnAsTheyWere) {
+  store::BatchBuilder builder;
+  builder.start({});
+  ASSERT_TRUE(builder.put({.key = "k", .value = "v"}));
+  const SharedBytes batch(builder.take());
+  const Result<Forward> forward = decode_forward(join(encode(Forward{ForwardId(7), batch})));
+  ASSERT_TRUE(forward.ok());
+  EXPECT_EQ(forward->id, ForwardId(7));
+  EXPECT_EQ(forward->batch, batch);
+
+  std::vector<store::CommandResult> results = put_at(11);
+  results.emplace_back(Status(Code::not_found, "etcdserver: requested lease not found"));
+  const Result<ForwardAnswer> answer =
+      decode_forward_answer(join(encode(ForwardAnswer{ForwardId(7), NodeId(2), Status(), results})));
+  ASSERT_TRUE(answer.ok());
+  EXPECT_EQ(answer->leader, NodeId(2));
+  ASSERT_EQ(answer->results.size(), 2u);
+  EXPECT_EQ(std::get<store::PutResponse>(*answer->results[0]).header.revision, Revision(11));
+  EXPECT_EQ(answer->results[1].status(), results[1].status());
+}
+
+TEST(PeerMessage, EveryTruncationIsRefused) {
+  const std::string whole(
+      join(encode(ForwardAnswer{ForwardId(300), NodeId(2), Status(Code::unavailable, "no"), {}})).view());
+  for (std::size_t length = 1; length < whole.size(); ++length) {
+    EXPECT_FALSE(decode_forward_answer(SharedBytes(whole.substr(0, length))).ok()) << length;
+  }
+  EXPECT_FALSE(decode_forward_answer(SharedBytes(whole + "x")).ok());
+  EXPECT_FALSE(decode_forward(SharedBytes(std::string("\x02\x00", 2))).ok());
+}
+
+TEST(Addresses, MergeKeepsTheNewest) {
+  const std::string context = encode_addresses({{NodeId(2), "b:1"}, {NodeId(1), "a:1"}});
+  const Result<std::vector<Member>> merged =
+      decode_addresses(merge_addresses(context, {{NodeId(2), "b:2"}, {NodeId(3), "c:1"}}));
+  ASSERT_TRUE(merged.ok());
+  EXPECT_EQ(*merged, (std::vector<Member>{{NodeId(1), "a:1"}, {NodeId(2), "b:2"}, {NodeId(3), "c:1"}}));
+  for (std::size_t length = 0; length < context.size(); ++length) {
+    EXPECT_FALSE(decode_addresses(std::string_view(context).substr(0, length)).ok()) << length;
+  }
+}
+
+}  // namespace
+}  // namespace lockstep::replica
