@@ -92,11 +92,14 @@ inline void apply(Model& model, Table table, const MapRows::Map& rows) {
   }
 }
 
-// A directory of its own, removed at the end.
+// A directory of its own, removed at the end. In memory if the system can: what these tests need of
+// durability they simulate, and real syncs cost minutes.
 class TemporaryDirectory {
  public:
   TemporaryDirectory() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "lockstep-engine-XXXXXX").string();
+    std::filesystem::path parent = "/dev/shm";
+    if (!std::filesystem::is_directory(parent)) parent = std::filesystem::temp_directory_path();
+    std::string pattern = (parent / "lockstep-engine-XXXXXX").string();
     LS_MUST(::mkdtemp(pattern.data()) != nullptr);
     path_ = pattern;
   }

@@ -43,7 +43,7 @@ class WriteBatch {
     add({Kind::put, table, keep(key), shared_.back().view()});
   }
   void remove(Table table, std::string_view key) { add({Kind::remove, table, keep(key), {}}); }
-  // Removes from <= key < to. Requires from <= to.
+  // Removes from <= key < to, one row after the other: for few rows. Requires from <= to.
   void remove_range(Table table, std::string_view from, std::string_view to) {
     LS_MUST(from <= to, "a range ends after it begins");
     add({Kind::remove_range, table, keep(from), keep(to)});
