@@ -1,6 +1,7 @@
 #include "raft/random_run.h"
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <set>
 
@@ -45,9 +46,9 @@ class RandomRun {
     watch();
     drops_ = prng_.below(20);
     doubles_ = prng_.below(20);
-    crashes_per_thousand_ = prng_.below(15);
-    wipes_ = prng_.chance(1, 3);
+    time_step_ns_ = prng_.between(2'000'000, 40'000'000);
     changes_membership_ = prng_.chance(1, 2);
+    draw_troubles();
     const std::uint64_t founders = prng_.chance(1, 2) ? 3 : 5;
     Configuration configuration;
     for (std::uint64_t i = 1; i <= founders; ++i) configuration.voters.push_back(NodeId(i));
@@ -171,7 +172,7 @@ class RandomRun {
         cluster_.pump(id);
       }
     } else if (what < 820) {
-      cluster_.advance(Duration(prng_.below(16'000'000)));
+      cluster_.advance(Duration(prng_.below(time_step_ns_)));
       for (auto& [id, member] : cluster_.members()) {
         if (member.up() && member.raft->next_deadline() <= cluster_.now()) cluster_.tick(id);
       }
@@ -219,37 +220,67 @@ class RandomRun {
     cluster_.pump(id);
   }
 
+  // What may go wrong. Each seed draws how often each does, and leaves some out altogether, so that every
+  // kind of trouble is also seen alone (swarm testing).
+  enum Trouble : std::size_t {
+    crashing,
+    restarting,
+    cutting_some_links,
+    cutting_off,
+    cutting_off_the_leader,
+    healing,
+    snapshotting,
+    installing,
+    transferring,
+    losing_a_connection,
+    campaigning,
+    changing_membership,
+    wiping,
+    troubles,
+  };
+
+  void draw_troubles() {
+    for (std::uint64_t& weight : weights_) weight = prng_.chance(1, 3) ? 0 : prng_.between(1, 10);
+    weights_[restarting] = prng_.between(1, 10);
+    weights_[healing] = prng_.between(1, 10);
+    weights_[installing] = prng_.between(1, 10);
+    if (prng_.chance(1, 2)) weights_[campaigning] = 0;
+    if (!changes_membership_) weights_[changing_membership] = 0;
+    if (prng_.chance(1, 2)) weights_[wiping] = 0;
+  }
+
   void disturb() {
-    const std::uint64_t what = prng_.below(60);
-    if (what < 30) {
-      crash_or_restart();
-    } else if (what < 35) {
+    std::uint64_t total = 0;
+    for (const std::uint64_t weight : weights_) total += weight;
+    std::uint64_t drawn = prng_.below(total);
+    std::size_t what = 0;
+    while (drawn >= weights_[what]) drawn -= weights_[what++];
+    make_trouble(static_cast<Trouble>(what));
+  }
+
+  void make_trouble(Trouble trouble) {
+    const NodeId up = any_up();
+    const NodeId leader = some_leader();
+    if (trouble == crashing) crash(any_member());
+    if (trouble == restarting) restart(any_member());
+    if (trouble == cutting_some_links) {
       for (int i = 0; i < 3; ++i) blocked_.insert({any_member(), any_member()});
-    } else if (what < 37) {
-      cut_off(any_member());
-    } else if (what < 42) {
-      blocked_.clear();
-    } else if (what < 46) {
-      if (const NodeId id = any_up(); id != NodeId{}) cluster_.snapshot(id, prng_.below(4));
-    } else if (what < 50) {
-      if (const NodeId id = any_up(); id != NodeId{}) {
-        prng_.chance(4, 5) ? cluster_.install(id) : refuse(id);
-      }
-    } else if (what < 52) {
-      const NodeId leader = some_leader();
-      if (leader == NodeId{}) return;
+    }
+    if (trouble == cutting_off) cut_off(any_member());
+    if (trouble == cutting_off_the_leader && leader != NodeId{}) cut_off(leader);
+    if (trouble == healing) blocked_.clear();
+    if (trouble == changing_membership) change_membership();
+    if (trouble == wiping) wipe();
+    if (trouble == transferring && leader != NodeId{}) {
       static_cast<void>(cluster_.raft(leader).transfer_leadership(cluster_.now(), any_member()));
       cluster_.pump(leader);
-    } else if (what < 54) {
-      if (const NodeId id = any_up(); id != NodeId{}) {
-        cluster_.raft(id).report_peer_lost(cluster_.now(), any_member());
-        cluster_.pump(id);
-      }
-    } else if (what < 58) {
-      if (changes_membership_) change_membership();
-    } else {
-      if (wipes_) wipe();
     }
+    if (up == NodeId{}) return;
+    if (trouble == snapshotting) cluster_.snapshot(up, prng_.below(4));
+    if (trouble == installing) prng_.chance(4, 5) ? cluster_.install(up) : refuse(up);
+    if (trouble == losing_a_connection) cluster_.raft(up).report_peer_lost(cluster_.now(), any_member());
+    if (trouble == campaigning) cluster_.raft(up).campaign(cluster_.now());
+    cluster_.pump(up);
   }
 
   void refuse(NodeId id) {
@@ -264,18 +295,18 @@ class RandomRun {
     }
   }
 
-  void crash_or_restart() {
-    const NodeId id = any_member();
-    if (!cluster_.member(id).up()) {
-      print(id, "restarts");
-      cluster_.restart(id);
-      return;
-    }
-    if (!prng_.chance(crashes_per_thousand_, 30)) return;
+  void restart(NodeId id) {
+    if (cluster_.member(id).up()) return;
+    print(id, "restarts");
+    cluster_.restart(id);
+  }
+
+  void crash(NodeId id) {
+    if (!cluster_.member(id).up()) return;
     print(id, "crashes");
     ++result_.crashes;
     cluster_.crash(id, prng_.below(cluster_.member(id).writes.size() + 1));
-    if (prng_.chance(1, 2)) cluster_.restart(id);
+    if (prng_.chance(1, 2)) restart(id);
   }
 
   // At most one wiped member in doubt at a time, and only of three voters or more: what consensus can
@@ -393,8 +424,8 @@ class RandomRun {
   int step_ = 0;
   std::uint64_t drops_ = 0;
   std::uint64_t doubles_ = 0;
-  std::uint64_t crashes_per_thousand_ = 0;
-  bool wipes_ = false;
+  std::uint64_t time_step_ns_ = 1;
+  std::array<std::uint64_t, troubles> weights_{};
   bool changes_membership_ = false;
   NodeId wiped_;
   std::uint64_t proposed_ = 0;
