@@ -7,7 +7,7 @@
 #   ./do sim --seed 1234 --trace       one seed, every step printed
 #   ./do sim --planted                 break one rule at a time; each must be caught
 
-command_needs=src/sim/main.cc
+command_needs=src/sim/runner.cmake
 
 command_main() {
   ensure_setup

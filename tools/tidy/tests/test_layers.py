@@ -35,6 +35,7 @@ class Layers(unittest.TestCase):
 
     def test_a_test_may_stand_on_the_simulator(self):
         self.assertEqual(messages({"src/log/log_test.cc": '#include "sim/disk.h"\n'}), [])
+        self.assertEqual(messages({"src/log/testing_support.h": '#include "sim/disk.h"\n'}), [])
         self.assertEqual(len(messages({"src/log/log.cc": '#include "sim/disk.h"\n'})), 1)
 
     def test_a_test_does_not_see_other_layers_above(self):
