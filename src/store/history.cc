@@ -155,7 +155,9 @@ bool History::compact_step(std::size_t effects_max) {
   if (!pass_.has_value()) return false;
   LS_MUST(open_ == nullptr, "not while an entry is being applied");
   std::size_t budget = effects_max;
-  while (pass_->next <= pass_->last) {
+  // Revision 1 is the empty store; and a restored history may begin later.
+  if (!blocks_.empty()) pass_->next = std::max(pass_->next, blocks_.front()->first_revision());
+  while (!blocks_.empty() && pass_->next <= pass_->last) {
     const auto block = find_in_memory(pass_->next);
     LS_MUST(block != nullptr);
     const Revision end = std::min(block->last_revision(), pass_->last);

@@ -35,7 +35,7 @@ struct NodeEqual {
 // prefixes decide nothing and the keys are compared.
 std::uint64_t prefix_of(std::string_view key) {
   std::uint64_t prefix = 0;
-  std::memcpy(&prefix, key.data(), std::min<std::size_t>(key.size(), sizeof prefix));
+  if (!key.empty()) std::memcpy(&prefix, key.data(), std::min<std::size_t>(key.size(), sizeof prefix));
   return __builtin_bswap64(prefix);
 }
 

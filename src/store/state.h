@@ -48,6 +48,7 @@ class StateMachine::State {
   // Drops compacted tombstones from the index. False: none is left.
   bool reclaim(std::size_t steps_max, std::vector<std::string>* reclaimed_keys);
   [[nodiscard]] StateRow state_row() const;
+  [[nodiscard]] Status check_space() const;
 };
 
 }  // namespace lockstep::store

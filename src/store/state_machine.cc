@@ -69,16 +69,25 @@ std::vector<Alarm> StateMachine::alarms(AlarmKind kind) const {
   return alarms;
 }
 
-Status StateMachine::admit(const PutRequest&) const {
-  return alarms(AlarmKind::no_space).empty() ? Status() : errors::no_space();
+Status StateMachine::State::check_space() const {
+  const bool exhausted =
+      std::ranges::any_of(alarms, [](const Alarm& alarm) { return alarm.kind == AlarmKind::no_space; });
+  return exhausted ? errors::no_space() : Status();
+}
+
+Status StateMachine::admit(const PutRequest& request) const {
+  LS_RETURN_IF_ERROR(validate(request));
+  return state_->check_space();
 }
 
 Status StateMachine::admit(const TxnRequest& request) const {
-  return alarms(AlarmKind::no_space).empty() || !may_put(request) ? Status() : errors::no_space();
+  LS_RETURN_IF_ERROR(validate(request));
+  return may_put(request) ? state_->check_space() : Status();
 }
 
-Status StateMachine::admit(const LeaseGrantRequest&) const {
-  return alarms(AlarmKind::no_space).empty() ? Status() : errors::no_space();
+Status StateMachine::admit(const LeaseGrantRequest& request) const {
+  LS_RETURN_IF_ERROR(state_->check_space());
+  return validate(request);
 }
 
 Revision StateMachine::revision() const {

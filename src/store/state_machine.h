@@ -80,8 +80,8 @@ class StateMachine {
   [[nodiscard]] LeaseLeasesResponse lease_leases() const;
   [[nodiscard]] std::vector<Alarm> alarms(AlarmKind kind) const;  // none: all
 
-  // Whether the API takes a request now: refused with "database space exceeded" while a no_space alarm is on.
-  // An entry already proposed still applies.
+  // Whether the API takes a request now: validate(), and "database space exceeded" while a no_space alarm is
+  // on, in etcd's order. What was proposed before the alarm still applies.
   [[nodiscard]] Status admit(const PutRequest& request) const;
   [[nodiscard]] Status admit(const TxnRequest& request) const;
   [[nodiscard]] Status admit(const LeaseGrantRequest& request) const;

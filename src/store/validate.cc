@@ -37,12 +37,14 @@ bool key_fits(std::string_view key, std::string_view range_end = {}) {
   return key.size() <= limits::key_bytes_max && range_end.size() <= limits::key_bytes_max;
 }
 
-// Walks a transaction once, before the rules: size, depth and key lengths, so that the rest is bounded.
+// Depth comes before the other rules, because they recurse; size and key lengths come last, as in etcd.
 class Bounds {
  public:
-  Status check(const TxnRequest& request) {
+  Status measure(const TxnRequest& request) {
     visit(request, 1);
-    if (too_deep_) return errors::txn_too_deep();
+    return too_deep_ ? errors::txn_too_deep() : Status();
+  }
+  [[nodiscard]] Status check() const {
     if (bytes_ > limits::request_bytes_max) return errors::request_too_large();
     if (key_too_large_) return errors::key_too_large();
     return {};
@@ -204,13 +206,14 @@ Status validate(const DeleteRangeRequest& request) {
 }
 
 Status validate(const TxnRequest& request) {
-  LS_RETURN_IF_ERROR(Bounds().check(request));
+  Bounds bounds;
+  LS_RETURN_IF_ERROR(bounds.measure(request));
   LS_RETURN_IF_ERROR(check_operations(request, limits::txn_operations_max));
   for (const auto* branch : {&request.success, &request.failure}) {
     Writes writes;
     if (!collect_writes(*branch, &writes)) return errors::duplicate_key();
   }
-  return {};
+  return bounds.check();
 }
 
 Status validate(const LeaseGrantRequest& request) {

@@ -4,8 +4,10 @@
 // with range_end "\0" beside a put it covers, and a put in one nested transaction beside a delete that covers
 // it in a later one. Both would give a key two effects in one revision (effect.h, invariant 2).
 //
-// Pure functions. Cost: O(bytes + operations * log(operations)); bounded before it starts by
-// limits::request_bytes_max, in which every operation counts with its size in memory.
+// A third, in may_put(): etcd 3.4 overlooks puts in nested transactions when space is exhausted.
+//
+// Pure functions. Cost: O(bytes + operations * log(operations)) of a request that the edge has bounded
+// already.
 #pragma once
 
 #include "base/ids.h"
@@ -28,7 +30,7 @@ Duration granted_ttl(Duration requested, Duration ttl_min);
 
 // True if no branch at any depth writes: may be answered without the log.
 bool is_read_only(const TxnRequest& request);
-// True if a branch puts: refused while space is exhausted.
+// True if a branch at any depth puts: refused while space is exhausted.
 bool may_put(const TxnRequest& request);
 
 }  // namespace lockstep::store
