@@ -12,19 +12,29 @@
 #include <string_view>
 
 // X(name, "which rule it breaks")
-#define LOCKSTEP_PLANTED_BUG_TABLE(X)                                                             \
-  X(vote_not_persisted, "a vote is answered before it is durable, and forgotten by a restart")    \
-  X(old_term_commit_by_counting, "a leader commits an entry of an older term by counting copies") \
-  X(reused_read_round, "a read is confirmed by answers to a round that began before it")          \
-  X(leader_local_read, "a leader answers reads without asking whether it still leads")            \
-  X(ack_before_persist, "entries are acknowledged before they are durable")                       \
-  X(no_vote_log_check, "a vote is given to a candidate whose log is behind")                      \
-  X(commit_without_quorum_joint, "in a joint configuration only the incoming voters are counted") \
-  X(wiped_member_votes, "a member that lost its log votes before it caught up")                   \
-  X(ack_before_fsync, "the log reports a group durable when it is handed to the disk")            \
-  X(rename_without_directory_sync, "a new file is used before its name is durable")               \
-  X(chain_not_checked, "records left in a recycled file pass for new ones")                       \
-  X(torn_tail_not_cut, "the log goes on behind a torn group instead of over it")
+#define LOCKSTEP_PLANTED_BUG_TABLE(X)                                                                   \
+  X(vote_not_persisted, "a vote is answered before it is durable, and forgotten by a restart")          \
+  X(old_term_commit_by_counting, "a leader commits an entry of an older term by counting copies")       \
+  X(reused_read_round, "a read is confirmed by answers to a round that began before it")                \
+  X(leader_local_read, "a leader answers reads without asking whether it still leads")                  \
+  X(ack_before_persist, "entries are acknowledged before they are durable")                             \
+  X(no_vote_log_check, "a vote is given to a candidate whose log is behind")                            \
+  X(commit_without_quorum_joint, "in a joint configuration only the incoming voters are counted")       \
+  X(wiped_member_founds, "a founder with an empty directory takes the cluster for new")                 \
+  X(wiped_member_votes, "a member that lost its log votes before it caught up")                         \
+  X(ack_before_fsync, "the log reports a group durable when it is handed to the disk")                  \
+  X(rename_without_directory_sync, "a new file is used before its name is durable")                     \
+  X(chain_not_checked, "records left in a recycled file pass for new ones")                             \
+  X(torn_tail_not_cut, "the log goes on behind a torn group instead of over it")                        \
+  X(dropped_watch_event, "an applied event is not noted for its watchers")                              \
+  X(duplicated_watch_event_on_catch_up, "a watcher that was caught up gets its last revision twice")    \
+  X(watch_revision_split, "events of one revision are spread over answers nobody asked to split")       \
+  X(lease_renewal_lost, "a renewal is answered, but the lease keeps its old deadline")                  \
+  X(lease_expires_early, "a lease ends a second before its deadline")                                   \
+  X(request_id_ignored, "a repeated request is executed again")                                         \
+  X(txn_compare_skipped, "a transaction succeeds whatever it compares")                                 \
+  X(revision_reused_after_delete, "a put behind a delete in one entry gets the revision of the delete") \
+  X(compare_range_first_only, "a compare over a range looks at its first key only")
 
 namespace lockstep::planted {
 

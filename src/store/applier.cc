@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "base/limits.h"
+#include "base/planted.h"
 #include "store/errors.h"
 
 namespace lockstep::store {
@@ -75,22 +76,32 @@ void Applier::prepare(std::span<Pending> group) {
 Status Applier::execute(Pending& pending) {
   const RequestId request_id = pending.command.request_id;
   answering_ = sink_ != nullptr || request_id.present();
+  if (LS_PLANTED(revision_reused_after_delete)) close_planted(pending);
+  const bool once = request_id.present() && !LS_PLANTED(request_id_ignored);
   std::optional<CommandResult> result;
-  if (request_id.present()) {
+  if (once) {
     result = state_.clients.admit(request_id, index_, &applied_.meta);
   }
   if (!result.has_value()) {
     result = dispatch(pending);
-    LS_MUST(!changing_, "a command closes its revision");
+    LS_MUST(!changing_ || LS_PLANTED(revision_reused_after_delete), "a command closes its revision");
     if (!result->ok()) {
       const Code code = result->status().code();
       if (code == Code::corruption || code == Code::io_error) return result->status();
     }
-    if (request_id.present()) state_.clients.keep(request_id, *result, &applied_.meta);
+    if (once) state_.clients.keep(request_id, *result, &applied_.meta);
   }
   if (sink_ != nullptr) sink_->on_result(position_, *std::move(result));
   ++position_;
   return {};
+}
+
+// The planted bug must get past the assertions that a key changes once in a revision.
+void Applier::close_planted(const Pending& pending) {
+  const auto* put = std::get_if<PutCommand>(&pending.command.body);
+  const Node* node = put == nullptr ? nullptr : state_.index.find(put->key);
+  if (put != nullptr && (node == nullptr || node->mod_revision() < visible_revision())) return;
+  close_revision();
 }
 
 CommandResult Applier::dispatch(Pending& pending) {
@@ -121,6 +132,7 @@ CommandResult Applier::dispatch(Pending& pending) {
 }
 
 void Applier::finish() {
+  if (LS_PLANTED(revision_reused_after_delete)) close_revision();
   LS_MUST(!changing_);
   state_.history.set_open(nullptr);
   if (block_open_) applied_.effects = builder_.finish();
@@ -235,8 +247,8 @@ CommandResult Applier::do_delete_range(const DeleteRangeCommand& removal) {
   DeleteRangeResponse response;
   response.deleted =
       remove_range(KeyRange(removal.key, removal.range_end), removal.prev_kv, &response.prev_kvs);
-  close_revision();
-  response.header.revision = state_.revision;
+  if (!LS_PLANTED(revision_reused_after_delete)) close_revision();
+  response.header.revision = visible_revision();
   return Response(std::move(response));
 }
 
@@ -290,8 +302,10 @@ CommandResult Applier::do_lease_renew(const LeaseRenewCommand& renew) {
     if (const auto terms = state_.leases.find(id)) {
       const LeaseTerms renewed{terms->ttl_ms, state_.store_time_ms + terms->ttl_ms};
       LS_MUST(renewed.deadline_ms >= terms->deadline_ms);
-      state_.leases.set_deadline(id, renewed.deadline_ms);
-      applied_.meta.push_back({lease_row_key(id), encode_lease_row(renewed)});
+      if (!LS_PLANTED(lease_renewal_lost)) {
+        state_.leases.set_deadline(id, renewed.deadline_ms);
+        applied_.meta.push_back({lease_row_key(id), encode_lease_row(renewed)});
+      }
       renewal.ttl = std::chrono::milliseconds(terms->ttl_ms);
     }
     if (answering()) response.renewals.push_back(renewal);
@@ -301,7 +315,8 @@ CommandResult Applier::do_lease_renew(const LeaseRenewCommand& renew) {
 
 void Applier::expire_leases() {
   for (std::size_t ended = 0; ended < limits::lease_expiries_per_entry_max; ++ended) {
-    const std::optional<LeaseId> due = state_.leases.first_due(state_.store_time_ms);
+    const std::int64_t early_ms = LS_PLANTED(lease_expires_early) ? 1000 : 0;
+    const std::optional<LeaseId> due = state_.leases.first_due(state_.store_time_ms + early_ms);
     if (!due.has_value()) return;
     end_lease(*due);
   }

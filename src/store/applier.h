@@ -41,6 +41,7 @@ class Applier {
   void prepare(std::span<Pending> group);
   Status execute(Pending& pending);
   CommandResult dispatch(Pending& pending);
+  void close_planted(const Pending& pending);
   void finish();
 
   CommandResult do_put(const PutCommand& put, std::uint64_t hash, Node* node);

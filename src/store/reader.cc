@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "base/assert.h"
+#include "base/planted.h"
 #include "store/errors.h"
 
 namespace lockstep::store {
@@ -157,7 +158,7 @@ bool Reader::holds(const Compare& compare) const {
     if (node->is_tombstone()) return true;
     found = true;
     all_hold = holds_for(compare, node->row());
-    return all_hold;
+    return all_hold && !LS_PLANTED(compare_range_first_only);
   });
   if (found) return all_hold;
   // An absent key compares as zeros; but there is no value that stands for "no value".
