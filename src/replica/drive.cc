@@ -39,6 +39,7 @@ void Replica::process(raft::Output output) {
     for (const std::string& line : output.trace) options_.on_trace(line);
   }
   if (output.role_change) on_role_change(*output.role_change);
+  if (output.vote_restored) restore_vote();
   if (raft_->configuration_index() != peers_as_of_) update_peers();
   // A leader's appends go out while its own disk still writes; what promises durability waits for the disk.
   send_messages(std::move(output.messages), std::move(output.messages_after_persist), output.persist_id);
@@ -88,10 +89,16 @@ void Replica::on_durable(raft::PersistId id) {
   drive();
 }
 
+void Replica::restore_vote() {
+  if (std::exchange(log_damaged_, false)) log_->mark_repaired([] {});
+  if (const Status stored = birth_->restore_vote(); !stored.ok()) halt(stored);
+}
+
 void Replica::on_role_change(const raft::RoleChange& change) {
   if (change.role == raft::Role::leader) {
     store_clock_.restart(now(), machine_->store_time_ms());
     digest_check_due_.reset();
+    quota_alarm_proposed_ = false;
   }
 }
 
@@ -114,7 +121,25 @@ void Replica::apply(const std::vector<raft::Entry>& committed) {
   }
   if (raft_->is_leader()) store_clock_.set(now(), machine_->store_time_ms());
   raft_->applied(now(), machine_->applied_index());
+  raise_quota_alarm();
   release_log();
+}
+
+// Entries already proposed still apply, so the store may end a little above its quota.
+void Replica::raise_quota_alarm() {
+  if (options_.quota_bytes == 0 || !raft_->is_leader()) return;
+  if (machine_->bytes_in_use() <= options_.quota_bytes) {
+    quota_alarm_proposed_ = false;
+    return;
+  }
+  if (quota_alarm_proposed_ || !machine_->alarms(store::AlarmKind::no_space).empty()) return;
+  store::AlarmRequest request;
+  request.action = store::AlarmAction::activate;
+  request.alarm = {options_.node, store::AlarmKind::no_space};
+  start_batch();
+  if (!builder_.alarm(request)) return;  // the batch is full: the next entry tries again
+  building_.add({std::monostate{}, no_deadline, {}});
+  quota_alarm_proposed_ = true;
 }
 
 void Replica::apply_normal(const raft::Entry& entry) {
@@ -123,6 +148,7 @@ void Replica::apply_normal(const raft::Entry& entry) {
   store::Applied applied =
       machine_->apply(entry.index, entry.term, entry.payload.view(), ours ? this : nullptr);
   if (!applied.fatal.ok()) return halt(applied.fatal);
+  if (applied.effects) watch_hub_->on_block(*applied.effects);
   if (ours) proposals_.complete(std::move(*ours), std::exchange(results_, {}), header());
 }
 

@@ -19,7 +19,7 @@ namespace lockstep::replica {
 // Names one forwarded batch of one start of one member. Never reused by it.
 using ForwardId = StrongInteger<struct ForwardIdTag, std::uint64_t>;
 
-enum class PeerMessageKind : std::uint8_t { raft = 1, forward = 2, forward_answer = 3 };
+enum class PeerMessageKind : std::uint8_t { raft = 1, forward = 2, forward_answer = 3, birth = 4 };
 
 struct Forward {
   ForwardId id;

@@ -16,18 +16,66 @@ void Replica::send(const raft::Message& message) {
 void Replica::on_message(NodeId from, SharedBytes message) {
   if (halted_) return;
   switch (static_cast<PeerMessageKind>(peer_message_kind(message.view()))) {
-    case PeerMessageKind::raft: {
-      Result<raft::Message> decoded = raft::decode(message.slice(1, message.size() - 1));
-      if (!decoded.ok()) break;
-      raft_->receive(now(), from, *std::move(decoded));
-      return drive();
-    }
+    case PeerMessageKind::raft:
+      return on_raft_message(from, message);
     case PeerMessageKind::forward:
       return on_forward(from, message);
     case PeerMessageKind::forward_answer:
       return on_forward_answer(message);
+    case PeerMessageKind::birth:
+      return on_birth(from, message);
   }
   ++bad_messages_;
+}
+
+void Replica::on_raft_message(NodeId from, const SharedBytes& message) {
+  // Not born: whatever it promised, another life of this directory may have promised otherwise.
+  if (birth_->state() == BirthState::waiting) return;
+  Result<raft::Message> decoded = raft::decode(message.slice(1, message.size() - 1));
+  if (!decoded.ok()) {
+    ++bad_messages_;
+    return;
+  }
+  raft_->receive(now(), from, *std::move(decoded));
+  drive();
+}
+
+void Replica::tell_birth(NodeId to) {
+  std::string bytes(1, static_cast<char>(PeerMessageKind::birth));
+  bytes += birth_->message();
+  environment_.network.send(to, {SharedBytes(std::move(bytes))});
+}
+
+// Again and again until born: messages get lost, and founders come up one by one.
+void Replica::ask_for_birth() {
+  if (halted_ || birth_->state() != BirthState::waiting) return;
+  for (const Member& founder : options_.founders) {
+    if (founder.id != options_.node) tell_birth(founder.id);
+  }
+  environment_.executor.schedule(now() + options_.heartbeat_interval, [this, alive = alive_] {
+    if (*alive) ask_for_birth();
+  });
+}
+
+void Replica::on_birth(NodeId from, const SharedBytes& message) {
+  const Result<bool> changed = birth_->receive(from, message.view().substr(1));
+  if (!changed.ok()) {
+    if (changed.status().code() != Code::corruption) return halt(changed.status());
+    ++bad_messages_;
+    return;
+  }
+  if (*changed && birth_->state() == BirthState::born) {
+    LS_MUST(raft_->log().last_index() == LogIndex(0), "nothing was accepted before the birth");
+    raft::Restored restored;
+    restored.snapshot_configuration = raft_->configuration();
+    make_raft(std::move(restored));
+    for (const Member& founder : options_.founders) {
+      if (founder.id != options_.node) tell_birth(founder.id);
+    }
+    drive();
+  } else if (birth_->state() == BirthState::born && Birth::is_question(message.view().substr(1))) {
+    tell_birth(from);
+  }
 }
 
 void Replica::on_peer_lost(NodeId peer) {

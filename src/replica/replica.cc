@@ -37,33 +37,53 @@ Status Replica::recover() {
                                        if (*alive) halt(why);
                                      }));
   log_ = std::move(opened.log);
+  log_damaged_ = opened.recovered.damage.has_value();
   machine_ = std::make_unique<store::StateMachine>(options_.machine);
+  watch::WatchHubOptions watch_options;
+  watch_options.header = [this] { return header(); };
+  watch_hub_ = std::make_unique<watch::WatchHub>(machine_->history(), environment_.executor,
+                                                 environment_.clock, std::move(watch_options));
+
+  std::vector<NodeId> founders;
+  for (const Member& founder : options_.founders) founders.push_back(founder.id);
+  std::ranges::sort(founders);
+  LS_ASSIGN_OR_RETURN(Birth birth, Birth::load(environment_.disk, options_.node,
+                                               opened.recovered.identity.incarnation, founders));
+  birth_.emplace(std::move(birth));
 
   raft::Restored restored;
   restored.hard_state = opened.recovered.hard_state;
   restored.entries = std::move(opened.recovered.entries);
-  for (const Member& founder : options_.founders)
-    restored.snapshot_configuration.voters.push_back(founder.id);
-  std::ranges::sort(restored.snapshot_configuration.voters);
+  restored.snapshot_configuration.voters = founders;
   restored.snapshot_configuration.context = encode_addresses(options_.founders);
-  // A directory made now by a member that is not founding may be a wiped one's: it must not vote twice (F19).
-  restored.may_vote =
-      !opened.recovered.damage.has_value() && (!opened.recovered.made_now || !options_.founders.empty());
+  restored.may_vote = !opened.recovered.damage && birth_->state() == BirthState::born;
+  make_raft(std::move(restored));
+  if (log_->needs_discard()) {
+    if (alone())
+      return Status(Code::corruption, opened.recovered.damage->reason + "; no other member has a copy");
+    LS_RETURN_IF_ERROR(log_->discard_damaged_tail());
+  }
+  environment_.network.set_receiver(this);
+  update_peers();
+  drive();
+  if (birth_->state() == BirthState::waiting) ask_for_birth();
+  // A lone voter need not wait for silence: nobody else can lead.
+  if (alone()) campaign();
+  return Status();
+}
 
+bool Replica::alone() const {
+  const raft::Configuration& configuration = raft_->configuration();
+  return configuration.voters.size() == 1 && !configuration.joint() && configuration.is_voter(options_.node);
+}
+
+void Replica::make_raft(raft::Restored restored) {
   raft::Options raft_options;
   raft_options.id = options_.node;
   raft_options.election_timeout = options_.election_timeout;
   raft_options.heartbeat_interval = options_.heartbeat_interval;
   raft_options.trace = options_.trace;
   raft_ = std::make_unique<raft::Raft>(raft_options, std::move(restored), environment_.random.next(), now());
-  environment_.network.set_receiver(this);
-  update_peers();
-  drive();
-  // A lone voter need not wait for silence: nobody else can lead.
-  if (raft_->configuration().voters.size() == 1 && raft_->configuration().is_voter(options_.node)) {
-    campaign();
-  }
-  return Status();
 }
 
 store::Capabilities Replica::capabilities() const {
@@ -148,8 +168,9 @@ void Replica::lease_leases(store::CallOptions options, store::Callback<store::Le
   });
 }
 
-Result<std::unique_ptr<store::Subscription>> Replica::watch(store::WatchRequest) {
-  return Status(Code::unimplemented, "watch is not served yet");
+Result<std::unique_ptr<store::Subscription>> Replica::watch(store::WatchRequest request) {
+  if (halted_) return Status(Code::unavailable, "etcdserver: server stopped");
+  return watch_hub_->watch(std::move(request));
 }
 
 Status Replica::transfer_leadership(NodeId to) {

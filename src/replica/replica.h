@@ -25,6 +25,7 @@
 #include "env/environment.h"
 #include "log/log.h"
 #include "raft/raft.h"
+#include "replica/birth.h"
 #include "replica/options.h"
 #include "replica/proposals.h"
 #include "replica/reads.h"
@@ -32,6 +33,7 @@
 #include "store/command.h"
 #include "store/state_machine.h"
 #include "store/store.h"
+#include "watch/watch_hub.h"
 
 namespace lockstep::replica {
 
@@ -113,12 +115,19 @@ class Replica final : public store::Store, private env::Receiver, private store:
 
   Replica(env::Environment environment, Options options);
   Status recover();
+  void make_raft(raft::Restored restored);
+  // The only voter.
+  [[nodiscard]] bool alone() const;
 
   // ---- env::Receiver (peers.cc)
   void on_message(NodeId from, SharedBytes message) override;
   void on_peer_lost(NodeId peer) override;
   void on_forward(NodeId from, const SharedBytes& message);
   void on_forward_answer(const SharedBytes& message);
+  void on_raft_message(NodeId from, const SharedBytes& message);
+  void on_birth(NodeId from, const SharedBytes& message);
+  void ask_for_birth();
+  void tell_birth(NodeId to);
   void send(const raft::Message& message);
   void send_answers();
   void update_peers();
@@ -148,8 +157,10 @@ class Replica final : public store::Store, private env::Receiver, private store:
                      raft::PersistId after);
   void persist(raft::Output& output);
   void on_durable(raft::PersistId id);
+  void restore_vote();
   void on_role_change(const raft::RoleChange& change);
   void apply(const std::vector<raft::Entry>& committed);
+  void raise_quota_alarm();
   void apply_normal(const raft::Entry& entry);
   void finish_reads(const std::vector<raft::ReadResult>& reads);
   void finish_member_changes();
@@ -170,7 +181,9 @@ class Replica final : public store::Store, private env::Receiver, private store:
   Options options_;
   std::unique_ptr<log::Log> log_;
   std::unique_ptr<store::StateMachine> machine_;
+  std::unique_ptr<watch::WatchHub> watch_hub_;  // after the machine, whose history it reads
   std::unique_ptr<raft::Raft> raft_;
+  std::optional<Birth> birth_;
 
   // The batch of this turn, and its callers in the same order.
   store::BatchBuilder builder_;
@@ -197,6 +210,8 @@ class Replica final : public store::Store, private env::Receiver, private store:
   TimePoint timer_at_ = no_deadline;
   bool driving_ = false;
   bool halted_ = false;
+  bool quota_alarm_proposed_ = false;
+  bool log_damaged_ = false;                                    // until the leader restored the vote
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // false for closures that outlive this
 };
 

@@ -7,10 +7,12 @@
 #include <gtest/gtest.h>
 
 #include "replica/addresses.h"
+#include "replica/birth.h"
 #include "replica/peer_message.h"
 #include "replica/proposals.h"
 #include "replica/reads.h"
 #include "replica/store_clock.h"
+#include "sim/disk.h"
 
 namespace lockstep::replica {
 namespace {
@@ -231,9 +233,12 @@ TEST(StoreClock, GoesOnFromTheStoreAndNeverBack) {
 // ---- messages and addresses
 
 TEST(PeerMessage, ForwardAndAnswerReturnAsTheyWere) {
+  store::PutRequest put;
+  put.key = "k";
+  put.value = "v";
   store::BatchBuilder builder;
   builder.start({});
-  ASSERT_TRUE(builder.put({.key = "k", .value = "v"}));
+  ASSERT_TRUE(builder.put(put));
   const SharedBytes batch(builder.take());
   const Result<Forward> forward = decode_forward(join(encode(Forward{ForwardId(7), batch})));
   ASSERT_TRUE(forward.ok());
@@ -270,6 +275,121 @@ TEST(Addresses, MergeKeepsTheNewest) {
   for (std::size_t length = 0; length < context.size(); ++length) {
     EXPECT_FALSE(decode_addresses(std::string_view(context).substr(0, length)).ok()) << length;
   }
+}
+
+// ---- birth
+
+// A founder's directory and what is loaded from it.
+struct Founder {
+  std::unique_ptr<sim::SimDisk> disk;
+  NodeId id;
+  IncarnationId incarnation;
+  std::vector<NodeId> founders;
+  std::optional<Birth> birth;
+
+  Founder(std::uint64_t node, std::uint64_t life, std::vector<NodeId> all)
+      : disk(std::make_unique<sim::SimDisk>(node, [](std::int64_t, env::Closure) {})),
+        id(node),
+        incarnation(node * 100 + life),
+        founders(std::move(all)) {
+    load();
+  }
+  void load() {
+    auto loaded = Birth::load(*disk, id, incarnation, founders);
+    ASSERT_TRUE(loaded.ok()) << loaded.status().to_string();
+    birth.emplace(*std::move(loaded));
+  }
+  void hear(const Founder& other) {
+    const Result<bool> changed = birth->receive(other.id, other.birth->message());
+    ASSERT_TRUE(changed.ok()) << changed.status().to_string();
+  }
+  [[nodiscard]] BirthState state() const { return birth->state(); }
+};
+
+const std::vector<NodeId> three = {NodeId(1), NodeId(2), NodeId(3)};
+
+TEST(Birth, ALoneFounderIsBornAtOnceAndStaysSo) {
+  Founder founder(1, 1, {NodeId(1)});
+  EXPECT_EQ(founder.state(), BirthState::born);
+  founder.load();
+  EXPECT_EQ(founder.state(), BirthState::born);
+}
+
+TEST(Birth, TheRegistrarWaitsForAllAndTheOthersForItsCertificate) {
+  Founder a(1, 1, three);
+  Founder b(2, 1, three);
+  Founder c(3, 1, three);
+  b.hear(a);
+  b.hear(c);
+  EXPECT_EQ(b.state(), BirthState::waiting) << "only the registrar may write the certificate";
+  a.hear(b);
+  EXPECT_EQ(a.state(), BirthState::waiting);
+  a.hear(c);
+  EXPECT_EQ(a.state(), BirthState::born);
+  b.hear(a);
+  EXPECT_EQ(b.state(), BirthState::born);
+  c.hear(b);
+  EXPECT_EQ(c.state(), BirthState::born) << "any holder passes the certificate on";
+  b.load();
+  EXPECT_EQ(b.state(), BirthState::born) << "after a restart too";
+}
+
+TEST(Birth, AWipedFounderDoubtsUntilItsVoteIsRestored) {
+  Founder a(1, 1, three);
+  Founder b(2, 1, three);
+  Founder c(3, 1, three);
+  a.hear(b);
+  a.hear(c);
+  b.hear(a);
+  Founder wiped(2, 2, three);
+  EXPECT_EQ(wiped.state(), BirthState::waiting);
+  wiped.hear(a);
+  EXPECT_EQ(wiped.state(), BirthState::doubtful);
+  ASSERT_TRUE(wiped.birth->restore_vote().ok());
+  wiped.load();
+  EXPECT_EQ(wiped.state(), BirthState::born);
+  // Its own record is no certificate of the cluster: it must not make another wiped member believe.
+  Founder wiped_too(3, 2, three);
+  wiped_too.hear(wiped);
+  EXPECT_EQ(wiped_too.state(), BirthState::waiting);
+}
+
+// What one registrar is for (decision 0013): c was cut off with an old "not born" of a, and b was wiped
+// since.
+TEST(Birth, AWipedMemberAndOneThatWasCutOffMakeNoSecondCluster) {
+  Founder a(1, 1, three);
+  Founder b(2, 1, three);
+  Founder c(3, 1, three);
+  c.hear(a);
+  a.hear(b);
+  a.hear(c);
+  b.hear(a);
+  ASSERT_EQ(b.state(), BirthState::born);
+  Founder wiped(2, 2, three);
+  c.hear(wiped);
+  wiped.hear(c);
+  EXPECT_EQ(c.state(), BirthState::waiting);
+  EXPECT_EQ(wiped.state(), BirthState::waiting);
+}
+
+TEST(Birth, AMemberThatJoinsDoubtsFromTheStart) {
+  Founder joining(4, 1, {});
+  EXPECT_EQ(joining.state(), BirthState::doubtful);
+}
+
+TEST(Birth, DamagedCertificatesAndMessagesAreRefused) {
+  const std::string whole =
+      encode_certificate({{NodeId(1), IncarnationId(7)}, {NodeId(2), IncarnationId(8)}});
+  ASSERT_TRUE(decode_certificate(whole).ok());
+  for (std::size_t i = 0; i < whole.size(); ++i) {
+    std::string flipped = whole;
+    flipped[i] = static_cast<char>(flipped[i] ^ 1);
+    EXPECT_FALSE(decode_certificate(flipped).ok()) << i;
+    EXPECT_FALSE(decode_certificate(whole.substr(0, i)).ok()) << i;
+  }
+  Founder a(1, 1, three);
+  EXPECT_FALSE(a.birth->receive(NodeId(2), "short").ok());
+  EXPECT_EQ(a.state(), BirthState::waiting);
 }
 
 }  // namespace
