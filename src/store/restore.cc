@@ -109,8 +109,12 @@ Status StateMachine::restore_current_row(std::string_view key, std::string_view 
 }
 
 Status StateMachine::restore_history_block(std::string encoded) {
-  LS_MUST(state_->restoring);
   LS_ASSIGN_OR_RETURN(auto block, EffectBlock::decode(std::move(encoded)));
+  return restore_history_block(std::move(block));
+}
+
+Status StateMachine::restore_history_block(std::shared_ptr<const EffectBlock> block) {
+  LS_MUST(state_->restoring);
   return state_->history.restore_block(std::move(block));
 }
 

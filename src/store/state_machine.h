@@ -121,6 +121,7 @@ class StateMachine {
   Status restore_meta_row(std::string_view key, std::string_view row);
   Status restore_current_row(std::string_view key, std::string_view row);
   Status restore_history_block(std::string encoded);
+  Status restore_history_block(std::shared_ptr<const EffectBlock> block);
   void restore_pinned_row(std::string key, std::string encoded);
   Status finish_restore();
 

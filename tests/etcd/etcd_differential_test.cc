@@ -182,7 +182,7 @@ void run_sequence(std::uint64_t seed, std::size_t length, Totals* totals) {
     }
     if (!mismatch) {
       const Known known = pair.candidate().known();
-      Step step = generate(prng, known);
+      Step step = store::testing::generate(prng, known);
       const auto* txn = std::get_if<store::TxnRequest>(&step);
       if (txn != nullptr && is_stricter_here(*txn, known)) {
         ++totals->stricter;

@@ -1,33 +1,14 @@
 // One step of a generated sequence: a request, as etcd and the state machine both get it.
 #pragma once
 
-#include <optional>
 #include <string>
-#include <variant>
-#include <vector>
 
-#include "base/prng.h"
-#include "base/status.h"
-#include "store/types.h"
+#include "store/testing/requests.h"
 
 namespace lockstep::etcd_test {
 
-using Step =
-    std::variant<store::RangeRequest, store::PutRequest, store::DeleteRangeRequest, store::TxnRequest,
-                 store::CompactRequest, store::LeaseGrantRequest, store::LeaseRevokeRequest,
-                 store::LeaseKeepAliveRequest, store::LeaseTimeToLiveRequest,
-                 store::LeaseLeasesResponse,  // lease_leases has no request of its own
-                 store::AlarmRequest>;
-
-// What the generator must know to hit interesting revisions and leases.
-struct Known {
-  std::int64_t revision = 1;
-  std::int64_t compacted = 0;
-  std::vector<LeaseId> leases;
-  bool no_space = false;
-};
-
-Step generate(Prng& prng, const Known& known);
+using store::testing::Known;
+using store::testing::Step;
 
 // The rules of validate.h that are stricter than etcd 3.4: refused here, accepted there.
 bool is_stricter_here(const store::TxnRequest& txn, const Known& known);

@@ -1,0 +1,37 @@
+// The checks of the model test notice every planted bug of the store; without one the same seeds pass.
+#include <gtest/gtest.h>
+
+#include "base/planted.h"
+#include "store/testing/random_run.h"
+
+namespace lockstep::store::testing {
+namespace {
+
+constexpr std::uint64_t seeds = 20;
+
+std::uint64_t seeds_that_fail() {
+  std::uint64_t failed = 0;
+  RunTotals totals;
+  for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
+    if (random_run(seed, 60, &totals).has_value()) ++failed;
+  }
+  return failed;
+}
+
+class PlantedBug : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(PlantedBug, IsNoticed) {
+  ASSERT_TRUE(planted::set(GetParam(), true));
+  EXPECT_GT(seeds_that_fail(), 0u);
+  ASSERT_TRUE(planted::set(GetParam(), false));
+  EXPECT_EQ(seeds_that_fail(), 0u);
+}
+
+INSTANTIATE_TEST_SUITE_P(Store, PlantedBug,
+                         ::testing::Values("lease_renewal_lost", "lease_expires_early", "request_id_ignored",
+                                           "txn_compare_skipped", "revision_reused_after_delete",
+                                           "compare_range_first_only"),
+                         [](const auto& info) { return std::string(info.param); });
+
+}  // namespace
+}  // namespace lockstep::store::testing
