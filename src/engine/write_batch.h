@@ -42,6 +42,11 @@ class WriteBatch {
     shared_.push_back(std::move(value));
     add({Kind::put, table, keep(key), shared_.back().view()});
   }
+  // `value` stays as it is while `owner` lives.
+  void put(Table table, std::string_view key, std::shared_ptr<const void> owner, std::string_view value) {
+    owners_.push_back(std::move(owner));
+    add({Kind::put, table, keep(key), value});
+  }
   void remove(Table table, std::string_view key) { add({Kind::remove, table, keep(key), {}}); }
   // Removes from <= key < to, one row after the other: for few rows. Requires from <= to.
   void remove_range(Table table, std::string_view from, std::string_view to) {
@@ -85,6 +90,7 @@ class WriteBatch {
   std::vector<Operation> operations_;
   std::vector<std::unique_ptr<char[]>> chunks_;
   std::vector<SharedBytes> shared_;
+  std::vector<std::shared_ptr<const void>> owners_;
   char* chunk_next_ = nullptr;
   std::size_t chunk_free_ = 0;
   std::size_t bytes_ = 0;
