@@ -14,7 +14,7 @@
 //  L5  One opener a directory.
 //
 // Group commit: one write is under way at a time; what is appended meanwhile goes out together in the next.
-// docs/formats/log.md has the bytes, docs/decisions/log.md the reasons.
+// docs/formats/log.md has the bytes, docs/decisions/0014-log.md the reasons.
 //
 // Threads: everything is called on the member's strand and calls back there. Preparing and recycling segments
 // runs on the Worker. Destroying a Log (never inside one of its callbacks) drops what is queued; no callback

@@ -128,6 +128,8 @@ Result<SnapshotMeta> decode_snapshot_header(std::string_view bytes) {
 
 Result<SnapshotFiles> SnapshotFiles::open(env::Disk& disk, std::string directory) {
   LS_RETURN_IF_ERROR(removed_if_there(disk.remove(directory + "/" + std::string(temporary_name))));
+  // Names an earlier process saw may not be durable yet; what is decided on them (remove_old) must not be.
+  LS_RETURN_IF_ERROR(disk.sync_directory(directory));
   return SnapshotFiles(disk, std::move(directory));
 }
 

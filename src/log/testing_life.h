@@ -47,20 +47,27 @@ class Life {
     for (std::size_t i = 0; i < content.size(); i += 777) content[i] = static_cast<char>(index.value() + i);
     if (finished.contains(index) || possible.contains(index)) return;
     possible[index] = content;
-    auto files = SnapshotFiles::open(member_.machine.disk, "log");
-    if (!files.ok()) return;
-    auto writer = files->create({index, Term(1), "members"});
-    if (!writer.ok()) return;
+    const Status status = write_snapshot(index, content);
+    // After a failed sync nothing on the disk is certain: a caller ends the process.
+    if (!status.ok() && status.code() != Code::resource_exhausted) member_.fatal = status;
+  }
+
+  Status write_snapshot(LogIndex index, const std::string& content) {
+    LS_ASSIGN_OR_RETURN(SnapshotFiles files, SnapshotFiles::open(member_.machine.disk, "log"));
+    LS_ASSIGN_OR_RETURN(auto writer, files.create({index, Term(1), "members"}));
     for (std::size_t offset = 0; offset < content.size(); offset += 50'000) {
-      if (!(*writer)->append(offset, std::string_view(content).substr(offset, 50'000)).ok()) return;
+      LS_RETURN_IF_ERROR(writer->append(offset, std::string_view(content).substr(offset, 50'000)));
     }
-    if (!(*writer)->finish().ok()) return;
+    LS_RETURN_IF_ERROR(writer->finish());
     finished[index] = content;
-    const LogIndex older = finished.begin()->first;
-    if (finished.size() < 3) return;
-    possible[older] = finished[older];
-    finished.erase(older);
-    static_cast<void>(files->remove_old(2));
+    LS_ASSIGN_OR_RETURN(const std::vector<SnapshotMeta> list, files.list());
+    for (std::size_t i = 2; i < list.size(); ++i) {
+      const auto old = finished.find(list[i].index);
+      if (old == finished.end()) continue;
+      possible[old->first] = old->second;
+      finished.erase(old);
+    }
+    return files.remove_old(2);
   }
 
   Member& member_;
