@@ -74,7 +74,7 @@ void Raft::start_campaign(bool transfer) {
 }
 
 void Raft::become_pre_candidate() {
-  become_follower(term_, NodeId{});
+  leave_role(term_, NodeId{});
   role_ = Role::pre_candidate;
   trace("asks for pre-votes for term ", term_.next());
   reset_election_deadline();
@@ -84,7 +84,7 @@ void Raft::become_pre_candidate() {
 
 void Raft::become_candidate(bool transfer) {
   LS_MUST(term_ < term_max, "there is no term after the last");
-  become_follower(term_.next(), NodeId{});
+  leave_role(term_.next(), NodeId{});
   role_ = Role::candidate;
   vote_ = options_.id;
   durable_hard_state_changed_ = true;

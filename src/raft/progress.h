@@ -46,9 +46,10 @@ enum class ProgressState : std::uint8_t { probe, replicate, snapshot };
 
 struct Progress {
   ProgressState state = ProgressState::probe;
-  LogIndex match;       // known to be durable there and equal to our log
-  LogIndex next{1};     // the first entry to send
-  bool paused = false;  // probe: an append is under way
+  LogIndex match;                     // known to be durable there and equal to our log
+  LogIndex next{1};                   // the first entry to send
+  bool paused = false;                // probe: an append is under way
+  TimePoint sent = TimePoint::min();  // the last append
   InFlight in_flight;
   LogIndex snapshot_index;  // snapshot: what was asked for; zero until the driver sends
 

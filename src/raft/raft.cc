@@ -191,9 +191,20 @@ void Raft::dispatch(Message& message) {
 }
 
 void Raft::become_follower(Term term, NodeId leader) {
+  const bool changed = term != term_ || leader != leader_ || role_ != Role::follower;
+  leave_role(term, leader);
+  if (!changed) return;
+  if (leader == NodeId{}) {
+    trace("is a follower in term ", term_);
+  } else {
+    trace("follows ", leader_, " in term ", term_);
+  }
+}
+
+// A follower, whatever it was before.
+void Raft::leave_role(Term term, NodeId leader) {
   LS_MUST(term >= term_);
   LS_MUST(leader != options_.id);
-  const bool changed = term != term_ || leader != leader_ || role_ != Role::follower;
   if (term > term_) {
     term_ = term;
     vote_ = NodeId{};
@@ -217,12 +228,6 @@ void Raft::become_follower(Term term, NodeId leader) {
   }
   votes_.clear();
   if (election_deadline_ == no_deadline) reset_election_deadline();
-  if (!changed) return;
-  if (leader == NodeId{}) {
-    trace("is a follower in term ", term_);
-  } else {
-    trace("follows ", leader_, " in term ", term_);
-  }
 }
 
 // Every message of a term's leader extends its lease here.

@@ -269,6 +269,7 @@ class Raft {
   void observe(TimePoint now);
   void note_role();
   void become_follower(Term term, NodeId leader);
+  void leave_role(Term term, NodeId leader);
   void accept_leader(const Message& message);
   bool handle_term(const Message& message);
   void dispatch(Message& message);
@@ -311,6 +312,7 @@ class Raft {
   bool observe_boot(const Message& message, Progress& peer);
   void observe_doubt(const Message& message, Progress& peer);
   void put_in_doubt(NodeId node, Progress& peer);
+  void end_doubt(NodeId node, Progress& peer);
   void learn_from_leader(const Message& message);
   void reject_append(const Message& message);
   void acknowledge_append(const Message& message, LogIndex index);

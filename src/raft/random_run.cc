@@ -224,6 +224,7 @@ class RandomRun {
   // kind of trouble is also seen alone (swarm testing).
   enum Trouble : std::size_t {
     crashing,
+    crashing_a_voter,
     restarting,
     cutting_some_links,
     cutting_off,
@@ -262,6 +263,7 @@ class RandomRun {
     const NodeId up = any_up();
     const NodeId leader = some_leader();
     if (trouble == crashing) crash(any_member());
+    if (trouble == crashing_a_voter) crash_a_voter();
     if (trouble == restarting) restart(any_member());
     if (trouble == cutting_some_links) {
       for (int i = 0; i < 3; ++i) blocked_.insert({any_member(), any_member()});
@@ -309,6 +311,17 @@ class RandomRun {
     if (prng_.chance(1, 2)) restart(id);
   }
 
+  // In the middle of an election, when its vote matters most.
+  void crash_a_voter() {
+    for (auto& [id, member] : cluster_.members()) {
+      if (!member.up() || member.raft->vote() == NodeId{} || member.raft->leader() != NodeId{}) continue;
+      print(id, "crashes after it voted");
+      ++result_.crashes;
+      cluster_.crash(id, prng_.below(member.writes.size() + 1));
+      restart(id);
+    }
+  }
+
   // At most one wiped member in doubt at a time, and only of three voters or more: what consensus can
   // survive.
   void wipe() {
@@ -316,6 +329,9 @@ class RandomRun {
     if (wiped_ != NodeId{} && !cluster_.member(wiped_).disk.may_vote) return;
     for (auto& [other, member] : cluster_.members()) {
       if (!member.up() || !small_enough_fault(member.raft->configuration())) return;
+      for (const auto& [node, peer] : member.raft->peers()) {
+        if (peer.in_doubt) return;
+      }
       if (!member.raft->may_vote() && member.raft->configuration().is_voter(other)) return;
     }
     // A change under way could make it a majority of two.

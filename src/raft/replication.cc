@@ -127,6 +127,7 @@ void Raft::send_append(NodeId node, Progress& peer) {
     message.entries = log_.slice(peer.next, log_.last_index(), options_.message_entries_bytes_max);
   }
   peer.commit_told = std::max(peer.commit_told, commit_);
+  peer.sent = now_;
   if (peer.state == ProgressState::probe) {
     peer.paused = true;
   } else if (!message.entries.empty()) {
@@ -217,10 +218,11 @@ void Raft::on_heartbeat_response(const Message& message) {
     // What was committed by it may have removed the peer, or this leader.
     if (!peers_.contains(message.from)) return;
   }
-  peer.paused = false;
-  if (peer.state == ProgressState::replicate && peer.match.next() < peer.next) {
-    // Something is under way since before the heartbeat, or was lost: an append that follows all of it is
-    // refused if anything is missing.
+  const bool overdue = peer.sent + options_.heartbeat_interval <= now_;
+  if (overdue) peer.paused = false;
+  if (overdue && peer.state == ProgressState::replicate && peer.match.next() < peer.next) {
+    // What is under way is late, or was lost: an append that follows all of it is refused if anything is
+    // missing.
     if (peer.next > log_.base_index()) {
       send_append(message.from, peer);
     } else {
@@ -267,8 +269,14 @@ bool Raft::observe_boot(const Message& message, Progress& peer) {
   peer.match = LogIndex{};
   peer.commit_told = LogIndex{};
   peer.become_probe(peer.acknowledged.next());
-  // Whatever made it doubtful before may have happened again.
-  if (peer.in_doubt) put_in_doubt(message.from, peer);
+  // It had reached its restore index and kept it over the restart; else what made it doubtful may have
+  // happened again.
+  const bool restored = peer.restored_round != Round{} && !message.in_doubt;
+  if (peer.in_doubt && restored) {
+    end_doubt(message.from, peer);
+  } else if (peer.in_doubt) {
+    put_in_doubt(message.from, peer);
+  }
   return true;
 }
 
@@ -278,7 +286,13 @@ void Raft::observe_doubt(const Message& message, Progress& peer) {
     return;
   }
   if (!peer.in_doubt || peer.restored_round == Round{} || message.round < peer.restored_round) return;
-  trace("counts ", message.from, " again");
+  end_doubt(message.from, peer);
+}
+
+void Raft::end_doubt(NodeId node, Progress& peer) {
+  LS_MUST(peer.in_doubt);
+  LS_MUST(commit_ >= peer.restore_index);
+  trace("counts ", node, " again");
   peer.in_doubt = false;
   peer.cleared_round = peer.restored_round;
   peer.restore_index = LogIndex{};

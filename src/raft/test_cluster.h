@@ -116,7 +116,8 @@ class TestCluster {
   TestMember& member(NodeId id);
   Raft& raft(NodeId id) { return *member(id).raft; }
   std::vector<Message>& network() { return network_; }
-  [[nodiscard]] const Options& options() const { return options_; }
+  // For members that start from now on.
+  void set_options(const Options& options) { options_ = options; }
 
  private:
   void start(NodeId id);
