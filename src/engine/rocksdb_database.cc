@@ -47,9 +47,10 @@ void Durability::release() {
 }
 
 Status Durability::check(Status status) {
+  if (status.ok()) return status;
   const std::scoped_lock lock(mutex_);
-  if (failure_.ok()) failure_ = status;
-  return status;
+  if (failure_.ok()) failure_ = std::move(status);
+  return failure_;
 }
 
 Position Durability::written() const {

@@ -30,7 +30,7 @@ class Durability final : public rocksdb::EventListener {
   // A batch was written; `sequence` is RocksDB's number of its last row.
   Position wrote(rocksdb::SequenceNumber sequence);
   void flushed(rocksdb::SequenceNumber sequence);
-  // Keeps the first final error and returns it; ok changes nothing.
+  // Keeps the first final error, and returns it for every later one; ok passes.
   Status check(Status status);
 
   [[nodiscard]] Position written() const;

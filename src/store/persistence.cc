@@ -103,9 +103,11 @@ void Persistence::fail(const Status& status) {
   if (callbacks_.on_fatal) callbacks_.on_fatal(status);
 }
 
-void Persistence::pump(const StateMachine& machine, bool idle) {
-  if (busy_ || failed_) return;
+void Persistence::pump(StateMachine& machine, bool idle) {
+  if (failed_) return;
   update_durable();
+  machine.history().set_durable_revision(durable_revision_);
+  if (busy_) return;
   if (background_turn_) {
     background_turn_ = false;
     if (start_background()) return;

@@ -74,8 +74,9 @@ class Persistence {
   // The members, encoded by the owner, as of the machine's applied index.
   void set_configuration(std::string encoded);
 
-  // Starts the next job if none runs. Call after applying and from on_progress. `idle`: write what there is.
-  void pump(const StateMachine& machine, bool idle);
+  // Starts the next job if none runs, and tells the machine's history what is durable. Call after applying
+  // and from on_progress. `idle`: write what there is.
+  void pump(StateMachine& machine, bool idle);
   // The next pump flushes even if little was written.
   void request_flush() { flush_requested_ = true; }
   [[nodiscard]] bool busy() const { return busy_; }

@@ -65,7 +65,8 @@ Status load_unfolded(View& view, Recovered* recovered) {
   return {};
 }
 
-// Only with the planted bug: takes rows that lead the history as if they were of its last revision.
+// Only with the planted bug: takes rows that lead the history as if they were of its last revision, so that
+// the harm is found by what compares members, not by what checks rows.
 std::string hide_lead(std::string_view key, std::string_view encoded, Revision revision) {
   const auto decoded = decode_current_row(key, encoded);
   if (!decoded.ok() || decoded->row.mod_revision <= revision) return std::string(encoded);
@@ -74,6 +75,7 @@ std::string hide_lead(std::string_view key, std::string_view encoded, Revision r
   row.row.create_revision = std::min(row.row.create_revision, revision);
   row.row.version = std::min(row.row.version, row.row.mod_revision - row.row.create_revision + 1);
   row.previous_revision = std::min(row.previous_revision, Revision(revision.value() - 1));
+  row.row.lease = LeaseId();
   return encode_current_row(row);
 }
 

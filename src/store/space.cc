@@ -4,11 +4,13 @@
 
 #include "base/assert.h"
 #include "base/codec.h"
+#include "base/planted.h"
 
 namespace lockstep::store {
 
 void SpaceAccount::remove_row(std::size_t key_bytes, std::size_t value_bytes) {
-  const std::uint64_t bytes = key_overhead_bytes + key_bytes + value_bytes;
+  std::uint64_t bytes = key_overhead_bytes + key_bytes + value_bytes;
+  if (LS_PLANTED(write_back_leads_effects)) bytes = std::min(bytes, live_bytes_);
   LS_MUST(live_bytes_ >= bytes);
   live_bytes_ -= bytes;
 }
