@@ -1,7 +1,7 @@
 // Who takes part: voters, learners, and the joint state between two sets of voters (dissertation 4.3).
 //
 // A configuration is effective as soon as its entry is in the log and rolled back if the entry is truncated
-// (docs/decisions/raft-configuration-at-append.md). While `voters_outgoing` is not empty the configuration is
+// (docs/decisions/0015-configuration-at-append.md). While `voters_outgoing` is not empty the configuration is
 // joint: every decision needs a majority of both sets.
 //
 // Invariants: every list is sorted and free of doubles and zeros; voters is not empty (P52), unless the whole

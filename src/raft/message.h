@@ -81,7 +81,7 @@ struct Message {
   LogIndex hint_index;
   Term hint_term;
 
-  // A member in doubt (decisions/raft-members-in-doubt.md). Responses: the sender must not vote.
+  // A member in doubt (decisions/0016-members-in-doubt.md). Responses: the sender must not vote.
   // append, heartbeat: the receiver, if it is still boot `doubt_boot`, has lost what it once acknowledged.
   bool in_doubt = false;
   BootId doubt_boot;

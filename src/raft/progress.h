@@ -57,7 +57,7 @@ struct Progress {
   Round acked_round;     // the newest round it answered
   LogIndex commit_told;  // the newest commit index sent
 
-  // Restarts and doubt (decisions/raft-members-in-doubt.md).
+  // Restarts and doubt (decisions/0016-members-in-doubt.md).
   BootId boot;             // zero: not heard of in this term
   Round boot_round;        // other boots' answers to rounds up to here are from before this boot
   LogIndex acknowledged;   // the highest match ever, kept over restarts of the peer

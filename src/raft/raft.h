@@ -19,7 +19,7 @@
 //   R5  State machine safety: Output::committed is the same sequence at every member, each entry once a
 //   start. R6  What is in `committed` is durable here as well, so no state built from it is ahead of the log.
 //   R7  A read's index is at least every index committed before the read was asked for (dissertation 6.4).
-//   R8  A member in doubt about its past counts in no quorum (decisions/raft-members-in-doubt.md).
+//   R8  A member in doubt about its past counts in no quorum (decisions/0016-members-in-doubt.md).
 // What would break them in this process stops it (LS_MUST): two leaders in one term, a committed entry
 // overwritten.
 //
