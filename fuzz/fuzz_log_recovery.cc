@@ -1,7 +1,7 @@
 // A directory of the log with damage in two places: the input is patches (file, offset, byte).
 //
 // Checked beside not crashing: what open() returns is a beginning of what was written, whole unless damage is
-// reported, and after a repair the next open finds no damage and no right to vote.
+// reported, and after a repair the next open finds the doubt only.
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -50,7 +50,6 @@ Options options() {
   result.cluster = ClusterId(1);
   result.node = NodeId(1);
   result.new_incarnation = IncarnationId(9);
-  result.new_may_vote = true;
   result.entry_bytes_max = 4096;
   result.segment_bytes = 24 * limits::kibibyte;
   return result;
@@ -110,14 +109,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   std::uint64_t index = recovered.base.index.value();
   for (const raft::Entry& got : recovered.entries) LS_MUST(got == entry(++index));
   LS_MUST(recovered.damage || index == entry_count);
-  LS_MUST(recovered.may_vote == !recovered.damage);
+  LS_MUST(recovered.damage.has_value() == opened->log->needs_discard());
   if (!recovered.damage) return 0;
   LS_MUST(opened->log->discard_damaged_tail().ok());
   opened->log.reset();
   machine.cut_power();
   const auto again = Log::open(machine.disk, machine, options(), nullptr);
   LS_MUST(again.ok());
-  LS_MUST(!again->recovered.damage);
-  LS_MUST(!again->recovered.may_vote);
+  LS_MUST(again->recovered.damage->discarded);
+  LS_MUST(!again->log->needs_discard());
   return 0;
 }

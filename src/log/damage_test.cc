@@ -31,6 +31,11 @@ void fill(Member& member, std::uint64_t count, std::size_t bytes) {
   }
 }
 
+// The damage was cut earlier; the doubt is left.
+bool in_doubt(const Member& member) {
+  return member.recovered.damage && member.recovered.damage->discarded && !member.log->needs_discard();
+}
+
 struct Spot {
   std::string path;
   std::uint64_t begin = 0;     // of the last record
@@ -167,7 +172,7 @@ TEST_P(FlippedTest, EveryByteOfTheLastRecordOnceItsDurabilityIsProved) {
     ASSERT_TRUE(member.recovered.damage.has_value()) << "an acknowledged record was cut";
     EXPECT_LE(member.recovered.damage->index_first, LogIndex(5));
     EXPECT_GE(member.recovered.damage->index_last, LogIndex(5));
-    EXPECT_FALSE(member.recovered.may_vote);
+    EXPECT_FALSE(member.recovered.damage->discarded);
     EXPECT_EQ(member.recovered.hard_state.vote, NodeId(2)) << "the ring remembers the vote";
     EXPECT_EQ(member.recovered.last.index, LogIndex(4));
     member.die(Loss::power, at);
@@ -275,8 +280,7 @@ TEST(DamageTest, TheOldestSegmentWithoutAValidBeginningIsDamage) {
   ASSERT_TRUE(member.log->discard_damaged_tail().ok());
   member.die(Loss::power, 1);
   ASSERT_TRUE(member.open().ok());
-  EXPECT_FALSE(member.recovered.damage.has_value());
-  EXPECT_FALSE(member.recovered.may_vote);
+  EXPECT_TRUE(in_doubt(member));
   EXPECT_EQ(member.recovered.hard_state, hard_state(4, 2, 0));
 }
 
@@ -304,7 +308,6 @@ TEST_P(FateTest, AnyOneWriteOfALifeIsNoticed) {
     ASSERT_TRUE(member.open().ok());
     if (member.recovered.damage) {
       ++noticed;
-      EXPECT_FALSE(member.recovered.may_vote);
     } else {
       EXPECT_EQ(testing::difference(member.recovered, model, LogIndex{}), "");
     }
@@ -349,15 +352,15 @@ TEST(DamageTest, RandomFlipsAnywhereAreNeverTakenForTruth) {
       ++harmless;
     } else {
       ++damaged;
-      EXPECT_FALSE(member.recovered.may_vote);
       for (const raft::Entry& got : member.recovered.entries) {
         EXPECT_EQ(got, model.entries[got.index.value() - 1]) << "only a true beginning is returned";
       }
       ASSERT_TRUE(member.log->discard_damaged_tail().ok());
     }
+    const bool repaired = member.recovered.damage.has_value();
     member.die(Loss::power, seed);
     ASSERT_TRUE(member.open().ok());
-    EXPECT_FALSE(member.recovered.damage.has_value());
+    EXPECT_EQ(in_doubt(member), repaired);
   }
   EXPECT_GT(damaged, 100);
   EXPECT_GT(harmless, 100);
@@ -379,7 +382,7 @@ struct Broken {
   Member member;
 };
 
-TEST(DamageTest, ADiscardedTailIsRememberedUntilTheVoteIsRestored) {
+TEST(DamageTest, ADiscardedTailIsRememberedUntilTheMemberIsRestored) {
   Broken broken(1);
   Member& member = broken.member;
   ASSERT_TRUE(member.open().ok());
@@ -390,23 +393,25 @@ TEST(DamageTest, ADiscardedTailIsRememberedUntilTheVoteIsRestored) {
   ASSERT_TRUE(member.log->discard_damaged_tail().ok());
   member.die(Loss::power, 1);
   ASSERT_TRUE(member.open().ok());
-  EXPECT_FALSE(member.recovered.damage.has_value());
-  EXPECT_FALSE(member.recovered.may_vote);
+  EXPECT_TRUE(in_doubt(member));
   EXPECT_EQ(member.recovered.last.index, kept);
   Model model;
-  model.may_vote = false;
+  model.in_doubt = true;
   for (const raft::Entry& got : member.recovered.entries) model.entries.push_back(got);
   member.states = {model};
   member.acknowledged = 0;
   fill(member, 12, 2000);
-  AppendBatch restored;
-  restored.vote_restored = true;
-  member.append(std::move(restored));
-  member.machine.run();
+  member.die(Loss::power, 1);
+  ASSERT_TRUE(member.open().ok());
+  EXPECT_EQ(member.reconcile(), "") << "the doubt stays, whatever is appended";
+  bool done = false;
+  member.log->mark_repaired([&] { done = true; });
+  EXPECT_TRUE(done);
+  member.states.back().in_doubt = false;
   member.die(Loss::power, 1);
   ASSERT_TRUE(member.open().ok());
   EXPECT_EQ(member.reconcile(), "");
-  EXPECT_TRUE(member.recovered.may_vote);
+  EXPECT_FALSE(member.recovered.damage);
 }
 
 TEST(DamageTest, ACrashAtAnyStepOfTheRepairNeverForgetsTheDoubt) {
@@ -425,14 +430,13 @@ TEST(DamageTest, ACrashAtAnyStepOfTheRepairNeverForgetsTheDoubt) {
       EXPECT_EQ(discarded.ok(), !stopped);
       member.die(crash % 4 == 0 ? Loss::process : Loss::power, crash);
       ASSERT_TRUE(member.open().ok());
-      EXPECT_FALSE(member.recovered.may_vote);
+      ASSERT_TRUE(member.recovered.damage.has_value());
       EXPECT_EQ(member.recovered.last.index, kept);
-      if (!stopped) EXPECT_FALSE(member.recovered.damage.has_value());
-      if (member.recovered.damage) ASSERT_TRUE(member.log->discard_damaged_tail().ok());
+      if (!stopped) EXPECT_TRUE(in_doubt(member));
+      if (member.log->needs_discard()) ASSERT_TRUE(member.log->discard_damaged_tail().ok());
       member.die(Loss::power, crash);
       ASSERT_TRUE(member.open().ok());
-      EXPECT_FALSE(member.recovered.damage.has_value());
-      EXPECT_FALSE(member.recovered.may_vote);
+      EXPECT_TRUE(in_doubt(member));
     }
   }
   EXPECT_GT(step, 8u);

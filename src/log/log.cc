@@ -51,7 +51,7 @@ Result<bool> is_unfinished(env::Disk& disk, const std::string& directory, const 
   return !second.has_value();
 }
 
-// The first record says whether the member may vote; the identity comes last.
+// The identity comes last: where it is, the first record is, too.
 Status make_directory(env::Disk& disk, const Options& options) {
   LS_MUST(options.new_incarnation != IncarnationId{}, "an incarnation is drawn for a new directory");
   const Identity identity{options.cluster, options.node, options.new_incarnation};
@@ -63,7 +63,6 @@ Status make_directory(env::Disk& disk, const Options& options) {
   LS_ASSIGN_OR_RETURN(const Segment segment, prepare_segment(disk, request));
   RecordHeader header;
   header.state.group = 1;
-  header.state.may_vote = options.new_may_vote;
   const auto encoded =
       GroupEncoder().finish(header, {identity.incarnation, 1, records_offset}, segment.size_bytes);
   LS_MUST(encoded.pieces.size() == 1);
@@ -130,7 +129,6 @@ Result<Log::Opened> Log::open(env::Disk& disk, env::Worker& worker, Options opti
   Recovered& result = opened.recovered;
   result.identity = *identity;
   result.hard_state = recovered.state.hard_state;
-  result.may_vote = recovered.state.may_vote;
   result.base = recovered.base;
   result.last = {recovered.state.last_index, recovered.state.last_term};
   result.entries = std::move(recovered.entries);
@@ -167,6 +165,9 @@ void Log::release(LogIndex index) {
 }
 Status Log::discard_damaged_tail() {
   return writer_->discard_damaged_tail();
+}
+void Log::mark_repaired(Done done) {
+  writer_->mark_repaired(std::move(done));
 }
 bool Log::needs_discard() const {
   return writer_->needs_discard();

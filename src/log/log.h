@@ -47,9 +47,6 @@ struct Options {
   ClusterId cluster;
   NodeId node;
   IncarnationId new_incarnation;
-  // Whether a member whose directory is made now may vote: true for the founders of a cluster only. One that
-  // joins, or whose directory was wiped, must be restored by the leader first.
-  bool new_may_vote = false;
   // Entries up to here are in the applied state already and not returned by open().
   LogIndex entries_after;
   // A larger entry is refused. Bounds what open() allocates for one record.
@@ -71,12 +68,16 @@ struct LogPosition {
   friend bool operator==(const LogPosition&, const LogPosition&) = default;
 };
 
-// Acknowledged records are missing or wrong. What open() returned is the part before them.
+// Acknowledged records are missing or wrong, so the member may have forgotten a vote or an acknowledgement
+// (raft::Restored::may_vote is false). What open() returned is the part before them.
 struct Damage {
   // Entries from here on may be missing, or stale (overwritten by a lost record).
   LogIndex index_first;
   // The log once reached at least here.
   LogIndex index_last;
+  // Found and cut at an earlier open, and mark_repaired() was not durable since. The log is sound; only the
+  // doubt is left, and the indexes are those of its present end.
+  bool discarded = false;
   std::string reason;  // for people: which file, which offset, what proves it
 };
 
@@ -84,10 +85,6 @@ struct Recovered {
   Identity identity;
   bool made_now = false;  // the directory was made by this open
   raft::HardState hard_state;
-  // False: this member may have forgotten a vote or an acknowledgement (raft::Restored::may_vote), because
-  // its directory was made in doubt or its tail discarded, and AppendBatch::vote_restored was not written
-  // since. Also false with damage.
-  bool may_vote = true;
   // The log continues after `base`: its entries start at base.index + 1. {0, 0} if it starts at the
   // beginning. base.term is zero if unknown (the entry was released): a snapshot at or above base.index knows
   // more.
@@ -107,8 +104,6 @@ struct AppendBatch {
   // Consecutive indexes. The first is at most one above the end; what was at or above it is cut away. Terms
   // never fall.
   std::vector<raft::Entry> entries;
-  // The member may vote again (raft::Output::vote_restored).
-  bool vote_restored = false;
 };
 
 class Log {
@@ -145,12 +140,12 @@ class Log {
   // below are recycled. Needed hard state is never lost by it.
   void release(LogIndex index);
 
-  // Cuts the log before the damage, durably, and remembers that the member must not vote: further opens
-  // report Damage with `discarded` until mark_repaired(). Call only if the entries can be had from peers.
-  // Blocks.
+  // Cuts the log before the damage, durably, and remembers the doubt: further opens report Damage with
+  // `discarded` until mark_repaired() is durable. Call only if the entries can be had from peers. Blocks.
+  // Required before the first append after damage that is not discarded yet.
   Status discard_damaged_tail();
   [[nodiscard]] bool needs_discard() const;
-  // The log reached Damage::index_last again, committed.
+  // The leader restored this member (raft::Output::vote_restored). Queued like an append.
   void mark_repaired(Done done);
 
   // The disk is full: no next segment could be prepared. Appends are still taken, and durable as long as the

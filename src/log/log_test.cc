@@ -40,26 +40,10 @@ TEST(LogTest, ANewDirectoryIsEmptyAndKnowsItsOwner) {
   EXPECT_TRUE(member.recovered.made_now);
   EXPECT_EQ(member.recovered.identity, (Identity{ClusterId(7), NodeId(1), IncarnationId(0xabcdef)}));
   EXPECT_EQ(member.recovered.last, (LogPosition{}));
-  EXPECT_TRUE(member.recovered.may_vote);
+  EXPECT_FALSE(member.recovered.damage);
   restart(member);
   EXPECT_FALSE(member.recovered.made_now);
   EXPECT_EQ(member.recovered.identity.incarnation, IncarnationId(0xabcdef));
-}
-
-TEST(LogTest, AMemberThatJoinsMayNotVoteUntilItWasRestored) {
-  Member member(1);
-  member.options.new_may_vote = false;
-  member.states.back().may_vote = false;
-  ASSERT_TRUE(member.open().ok());
-  EXPECT_FALSE(member.recovered.may_vote);
-  restart(member);
-  EXPECT_FALSE(member.recovered.may_vote);
-  AppendBatch restored;
-  restored.vote_restored = true;
-  member.append(std::move(restored));
-  member.machine.run();
-  restart(member);
-  EXPECT_TRUE(member.recovered.may_vote);
 }
 
 TEST(LogTest, WhatWasAcknowledgedIsThereAfterAPowerCut) {

@@ -12,7 +12,7 @@ namespace lockstep::log {
 namespace {
 
 constexpr std::uint32_t record_magic = 0x3147534c;  // "LSG1" in a hex dump
-constexpr std::uint32_t flag_may_vote = 1;
+constexpr std::uint32_t flag_in_doubt = 1;
 constexpr std::uint32_t flag_repair = 2;
 constexpr std::uint8_t run_entries = 1;
 constexpr std::uint8_t run_reset = 2;
@@ -54,7 +54,7 @@ std::string encode_record_header(const RecordHeader& header, const Place& place)
   encoder.u32(header.body_crc);
   encoder.u32(header.body_bytes);
   encoder.u32(header.previous);
-  encoder.u32((header.state.may_vote ? flag_may_vote : 0) | (header.repair ? flag_repair : 0));
+  encoder.u32((header.state.in_doubt ? flag_in_doubt : 0) | (header.repair ? flag_repair : 0));
   encoder.u64(header.state.group);
   encoder.u64(header.first_index.value());
   encoder.u64(header.state.last_index.value());
@@ -81,7 +81,7 @@ std::optional<RecordHeader> decode_record_header(std::string_view bytes, const P
   header.body_bytes = decoder.u32();
   header.previous = decoder.u32();
   const std::uint32_t flags = decoder.u32();
-  header.state.may_vote = (flags & flag_may_vote) != 0;
+  header.state.in_doubt = (flags & flag_in_doubt) != 0;
   header.repair = (flags & flag_repair) != 0;
   header.state.group = decoder.u64();
   header.first_index = LogIndex(decoder.u64());
@@ -91,7 +91,7 @@ std::optional<RecordHeader> decode_record_header(std::string_view bytes, const P
   header.state.hard_state.vote = NodeId(decoder.u64());
   header.state.hard_state.commit = LogIndex(decoder.u64());
   LS_MUST(decoder.done());
-  if ((flags & ~(flag_may_vote | flag_repair)) != 0) return std::nullopt;
+  if ((flags & ~(flag_in_doubt | flag_repair)) != 0) return std::nullopt;
   return header;
 }
 

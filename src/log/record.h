@@ -41,7 +41,7 @@ struct LogState {
   LogIndex last_index;
   Term last_term;
   raft::HardState hard_state;
-  bool may_vote = false;
+  bool in_doubt = false;  // a damaged tail was discarded and the member not restored since
   friend bool operator==(const LogState&, const LogState&) = default;
 };
 

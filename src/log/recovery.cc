@@ -199,6 +199,10 @@ class Recovery {
   }
 
   void judge() {
+    if (result_.state.in_doubt) {
+      const LogIndex end = result_.state.last_index;
+      result_.damage = Damage{end.next(), end, true, "a damaged tail was discarded; not restored since"};
+    }
     // Segments are prepared one ahead and removed from the end: one of them is missing.
     const bool hole = !result_.behind.empty() && result_.behind.front() != result_.tail.segment + 1;
     if (result_.evidence.group <= result_.state.group && result_.tail.segment != 0 && !hole) return;
@@ -212,11 +216,11 @@ class Recovery {
     // Nothing committed is ever overwritten: what lies above may have been, by what is lost.
     const LogIndex trusted = std::min(result_.state.hard_state.commit, last);
     result_.damage =
-        Damage{trusted.next(), std::max(result_.evidence.last_index, last), where + "; " + proof};
+        Damage{trusted.next(), std::max(result_.evidence.last_index, last), false, where + "; " + proof};
     raft::HardState& hard_state = result_.state.hard_state;
     if (result_.evidence.hard_state.term >= hard_state.term) hard_state = result_.evidence.hard_state;
     hard_state.commit = std::min(hard_state.commit, last);
-    result_.state.may_vote = false;
+    result_.state.in_doubt = true;
   }
 
   // The planted bug: goes on behind a torn group instead of over it.

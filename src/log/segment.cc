@@ -32,7 +32,7 @@ std::string encode_ring_slot(const RingSlot& slot, const Place& place) {
   encoder.u64(slot.segment);
   encoder.u64(slot.end_offset);
   encoder.u32(slot.checksum);
-  encoder.u32(slot.state.may_vote ? 1 : 0);
+  encoder.u32(slot.state.in_doubt ? 1 : 0);
   encoder.u64(slot.state.group);
   encoder.u64(slot.state.last_index.value());
   encoder.u64(slot.state.last_term.value());
@@ -55,7 +55,7 @@ std::optional<RingSlot> decode_ring_slot(std::string_view bytes, const Place& pl
   slot.segment = decoder.u64();
   slot.end_offset = decoder.u64();
   slot.checksum = decoder.u32();
-  slot.state.may_vote = decoder.u32() == 1;
+  slot.state.in_doubt = decoder.u32() == 1;
   slot.state.group = decoder.u64();
   slot.state.last_index = LogIndex(decoder.u64());
   slot.state.last_term = Term(decoder.u64());

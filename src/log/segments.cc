@@ -62,7 +62,7 @@ Status Log::Writer::adopt_prepared() {
 }
 
 Status Log::Writer::settle_tail() {
-  LS_MUST(!recovered_.damage);
+  LS_MUST(!needs_discard_);
   const Tail& tail = recovered_.tail;
   const IncarnationId incarnation = directory_.identity.incarnation;
   // Names that an earlier process saw may not be durable yet.
@@ -109,7 +109,7 @@ Status Log::Writer::discard_damaged_tail() {
   header.repair = true;
   header.state = recovered_.state;
   header.state.group = std::max(recovered_.state.group, recovered_.evidence.group) + 1;
-  header.state.may_vote = false;
+  header.state.in_doubt = true;
   GroupEncoder::Encoded encoded =
       GroupEncoder().finish(header, {incarnation, current_.number, records_offset}, current_.size_bytes);
   std::uint64_t at = records_offset;

@@ -62,7 +62,6 @@ inline Options small_options() {
   options.cluster = ClusterId(7);
   options.node = NodeId(1);
   options.new_incarnation = IncarnationId(0xabcdef);
-  options.new_may_vote = true;
   options.entry_bytes_max = 8 * limits::kibibyte;
   options.group_bytes_max = 16 * limits::kibibyte;
   options.segment_bytes = 32 * limits::kibibyte;
@@ -87,7 +86,7 @@ struct Model {
   HardState hard;
   LogPosition base;
   std::vector<Entry> entries;  // from base.index + 1
-  bool may_vote = true;
+  bool in_doubt = false;
 
   [[nodiscard]] LogIndex last_index() const { return entries.empty() ? base.index : entries.back().index; }
   [[nodiscard]] Term last_term() const { return entries.empty() ? base.term : entries.back().term; }
@@ -101,7 +100,6 @@ struct Model {
       entries.push_back(next);
     }
     if (batch.hard_state) hard = *batch.hard_state;
-    if (batch.vote_restored) may_vote = true;
   }
 };
 
@@ -114,7 +112,8 @@ inline std::string difference(const Recovered& got, const Model& model, LogIndex
            std::to_string(model.hard.term.value()) + "/" + std::to_string(model.hard.vote.value()) + "/" +
            std::to_string(model.hard.commit.value());
   }
-  if (got.may_vote != model.may_vote) return "may_vote";
+  if (got.damage && !got.damage->discarded) return "damage: " + got.damage->reason;
+  if (got.damage.has_value() != model.in_doubt) return "doubt";
   if (got.last != LogPosition{model.last_index(), model.last_term()}) {
     return "last index " + std::to_string(got.last.index.value()) + " instead of " +
            std::to_string(model.last_index().value());
@@ -223,7 +222,7 @@ class Member {
   // After a successful open(): the log must stand at one of the states since the last acknowledged one.
   // Makes that state the only one. Returns what is wrong otherwise.
   std::string reconcile() {
-    if (recovered.damage) return "damage reported: " + recovered.damage->reason;
+    if (log->needs_discard()) return "damage reported: " + recovered.damage->reason;
     std::string why;
     for (std::size_t i = acknowledged; i < states.size(); ++i) {
       const std::string different = difference(recovered, states[i], released);

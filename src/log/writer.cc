@@ -18,7 +18,7 @@ Log::Writer::Writer(Directory directory, env::Worker& worker, Options options, F
       written_(recovered.state),
       segment_number_max_(recovered.segment_number_max),
       recovered_(std::move(recovered)),
-      needs_discard_(recovered_.damage.has_value()) {}
+      needs_discard_(recovered_.damage && !recovered_.damage->discarded) {}
 
 void Log::Writer::check(const AppendBatch& batch) const {
   const raft::HardState& old = queued_.hard_state;
@@ -54,7 +54,7 @@ void Log::Writer::append(AppendBatch batch, Done done) {
   LS_MUST(!needs_discard_, "the damaged tail must be discarded first");
   if (failed_) return;
   check(batch);
-  const bool barrier = batch.entries.empty() && !batch.hard_state && !batch.reset && !batch.vote_restored;
+  const bool barrier = batch.entries.empty() && !batch.hard_state && !batch.reset;
   if (barrier && queue_.empty() && !under_way_) {
     if (done) done();
     return;
@@ -70,11 +70,21 @@ void Log::Writer::append(AppendBatch batch, Done done) {
     queued_.last_term = taken.entries.back().term;
   }
   if (taken.hard_state) queued_.hard_state = *taken.hard_state;
-  if (taken.vote_restored) queued_.may_vote = true;
   for (const raft::Entry& entry : taken.entries) item.bytes += entry.payload.size() + entry_frame_bytes_max;
   queued_bytes_ += item.bytes;
   ++stats_.appends;
   stats_.entries += taken.entries.size();
+  queue_.push_back(std::move(item));
+  pump();
+}
+
+void Log::Writer::mark_repaired(Done done) {
+  LS_MUST(!needs_discard_, "the damaged tail must be discarded first");
+  if (failed_) return;
+  queued_.in_doubt = false;
+  Item item{{}, std::move(done)};
+  item.repaired = true;
+  ++stats_.appends;
   queue_.push_back(std::move(item));
   pump();
 }
@@ -201,7 +211,7 @@ bool Log::Writer::take(Item& item, Group& group, std::size_t bytes_max) {
   if (item.entries_taken < entries.size()) return false;
   if (item.batch.hard_state)
     group.state.hard_state.commit = std::max(group.state.hard_state.commit, item.batch.hard_state->commit);
-  if (item.batch.vote_restored) group.state.may_vote = true;
+  if (item.repaired) group.state.in_doubt = false;
   return true;
 }
 

@@ -43,6 +43,7 @@ class Log::Writer {
   void start();
 
   void append(AppendBatch batch, Done done);
+  void mark_repaired(Done done);
   void note_commit(LogIndex commit);
   void flush_idle();
   void release(LogIndex index);
@@ -60,7 +61,8 @@ class Log::Writer {
     Done done;
     std::size_t entries_taken = 0;
     std::size_t bytes = 0;
-    bool begun = false;  // its reset and hard state are in an earlier group
+    bool repaired = false;  // ends the doubt
+    bool begun = false;     // its reset and hard state are in an earlier group
   };
   struct Group {
     GroupEncoder encoder;
