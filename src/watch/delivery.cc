@@ -1,5 +1,6 @@
 // Delivery: what next() hands out, read from history for the revisions that were noted.
-#include <iterator>
+#include <algorithm>
+#include <span>
 #include <utility>
 
 #include "base/assert.h"
@@ -20,7 +21,7 @@ std::size_t bytes_of(const store::Event& event) {
   return bytes;
 }
 
-std::size_t bytes_of(const std::vector<store::Event>& events) {
+std::size_t bytes_of(std::span<const store::Event> events) {
   std::size_t bytes = 0;
   for (const store::Event& event : events) bytes += bytes_of(event);
   return bytes;
@@ -64,53 +65,55 @@ std::optional<store::WatchResponse> WatchHub::Core::next(Watcher& watcher, std::
 // Whole revisions as long as they fit, the first in any case.
 Status WatchHub::Core::deliver(Watcher& watcher, std::size_t bytes_max, store::WatchResponse* response) {
   std::shared_ptr<const store::EffectBlock> block;
-  std::vector<store::Event> events;
+  std::vector<store::Event>& events = response->events;
   std::size_t bytes = 0;
   while (!watcher.matched.empty()) {
     const Revision revision = watcher.matched.front();
+    const std::size_t before = events.size();
     // What was gathered before is delivered first; the next call finds the compaction again.
     if (revision < history_->compacted()) {
-      if (!response->events.empty()) break;
+      if (before > 0) break;
       return store::errors::compacted();
     }
-    events.clear();
     LS_RETURN_IF_ERROR(collect(watcher, revision, &block, &events));
-    LS_MUST(events.size() > watcher.fragment_offset, "a noted revision has events to deliver");
-    const std::size_t more = bytes_of(events);
+    LS_MUST(events.size() > before + watcher.fragment_offset, "a noted revision has events to deliver");
+    const std::size_t more = bytes_of(std::span(events).subspan(before));
     const bool fits = bytes + more <= bytes_max;
-    if (!fits && !response->events.empty()) break;
-    const bool split_wrongly = LS_PLANTED(watch_revision_split) && events.size() > 1;
+    const bool split_wrongly = LS_PLANTED(watch_revision_split) && events.size() > before + 1;
+    if ((!fits || split_wrongly) && before > 0) {
+      events.resize(before);
+      break;
+    }
     if ((!fits && watcher.request.fragment) || watcher.fragment_offset > 0 || split_wrongly) {
-      deliver_fragment(watcher, split_wrongly ? bytes_of(events.front()) : bytes_max, events, response);
+      cut_fragment(watcher, split_wrongly ? bytes_of(std::span(events).first(1)) : bytes_max, response);
       response->fragment = response->fragment && watcher.request.fragment;
       break;
     }
     bytes += more;
-    response->events.insert(response->events.end(), std::make_move_iterator(events.begin()),
-                            std::make_move_iterator(events.end()));
     watcher.matched.pop_front();
   }
   const Revision complete = watcher.matched.empty() ? known_end(watcher) : watcher.matched.front().previous();
   response->header = header(complete);
-  if (LS_PLANTED(watch_revision_split) && !response->events.empty())
-    response->header.revision = std::max(complete, response->events.back().kv.mod_revision);
+  if (LS_PLANTED(watch_revision_split) && !events.empty())
+    response->header.revision = std::max(complete, events.back().kv.mod_revision);
   return {};
 }
 
-// The next events of one revision, at least one.
-void WatchHub::Core::deliver_fragment(Watcher& watcher, std::size_t bytes_max,
-                                      std::vector<store::Event>& events, store::WatchResponse* response) {
-  LS_MUST(response->events.empty());
-  std::size_t bytes = 0;
-  std::size_t index = watcher.fragment_offset;
-  for (; index < events.size(); ++index) {
-    bytes += bytes_of(events[index]);
-    if (bytes > bytes_max && !response->events.empty()) break;
-    response->events.push_back(std::move(events[index]));
+// Leaves of one revision's events the next ones to deliver, at least one.
+void WatchHub::Core::cut_fragment(Watcher& watcher, std::size_t bytes_max, store::WatchResponse* response) {
+  std::vector<store::Event>& events = response->events;
+  LS_MUST(watcher.fragment_offset < events.size());
+  const auto first = events.begin() + static_cast<std::ptrdiff_t>(watcher.fragment_offset);
+  auto end = first;
+  for (std::size_t bytes = 0; end != events.end(); ++end) {
+    bytes += bytes_of(*end);
+    if (bytes > bytes_max && end != first) break;
   }
-  response->fragment = index < events.size();
-  watcher.fragment_offset = response->fragment ? index : 0;
+  response->fragment = end != events.end();
+  watcher.fragment_offset = response->fragment ? static_cast<std::size_t>(end - events.begin()) : 0;
   if (!response->fragment) watcher.matched.pop_front();
+  events.erase(end, events.end());
+  events.erase(events.begin(), first);
 }
 
 Status WatchHub::Core::collect(const Watcher& watcher, Revision revision,

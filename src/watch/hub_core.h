@@ -67,8 +67,7 @@ class WatchHub::Core : public std::enable_shared_from_this<WatchHub::Core> {
                  std::vector<store::Event>* events);
   Result<std::optional<store::KeyValue>> previous_of(const store::EffectView& effect);
   Status deliver(Watcher& watcher, std::size_t bytes_max, store::WatchResponse* response);
-  void deliver_fragment(Watcher& watcher, std::size_t bytes_max, std::vector<store::Event>& events,
-                        store::WatchResponse* response);
+  void cut_fragment(Watcher& watcher, std::size_t bytes_max, store::WatchResponse* response);
   [[nodiscard]] store::Header header(Revision revision) const;
 
   store::History* history_;

@@ -70,8 +70,9 @@ struct Watcher {
   Revision known_until;  // not while live
   Phase phase = Phase::live;
   MatchedRevisions matched;
-  std::size_t fragment_offset = 0;  // events of matched.front() that were delivered
-  bool progress_asked = false;      // by the subscriber, or by the clock
+  std::size_t place_among_equals = 0;  // WatcherIndex's: among the watchers of the same single key
+  std::size_t fragment_offset = 0;     // events of matched.front() that were delivered
+  bool progress_asked = false;         // by the subscriber, or by the clock
   bool answered_since_tick = false;
   bool notification_queued = false;
   std::move_only_function<void()> ready;
