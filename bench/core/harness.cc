@@ -10,6 +10,8 @@
 #include <fmt/format.h>
 #include <sys/resource.h>
 
+#include "engine/rocksdb_engine.h"
+
 namespace lockstep::bench {
 namespace {
 
@@ -38,7 +40,11 @@ LocalMember::LocalMember(const std::string& directory, const std::vector<replica
   auto platform = platform::Platform::open(options);
   if (!platform.ok()) give_up("platform", platform.status());
   platform_ = *std::move(platform);
+  auto engine = engine::open_rocksdb_engine(directory + "/engine", {});
+  if (!engine.ok()) give_up("engine", engine.status());
+  engine_ = *std::move(engine);
   replica::Options replica_options;
+  replica_options.engine = engine_.get();
   replica_options.cluster = options.cluster;
   replica_options.node = node;
   replica_options.founders = founders;

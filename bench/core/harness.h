@@ -9,6 +9,7 @@
 
 #include "base/prng.h"
 #include "base/time.h"
+#include "engine/engine.h"
 #include "platform/platform.h"
 #include "replica/replica.h"
 
@@ -35,6 +36,7 @@ class LocalMember {
   void wait_for_leadership();
 
  private:
+  std::unique_ptr<engine::Engine> engine_;  // outlives the platform's worker
   std::unique_ptr<platform::Platform> platform_;
   std::unique_ptr<replica::Replica> replica_;
 };

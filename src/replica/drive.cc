@@ -44,10 +44,12 @@ void Replica::process(raft::Output output) {
   // A leader's appends go out while its own disk still writes; what promises durability waits for the disk.
   send_messages(std::move(output.messages), std::move(output.messages_after_persist), output.persist_id);
   persist(output);
+  if (output.snapshot_abandoned) receiving_snapshot_ = {};
   for (const raft::SnapshotChunk& chunk : output.snapshot_chunks) store_snapshot_chunk(chunk);
   for (const raft::SnapshotRequest& request : output.snapshot_requests) start_snapshot(request);
   for (const raft::SnapshotProgress& progress : output.snapshot_progress) continue_snapshot(progress);
-  apply(output.committed);
+  queue_committed(std::move(output.committed));
+  apply_queued();
   finish_reads(output.reads);
 }
 
@@ -99,30 +101,52 @@ void Replica::on_role_change(const raft::RoleChange& change) {
     store_clock_.restart(now(), machine_->store_time_ms());
     digest_check_due_.reset();
     quota_alarm_proposed_ = false;
+  } else {
+    snapshots_.clear();
   }
 }
 
-void Replica::apply(const std::vector<raft::Entry>& committed) {
-  if (committed.empty()) return;
-  for (const raft::Entry& entry : committed) {
-    LS_MUST(entry.index == machine_->applied_index().next(), "entries are applied in order, each once");
-    if (entry.kind == raft::EntryKind::normal) {
-      apply_normal(entry);
-      if (halted_) return;
-    } else {
-      machine_->skip(entry.index, entry.term);
-      if (std::optional<PendingBatch> ours = proposals_.committed(entry.index, entry.term)) {
-        LS_UNREACHABLE("only normal entries are proposed with callers");
-      }
-    }
-    if (raft_->is_leader() && entry.index.value() % limits::digest_interval_entries == 0) {
-      digest_check_due_ = store::DigestCheck{entry.index, machine_->digest()};
-    }
+void Replica::queue_committed(std::vector<raft::Entry> committed) {
+  for (raft::Entry& entry : committed) {
+    committed_bytes_ += entry.payload.size();
+    committed_.push_back(std::move(entry));
   }
+}
+
+// The engine may be slower than the log: then applying waits, and with it the answers.
+void Replica::apply_queued() {
+  const LogIndex before = machine_->applied_index();
+  while (!committed_.empty() && !halted_) {
+    if (persistence_ && persistence_->backlog_bytes() > options_.backlog_bytes_max) break;
+    const raft::Entry entry = std::move(committed_.front());
+    committed_.pop_front();
+    committed_bytes_ -= entry.payload.size();
+    apply(entry);
+  }
+  if (halted_ || machine_->applied_index() == before) return;
   if (raft_->is_leader()) store_clock_.set(now(), machine_->store_time_ms());
   raft_->applied(now(), machine_->applied_index());
   raise_quota_alarm();
+  pump_persistence(false);
   release_log();
+}
+
+void Replica::apply(const raft::Entry& entry) {
+  LS_MUST(entry.index == machine_->applied_index().next(), "entries are applied in order, each once");
+  if (entry.kind == raft::EntryKind::normal) {
+    apply_normal(entry);
+    if (halted_) return;
+  } else {
+    machine_->skip(entry.index, entry.term);
+    const std::optional<PendingBatch> ours = proposals_.committed(entry.index, entry.term);
+    LS_MUST(!ours.has_value(), "only normal entries are proposed with callers");
+    if (entry.kind == raft::EntryKind::configuration && persistence_) {
+      persistence_->set_configuration(std::string(entry.payload.view()));
+    }
+  }
+  if (raft_->is_leader() && entry.index.value() % limits::digest_interval_entries == 0) {
+    digest_check_due_ = store::DigestCheck{entry.index, machine_->digest()};
+  }
 }
 
 // Entries already proposed still apply, so the store may end a little above its quota.
@@ -149,6 +173,7 @@ void Replica::apply_normal(const raft::Entry& entry) {
       machine_->apply(entry.index, entry.term, entry.payload.view(), ours ? this : nullptr);
   if (!applied.fatal.ok()) return halt(applied.fatal);
   if (applied.effects) watch_hub_->on_block(*applied.effects);
+  if (persistence_) persistence_->add(std::move(applied));
   if (ours) proposals_.complete(std::move(*ours), std::exchange(results_, {}), header());
 }
 
@@ -199,6 +224,7 @@ void Replica::arm_timer() {
   }
   if (reads_.wants_retry()) wanted = std::min(wanted, present + read_retry_interval);
   if (log_->flush_idle_wanted()) wanted = std::min(wanted, present + log_idle_interval);
+  wanted = std::min(wanted, persistence_idle_at_);
   if (timer_ != env::TimerId{} && timer_at_ <= wanted) return;  // fires early enough; looks again then
   if (timer_ != env::TimerId{}) environment_.executor.cancel(timer_);
   timer_ = env::TimerId{};
@@ -221,6 +247,7 @@ void Replica::on_timer() {
   if (reads_.building()) schedule_flush();
   if (log_->flush_idle_wanted() && log_->queued_bytes() == 0) log_->flush_idle();
   tick_leases(present);
+  if (present >= persistence_idle_at_) pump_persistence(true);
   drive();
 }
 

@@ -178,6 +178,11 @@ void Replica::flush_batch() {
 }
 
 void Replica::propose_batch(std::string payload, PendingBatch batch) {
+  // Committed but not applied: raft no longer counts it, memory does (I11).
+  if (committed_bytes_ > limits::uncommitted_bytes_max) {
+    return proposals_.fail(std::move(batch),
+                           Status(Code::resource_exhausted, "etcdserver: too many requests"));
+  }
   const SharedBytes shared(std::move(payload));
   const Result<LogIndex> index = raft_->propose(now(), std::span(&shared, 1));
   if (index.ok()) {

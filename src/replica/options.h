@@ -6,10 +6,13 @@
 #include <vector>
 
 #include "base/ids.h"
+#include "base/limits.h"
 #include "base/status.h"
 #include "base/time.h"
+#include "engine/engine.h"
 #include "log/log.h"
 #include "raft/raft.h"
+#include "store/persistence.h"
 #include "store/state_machine.h"
 
 namespace lockstep::replica {
@@ -37,8 +40,15 @@ struct Options {
   // Logical size above which puts are refused (a no_space alarm is raised). Zero: no quota.
   std::uint64_t quota_bytes = 0;
 
+  // Where the state is written, behind the log; outlives the replica and the worker's last job.
+  engine::Engine* engine = nullptr;
   log::Options log;  // cluster and node are filled in from above
   store::StateMachineOptions machine;
+  store::PersistenceOptions persistence;
+  // Entries kept in memory for followers that lag; one that lags further gets a snapshot.
+  std::size_t log_memory_bytes_max = limits::log_memory_bytes_max;
+  // Applied and not yet written to the engine; above it applying waits.
+  std::size_t backlog_bytes_max = 256 * limits::mebibyte;
   bool trace = false;  // raft's trace lines go to `on_trace`
   std::function<void(const std::string&)> on_trace;
 

@@ -27,42 +27,35 @@ Replica::~Replica() {
 }
 
 Status Replica::recover() {
-  log::Options log_options = options_.log;
-  log_options.cluster = options_.cluster;
-  log_options.node = options_.node;
-  log_options.new_incarnation = IncarnationId(environment_.random.next());
-  LS_ASSIGN_OR_RETURN(log::Log::Opened opened,
-                      log::Log::open(environment_.disk, environment_.worker, log_options,
-                                     [this, alive = alive_](const Status& why) {
-                                       if (*alive) halt(why);
-                                     }));
-  log_ = std::move(opened.log);
-  log_damaged_ = opened.recovered.damage.has_value();
-  machine_ = std::make_unique<store::StateMachine>(options_.machine);
-  watch::WatchHubOptions watch_options;
-  watch_options.header = [this] { return header(); };
-  watch_hub_ = std::make_unique<watch::WatchHub>(machine_->history(), environment_.executor,
-                                                 environment_.clock, std::move(watch_options));
+  store::Recovered state;
+  LS_RETURN_IF_ERROR(recover_state(&state));
+  LS_ASSIGN_OR_RETURN(log::Recovered recovered, open_log(state));
 
   std::vector<NodeId> founders;
   for (const Member& founder : options_.founders) founders.push_back(founder.id);
   std::ranges::sort(founders);
-  LS_ASSIGN_OR_RETURN(Birth birth, Birth::load(environment_.disk, options_.node,
-                                               opened.recovered.identity.incarnation, founders));
+  LS_ASSIGN_OR_RETURN(
+      Birth birth, Birth::load(environment_.disk, options_.node, recovered.identity.incarnation, founders));
   birth_.emplace(std::move(birth));
 
   raft::Restored restored;
-  restored.hard_state = opened.recovered.hard_state;
-  restored.entries = std::move(opened.recovered.entries);
+  restored.hard_state = recovered.hard_state;
+  restored.entries = std::move(recovered.entries);
+  restored.snapshot_index = state.applied;
+  restored.snapshot_term = state.term;
+  restored.applied = state.applied;
   restored.snapshot_configuration.voters = founders;
   restored.snapshot_configuration.context = encode_addresses(options_.founders);
-  restored.may_vote = !opened.recovered.damage && birth_->state() == BirthState::born;
+  if (!state.configuration.empty()) {
+    LS_ASSIGN_OR_RETURN(restored.snapshot_configuration, raft::decode_configuration(state.configuration));
+  }
+  restored.may_vote = !recovered.damage && birth_->state() == BirthState::born;
   make_raft(std::move(restored));
   if (log_->needs_discard()) {
-    if (alone())
-      return Status(Code::corruption, opened.recovered.damage->reason + "; no other member has a copy");
+    if (alone()) return Status(Code::corruption, recovered.damage->reason + "; no other member has a copy");
     LS_RETURN_IF_ERROR(log_->discard_damaged_tail());
   }
+  start_persistence(std::move(state));
   environment_.network.set_receiver(this);
   update_peers();
   drive();
@@ -70,6 +63,35 @@ Status Replica::recover() {
   // A lone voter need not wait for silence: nobody else can lead.
   if (alone()) campaign();
   return Status();
+}
+
+// The log behind the recovered state.
+Result<log::Recovered> Replica::open_log(const store::Recovered& state) {
+  log::Options log_options = options_.log;
+  log_options.cluster = options_.cluster;
+  log_options.node = options_.node;
+  log_options.new_incarnation = IncarnationId(environment_.random.next());
+  log_options.entries_after = state.applied;
+  LS_ASSIGN_OR_RETURN(log::Log::Opened opened,
+                      log::Log::open(environment_.disk, environment_.worker, log_options,
+                                     [this, alive = alive_](const Status& why) {
+                                       if (*alive) halt(why);
+                                     }));
+  log_ = std::move(opened.log);
+  log::Recovered& recovered = opened.recovered;
+  log_damaged_ = recovered.damage.has_value();
+  // A snapshot was installed and the process ended before the log was told: what the log holds is another
+  // past. (If its entry behind the snapshot has the snapshot's term or a later one, it is the same past: log
+  // matching.)
+  const bool behind = recovered.last.index < state.applied;
+  const bool other_past = !recovered.entries.empty() && recovered.entries.front().term < state.term;
+  if (!log_damaged_ && (behind || other_past)) {
+    recovered.entries.clear();
+    log::AppendBatch batch;
+    batch.reset = log::LogPosition{state.applied, state.term};
+    log_->append(std::move(batch), [] {});
+  }
+  return std::move(opened.recovered);
 }
 
 bool Replica::alone() const {

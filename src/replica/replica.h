@@ -18,6 +18,7 @@
 #pragma once
 
 #include <deque>
+#include <map>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -29,8 +30,11 @@
 #include "replica/options.h"
 #include "replica/proposals.h"
 #include "replica/reads.h"
+#include "replica/snapshot_transfer.h"
 #include "replica/store_clock.h"
 #include "store/command.h"
+#include "store/engine_history.h"
+#include "store/persistence.h"
 #include "store/state_machine.h"
 #include "store/store.h"
 #include "watch/watch_hub.h"
@@ -115,6 +119,7 @@ class Replica final : public store::Store, private env::Receiver, private store:
 
   Replica(env::Environment environment, Options options);
   Status recover();
+  Result<log::Recovered> open_log(const store::Recovered& state);
   void make_raft(raft::Restored restored);
   // The only voter.
   [[nodiscard]] bool alone() const;
@@ -159,7 +164,9 @@ class Replica final : public store::Store, private env::Receiver, private store:
   void on_durable(raft::PersistId id);
   void restore_vote();
   void on_role_change(const raft::RoleChange& change);
-  void apply(const std::vector<raft::Entry>& committed);
+  void queue_committed(std::vector<raft::Entry> committed);
+  void apply_queued();
+  void apply(const raft::Entry& entry);
   void raise_quota_alarm();
   void apply_normal(const raft::Entry& entry);
   void finish_reads(const std::vector<raft::ReadResult>& reads);
@@ -171,16 +178,35 @@ class Replica final : public store::Store, private env::Receiver, private store:
   [[nodiscard]] TimePoint now() { return environment_.clock.now(); }
   [[nodiscard]] store::Header header() const;
 
+  // ---- what is written behind the log (persistence.cc)
+  Status recover_state(store::Recovered* recovered);
+  void start_persistence(store::Recovered recovered);
+  void on_persistence_progress();
+  void pump_persistence(bool idle);
+  void release_log();
+
   // ---- snapshots (snapshots.cc)
   void start_snapshot(const raft::SnapshotRequest& request);
+  void on_snapshot_made(NodeId peer, raft::SnapshotId id,
+                        Result<std::shared_ptr<store::SnapshotSource>> source);
   void continue_snapshot(const raft::SnapshotProgress& progress);
+  void send_snapshot_chunks(NodeId peer);
+  void on_snapshot_read(NodeId peer, raft::SnapshotId id, std::uint64_t offset, Result<SharedBytes> bytes);
+  void drop_snapshot(NodeId peer);
   void store_snapshot_chunk(const raft::SnapshotChunk& chunk);
-  void release_log();
+  void on_snapshot_stored(const raft::SnapshotDescription& snapshot, std::uint64_t end_offset,
+                          const Status& status);
+  void finish_snapshot(const raft::SnapshotDescription& snapshot);
+  void on_snapshot_installed(const raft::SnapshotDescription& snapshot,
+                             std::shared_ptr<store::StateMachine> machine,
+                             Result<store::Recovered> recovered);
 
   env::Environment environment_;
   Options options_;
   std::unique_ptr<log::Log> log_;
-  std::unique_ptr<store::StateMachine> machine_;
+  std::unique_ptr<store::EngineHistory> cold_history_;
+  std::shared_ptr<store::StateMachine> machine_;
+  std::unique_ptr<store::Persistence> persistence_;
   std::unique_ptr<watch::WatchHub> watch_hub_;  // after the machine, whose history it reads
   std::unique_ptr<raft::Raft> raft_;
   std::optional<Birth> birth_;
@@ -196,6 +222,12 @@ class Replica final : public store::Store, private env::Receiver, private store:
   StoreClock store_clock_;
   ForwardId last_forward_;
   std::vector<store::CommandResult> results_;  // of the entry being applied
+
+  std::deque<raft::Entry> committed_;  // not yet applied: persistence is behind
+  std::size_t committed_bytes_ = 0;
+  std::map<NodeId, SnapshotTransfer> snapshots_;  // being sent
+  raft::SnapshotId receiving_snapshot_;
+  TimePoint persistence_idle_at_ = no_deadline;
 
   std::deque<WaitingMessages> waiting_messages_;
   raft::PersistId persisted_;

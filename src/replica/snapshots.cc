@@ -1,18 +1,162 @@
-// Snapshots between members, and what the log may forget.
+// Snapshots between members: rows of the engine as a stream, in chunks (docs/formats/snapshot.md).
+#include <utility>
+
+#include "base/assert.h"
 #include "replica/replica.h"
 
 namespace lockstep::replica {
 
+// ---- sending
+
 void Replica::start_snapshot(const raft::SnapshotRequest& request) {
-  raft_->report_snapshot_failed(now(), request.peer);
+  // What is not in the engine yet cannot be in a snapshot of it; raft asks again.
+  if (!persistence_ || persistence_->engine_index() < request.index_min) {
+    pump_persistence(true);
+    return raft_->report_snapshot_failed(now(), request.peer);
+  }
+  drop_snapshot(request.peer);
+  SnapshotTransfer& transfer = snapshots_[request.peer];
+  transfer.description.id = raft::SnapshotId(environment_.random.next() | 1);
+  persistence_->make_snapshot([this, peer = request.peer, id = transfer.description.id](
+                                  Result<std::shared_ptr<store::SnapshotSource>> source) {
+    on_snapshot_made(peer, id, std::move(source));
+  });
+  pump_persistence(false);
 }
 
-void Replica::continue_snapshot(const raft::SnapshotProgress&) {}
+void Replica::drop_snapshot(NodeId peer) {
+  snapshots_.erase(peer);
+}
+
+void Replica::on_snapshot_made(NodeId peer, raft::SnapshotId id,
+                               Result<std::shared_ptr<store::SnapshotSource>> source) {
+  const auto found = snapshots_.find(peer);
+  if (halted_ || found == snapshots_.end() || found->second.description.id != id) return;
+  if (!source.ok()) {
+    drop_snapshot(peer);
+    raft_->report_snapshot_failed(now(), peer);
+    return drive();
+  }
+  SnapshotTransfer& transfer = found->second;
+  transfer.source = *std::move(source);
+  Result<raft::Configuration> configuration = raft::decode_configuration(transfer.source->configuration());
+  if (!configuration.ok()) return halt(configuration.status());
+  transfer.description.index = transfer.source->index();
+  transfer.description.term = transfer.source->term();
+  transfer.description.configuration = *std::move(configuration);
+  transfer.description.total_bytes = transfer.source->total_bytes();
+  transfer.description.digest = transfer.source->digest();
+  send_snapshot_chunks(peer);
+}
+
+void Replica::continue_snapshot(const raft::SnapshotProgress& progress) {
+  const auto found = snapshots_.find(progress.peer);
+  if (found == snapshots_.end() || found->second.description.id != progress.id) return;
+  SnapshotTransfer& transfer = found->second;
+  transfer.stored_offset = progress.offset;
+  if (progress.rewind) transfer.read_offset = progress.offset;
+  if (progress.offset == transfer.description.total_bytes) return drop_snapshot(progress.peer);
+  send_snapshot_chunks(progress.peer);
+}
+
+void Replica::send_snapshot_chunks(NodeId peer) {
+  SnapshotTransfer& transfer = snapshots_.at(peer);
+  if (transfer.source == nullptr || transfer.reading) return;
+  if (transfer.read_offset >= transfer.description.total_bytes) return;
+  if (transfer.read_offset - transfer.stored_offset >= snapshot_window_bytes) return;
+  transfer.reading = true;
+  persistence_->read_snapshot(
+      transfer.source, transfer.read_offset, limits::snapshot_chunk_bytes_max,
+      [this, peer, id = transfer.description.id, offset = transfer.read_offset](Result<SharedBytes> bytes) {
+        on_snapshot_read(peer, id, offset, std::move(bytes));
+      });
+  pump_persistence(false);
+}
+
+void Replica::on_snapshot_read(NodeId peer, raft::SnapshotId id, std::uint64_t offset,
+                               Result<SharedBytes> bytes) {
+  const auto found = snapshots_.find(peer);
+  if (halted_ || found == snapshots_.end() || found->second.description.id != id) return;
+  SnapshotTransfer& transfer = found->second;
+  transfer.reading = false;
+  if (!bytes.ok()) {
+    drop_snapshot(peer);
+    raft_->report_snapshot_failed(now(), peer);
+    return drive();
+  }
+  if (offset == transfer.read_offset) {  // else it was rewound meanwhile
+    transfer.read_offset += bytes->size();
+    const Status sent = raft_->send_snapshot_chunk(
+        now(), peer, raft::SnapshotChunk{transfer.description, offset, *std::move(bytes)});
+    if (!sent.ok()) {
+      drop_snapshot(peer);
+      return drive();
+    }
+  }
+  send_snapshot_chunks(peer);
+  drive();
+}
+
+// ---- receiving
 
 void Replica::store_snapshot_chunk(const raft::SnapshotChunk& chunk) {
-  raft_->snapshot_refused(now(), chunk.snapshot.id);
+  const raft::SnapshotDescription& snapshot = chunk.snapshot;
+  if (!persistence_) return raft_->snapshot_refused(now(), snapshot.id);
+  if (chunk.offset == 0) {
+    receiving_snapshot_ = snapshot.id;
+    persistence_->begin_install();
+  } else if (receiving_snapshot_ != snapshot.id) {
+    return raft_->snapshot_refused(now(), snapshot.id);
+  }
+  persistence_->install_chunk(chunk.bytes,
+                              [this, snapshot, end_offset = chunk.end_offset()](const Status& status) {
+                                on_snapshot_stored(snapshot, end_offset, status);
+                              });
+  pump_persistence(false);
 }
 
-void Replica::release_log() {}
+void Replica::on_snapshot_stored(const raft::SnapshotDescription& snapshot, std::uint64_t end_offset,
+                                 const Status& status) {
+  if (halted_ || receiving_snapshot_ != snapshot.id) return;
+  if (!status.ok()) {
+    receiving_snapshot_ = {};
+    persistence_->abandon_install();
+    raft_->snapshot_refused(now(), snapshot.id);
+  } else {
+    raft_->snapshot_stored(now(), snapshot.id, end_offset);
+    if (end_offset == snapshot.total_bytes) finish_snapshot(snapshot);
+  }
+  drive();
+}
+
+void Replica::finish_snapshot(const raft::SnapshotDescription& snapshot) {
+  auto machine = std::make_shared<store::StateMachine>(options_.machine, cold_history_.get());
+  persistence_->finish_install(snapshot.digest, machine,
+                               [this, snapshot, machine](Result<store::Recovered> recovered) mutable {
+                                 on_snapshot_installed(snapshot, std::move(machine), std::move(recovered));
+                               });
+  pump_persistence(false);
+}
+
+void Replica::on_snapshot_installed(const raft::SnapshotDescription& snapshot,
+                                    std::shared_ptr<store::StateMachine> machine,
+                                    Result<store::Recovered> recovered) {
+  if (halted_) return;
+  receiving_snapshot_ = {};
+  if (!recovered.ok()) {
+    raft_->snapshot_refused(now(), snapshot.id);
+    return drive();
+  }
+  LS_MUST(recovered->applied == snapshot.index, "the snapshot is what its description says");
+  LS_MUST(committed_.empty(), "nothing is committed while a snapshot is installed");
+  // Watchers go on from where they were, in the new history.
+  const std::shared_ptr<store::StateMachine> replaced = std::exchange(machine_, std::move(machine));
+  cold_history_->forget();
+  watch_hub_->on_restored(machine_->history());
+  persistence_->start(*std::move(recovered));
+  proposals_.skipped(snapshot.index);
+  raft_->snapshot_installed(now(), snapshot.id);
+  drive();
+}
 
 }  // namespace lockstep::replica

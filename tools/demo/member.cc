@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "engine/rocksdb_engine.h"
 #include "platform/platform.h"
 #include "processes.h"
 #include "replica/replica.h"
@@ -11,6 +12,7 @@ namespace lockstep::demo {
 int run_member(const std::string& directory, NodeId node, const std::string& members,
                const std::string& client) {
   const std::vector<replica::Member> founders = from_text(members);
+  std::unique_ptr<engine::Engine> engine;  // outlives the platform's worker
   platform::PlatformOptions options;
   options.data_directory = directory;
   options.cluster = ClusterId(1);
@@ -27,7 +29,15 @@ int run_member(const std::string& directory, NodeId node, const std::string& mem
   for (const replica::Member& peer : from_text(client))
     (*platform)->network().set_peer(peer.id, peer.address);
 
+  auto opened = engine::open_rocksdb_engine(directory + "/engine", {});
+  if (!opened.ok()) {
+    fmt::print(stderr, "member {}: {}\n", node.value(), opened.status().to_string());
+    return 1;
+  }
+  engine = *std::move(opened);
+
   replica::Options replica_options;
+  replica_options.engine = engine.get();
   replica_options.cluster = options.cluster;
   replica_options.node = node;
   replica_options.founders = founders;

@@ -1,0 +1,76 @@
+// Behind the log: the engine gets what was applied, and then the log may forget it.
+#include <algorithm>
+#include <utility>
+
+#include "base/assert.h"
+#include "raft/configuration.h"
+#include "replica/replica.h"
+
+namespace lockstep::replica {
+namespace {
+
+// What was applied last is written after this time without anything new.
+constexpr Duration persistence_idle_interval = 20ms;
+
+}  // namespace
+
+Status Replica::recover_state(store::Recovered* recovered) {
+  if (options_.engine != nullptr) cold_history_ = std::make_unique<store::EngineHistory>(*options_.engine);
+  machine_ = std::make_shared<store::StateMachine>(options_.machine, cold_history_.get());
+  if (options_.engine != nullptr) {
+    LS_ASSIGN_OR_RETURN(*recovered, store::recover(*options_.engine, *machine_));
+  }
+  watch::WatchHubOptions watch_options;
+  watch_options.header = [this] { return header(); };
+  watch_hub_ = std::make_unique<watch::WatchHub>(machine_->history(), environment_.executor,
+                                                 environment_.clock, std::move(watch_options));
+  return Status();
+}
+
+void Replica::start_persistence(store::Recovered recovered) {
+  if (options_.engine == nullptr) return;
+  if (!persistence_) {
+    store::Persistence::Callbacks callbacks;
+    callbacks.on_progress = [this] { on_persistence_progress(); };
+    callbacks.on_fatal = [this](const Status& why) { halt(why); };
+    persistence_ = std::make_unique<store::Persistence>(options_.persistence, *options_.engine,
+                                                        environment_.worker, std::move(callbacks));
+  }
+  const bool empty = recovered.configuration.empty();
+  persistence_->start(std::move(recovered));
+  if (empty) {
+    persistence_->set_configuration(
+        raft::encode_configuration(raft_->configuration_at(machine_->applied_index())));
+  }
+}
+
+void Replica::on_persistence_progress() {
+  if (halted_) return;
+  machine_->history().set_durable_revision(persistence_->durable_revision());
+  pump_persistence(false);
+  apply_queued();
+  release_log();
+  drive();
+}
+
+void Replica::pump_persistence(bool idle) {
+  if (!persistence_) return;
+  persistence_->pump(*machine_, idle);
+  const bool waiting = !persistence_->busy() && persistence_->backlog_bytes() > 0;
+  persistence_idle_at_ = waiting ? now() + persistence_idle_interval : no_deadline;
+}
+
+// The log on disk forgets what survives a crash in the engine; the log in memory, only when it has grown,
+// what a snapshot could give a follower instead.
+void Replica::release_log() {
+  if (!persistence_) return;
+  log_->release(persistence_->durable_index());
+  if (raft_->log().bytes() <= options_.log_memory_bytes_max) return;
+  // Half of it: followers that lag a little are common, snapshots are dear.
+  const LogIndex base = raft_->log().base_index();
+  const LogIndex middle = base + (raft_->log().last_index() - base) / 2;
+  const LogIndex index = std::min({middle, persistence_->engine_index(), raft_->applied_index()});
+  if (index > base) raft_->compact(index);
+}
+
+}  // namespace lockstep::replica
