@@ -1,8 +1,9 @@
 // Which watchers care about a key: single keys by hash, ranges by an interval tree.
 //
 // Cost of a key that nobody watches: one hash look-up, and O(log n) string comparisons if there are ranges.
-// Order of visits: watchers of the single key in the order they came, then ranges by (begin, id):
-// deterministic. Strand only. No insert or erase inside visit().
+// Order of visits: watchers of the single key, then ranges by (begin, id); it depends on nothing but the
+// inserts and erases before.
+// Strand only. No insert or erase inside visit().
 #pragma once
 
 #include <cstddef>
