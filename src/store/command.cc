@@ -24,7 +24,7 @@ constexpr std::uint8_t put_has_lease = 8;
 constexpr std::size_t command_overhead_bytes_max = 64;
 constexpr std::size_t header_bytes_max = 64;
 // validate.cc counts every operation with more than its encoded overhead.
-static_assert(header_bytes_max + command_overhead_bytes_max + limits::request_bytes_max <=
+static_assert(2 * header_bytes_max + command_overhead_bytes_max + limits::request_bytes_max <=
                   limits::entry_bytes_max,
               "the first command of a batch always fits");
 
@@ -164,7 +164,8 @@ bool BatchBuilder::append(CommandKind kind, const RequestId& request_id, Encode 
     encoder.u8(kind_byte);
   }
   encode_body(encoder);
-  if (payload_.size() > limits::entry_bytes_max) {
+  // Whatever header it has in the end (restamp_batch), the batch fits an entry.
+  if (payload_.size() > limits::entry_bytes_max - header_bytes_max) {
     LS_MUST(count_ > 0, "a single command fits; was it validated?");
     payload_.resize(size_before);
     return false;
@@ -335,6 +336,7 @@ Result<std::string> restamp_batch(std::string_view payload, const BatchHeader& h
   builder.start(header);
   std::string restamped = builder.take();
   restamped.append(commands);
+  if (restamped.size() > limits::entry_bytes_max) return Status(Code::corruption, "batch is too large");
   return restamped;
 }
 

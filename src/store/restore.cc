@@ -61,6 +61,7 @@ Status StateMachine::restore_meta_row(std::string_view key, std::string_view row
   switch (parts.kind) {
     case 's': {
       LS_ASSIGN_OR_RETURN(const StateRow state, decode_state_row(row));
+      state_->state_row_restored = true;
       state_->applied_index = state.applied_index;
       state_->applied_term = state.applied_term;
       state_->revision = state.revision;
@@ -127,6 +128,7 @@ Status StateMachine::finish_restore() {
   LS_MUST(state_->restoring);
   State& state = *state_;
   state.restoring = false;
+  if (!state.state_row_restored) return {Code::corruption, "the state row is missing"};
   std::ranges::sort(state.alarms);
   std::ranges::sort(state.tombstones, [](const State::Buried& a, const State::Buried& b) {
     return a.revision != b.revision ? a.revision < b.revision : a.node->key() < b.node->key();

@@ -44,6 +44,7 @@ class StateMachine::State {
   };
   std::deque<Buried> tombstones;
   bool restoring = false;
+  bool state_row_restored = false;
 
   // Drops compacted tombstones from the index. False: none is left.
   bool reclaim(std::size_t steps_max, std::vector<std::string>* reclaimed_keys);
