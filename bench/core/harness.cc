@@ -122,6 +122,7 @@ Measured run_closed_loop(LocalMember& member, const Settings& settings, std::siz
   const double cpu_began = total_cpu_seconds(other_processes);
   loop.measuring = true;
   member.run_for(settings.seconds);
+  if (settings.also_until) member.run_until(settings.also_until);
   loop.measuring = false;
   Measured measured;
   measured.seconds = now_seconds() - began;

@@ -19,6 +19,7 @@ struct Settings {
   std::string directory;  // on the disk to be measured; everything below it is removed afterwards
   double seconds = 4;     // of each measured run
   double warm_up_seconds = 1;
+  std::function<bool()> also_until = nullptr;  // a run goes on until this, if set
 };
 
 // One member of this process: its platform, its replica, and the strand (the calling thread).

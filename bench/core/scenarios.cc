@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cstdio>
 #include <fcntl.h>
+#include <filesystem>
 #include <signal.h>
 #include <sstream>
 #include <unistd.h>
@@ -156,23 +157,27 @@ int start_process(const Settings& settings, int node, const std::string& peers) 
   _exit(127);
 }
 
+// The clients are in this process: it must lead.
+void lead(LocalMember& member) {
+  double asked = 0;
+  member.run_until([&] {
+    const replica::ReplicaStatus status = member.replica().status();
+    if (status.role == raft::Role::leader) return true;
+    if (now_seconds() - asked > 0.5) {
+      asked = now_seconds();
+      member.replica().campaign();
+    }
+    return false;
+  });
+  member.run_for(0.5);
+}
+
 void put_three(const Settings& settings) {
   const std::string peers = "1=127.0.0.1:23801,2=127.0.0.1:23802,3=127.0.0.1:23803";
   const std::vector<int> others = {start_process(settings, 2, peers), start_process(settings, 3, peers)};
   {
     LocalMember member(settings.directory + "/three-1", parse_peers(peers), NodeId(1));
-    // The clients are in this process: it must lead.
-    double asked = 0;
-    member.run_until([&] {
-      const replica::ReplicaStatus status = member.replica().status();
-      if (status.role == raft::Role::leader) return true;
-      if (now_seconds() - asked > 0.5) {
-        asked = now_seconds();
-        member.replica().campaign();
-      }
-      return false;
-    });
-    member.run_for(0.5);
+    lead(member);
     Prng prng(5);
     const Measured measured =
         run_closed_loop(member, settings, 1000, random_puts(member, 10'000, prng), others);
@@ -188,12 +193,101 @@ void put_three(const Settings& settings) {
   }
 }
 
+// One of three members is away while 1 GB is written past the log in memory; its return costs a snapshot.
+void snapshot_while_writing(const Settings& settings) {
+  constexpr std::uint64_t keys = 3'400'000;  // of 19 + 256 bytes and their metadata: a stream of about 1 GB
+  const std::string peers = "1=127.0.0.1:23811,2=127.0.0.1:23812,3=127.0.0.1:23813";
+  Settings scenario = settings;
+  scenario.directory += "/snapshot";
+  std::vector<int> others = {start_process(scenario, 2, peers), start_process(scenario, 3, peers)};
+  {
+    LocalMember member(scenario.directory + "/three-1", parse_peers(peers), NodeId(1));
+    lead(member);
+    kill(others[1], SIGKILL);
+    waitpid(others[1], nullptr, 0);
+    fill(member, keys);
+    Prng prng(6);
+    // A rate the machine can carry beside the snapshot: a closed loop would measure only its own queue.
+    const Measured usual = run_closed_loop(member, scenario, 16, random_puts(member, keys, prng));
+    std::filesystem::remove_all(scenario.directory + "/three-3");
+    const LogIndex goal = member.replica().status().commit;
+    others[1] = start_process(scenario, 3, peers);
+    const double began = now_seconds();
+    double seconds = 0;
+    Settings until_caught_up = scenario;
+    until_caught_up.warm_up_seconds = 0;
+    until_caught_up.seconds = 0;
+    until_caught_up.also_until = [&] {
+      const auto& known = member.replica().raft().peers();
+      const auto peer = known.find(NodeId(3));
+      if (peer != known.end() && peer->second.match >= goal && seconds == 0) seconds = now_seconds() - began;
+      return seconds != 0 || now_seconds() - began > 120;
+    };
+    const Measured during = run_closed_loop(member, until_caught_up, 16, random_puts(member, keys, prng));
+    print_row("p99 of puts while a follower gets a 1 GB snapshot",
+              fmt::format("{:.0f} us, usually {:.0f} us: {:.2f} x; took {:.1f} s", during.p99_us,
+                          usual.p99_us, during.p99_us / usual.p99_us, seconds),
+              "<= 2 x the usual", seconds != 0 && during.p99_us <= 2 * usual.p99_us);
+  }
+  for (const int process : others) {
+    kill(process, SIGKILL);
+    waitpid(process, nullptr, 0);
+  }
+}
+
+// Watchers on keys that are being written, with subscribers that take what they get.
+struct TakingWatcher {
+  std::unique_ptr<store::Subscription> subscription;
+  std::uint64_t* events;
+
+  void take() {
+    while (std::optional<store::WatchResponse> answer = subscription->next(64 * 1024)) {
+      *events += answer->events.size();
+    }
+    subscription->notify_when_ready([this] { take(); });
+  }
+};
+
+void watch_cost(const Settings& settings) {
+  constexpr std::uint64_t keys = 1'000'000;
+  constexpr std::uint64_t watched = 10'000;
+  LocalMember member(settings.directory + "/watch", alone(), NodeId(1));
+  member.wait_for_leadership();
+  Prng prng(8);
+  const Measured without = run_closed_loop(member, settings, 1000, random_puts(member, keys, prng));
+  std::uint64_t events = 0;
+  std::vector<std::unique_ptr<TakingWatcher>> watchers;
+  member.platform().executor().post([&] {
+    for (std::uint64_t i = 0; i < watched; ++i) {
+      store::WatchRequest request;
+      request.key = key_name(i * (keys / watched));
+      auto subscription = member.replica().watch(std::move(request));
+      LS_MUST(subscription.ok());
+      watchers.push_back(std::make_unique<TakingWatcher>(*std::move(subscription), &events));
+      watchers.back()->take();
+    }
+  });
+  const Measured with = run_closed_loop(member, settings, 1000, random_puts(member, keys, prng));
+  const double loss = 1 - with.per_second() / without.per_second();
+  print_row("10,000 watchers on distinct keys of 1 million",
+            fmt::format("{:.0f}/s without, {:.0f}/s with: {:.1f} % less; {} events", without.per_second(),
+                        with.per_second(), loss * 100, events),
+            "<= 5 % of puts/s", loss <= 0.05 && events > 0);
+  watchers.clear();
+}
+
 }  // namespace
 
 const std::vector<Scenario>& scenarios() {
   static const std::vector<Scenario> all = {
-      {"put-many", put_many}, {"put-one", put_one},         {"put-three", put_three},
-      {"restart", restart},   {"read-points", read_points}, {"put-ten-million", put_ten_million},
+      {"put-many", put_many},
+      {"put-one", put_one},
+      {"put-three", put_three},
+      {"restart", restart},
+      {"read-points", read_points},
+      {"watch", watch_cost},
+      {"snapshot", snapshot_while_writing},
+      {"put-ten-million", put_ten_million},
   };
   return all;
 }

@@ -156,6 +156,7 @@ void Replica::range(store::RangeRequest request, store::CallOptions options,
                     store::Callback<store::RangeResponse> done) {
   if (const Status invalid = store::validate(request); !invalid.ok()) return done(invalid);
   const bool linearizable = !request.serializable;
+  if (linearizable && request.range_end.empty()) machine_->prefetch(request.key);
   read(std::move(options), linearizable, std::move(done),
        [this, request = std::move(request)]() -> Result<store::RangeResponse> {
          Result<store::RangeResponse> response = machine_->range(request);

@@ -40,6 +40,10 @@ std::optional<RowView> StateMachine::get(std::string_view key) const {
   return node->row();
 }
 
+void StateMachine::prefetch(std::string_view key) const {
+  state_->index.prefetch(Index::hash(key));
+}
+
 LeaseTimeToLiveResponse StateMachine::lease_time_to_live(const LeaseTimeToLiveRequest& request,
                                                          std::int64_t store_now_ms) const {
   LeaseTimeToLiveResponse response;

@@ -74,6 +74,8 @@ class StateMachine {
   // Reads. Header: revision only.
   [[nodiscard]] Result<RangeResponse> range(const RangeRequest& request) const;
   [[nodiscard]] std::optional<RowView> get(std::string_view key) const;  // until the next apply()
+  // The key will be read soon, among many others: starts loading its place in the index.
+  void prefetch(std::string_view key) const;
   // `store_now_ms` is the caller's store clock (at least store_time_ms()).
   [[nodiscard]] LeaseTimeToLiveResponse lease_time_to_live(const LeaseTimeToLiveRequest& request,
                                                            std::int64_t store_now_ms) const;
@@ -117,7 +119,8 @@ class StateMachine {
 
   // Recovery, into a newly made object: rows in any order, then history if there is no cold one (blocks in
   // order). Errors: corruption, naming the row.
-  void begin_restore();
+  // `keys_expected`: a hint; memory is taken for it.
+  void begin_restore(std::size_t keys_expected = 0);
   Status restore_meta_row(std::string_view key, std::string_view row);
   Status restore_current_row(std::string_view key, std::string_view row);
   Status restore_history_block(std::string encoded);
