@@ -16,9 +16,9 @@ std::string first(const Violations& violations) {
 
 TEST(AgreementChecker, OneLeaderATerm) {
   History history;
-  history.leaders = {{Term(1), NodeId(1)}, {Term(2), NodeId(2)}, {Term(1), NodeId(1)}};
+  history.leaders = {{Term(1), NodeId(1), 0}, {Term(2), NodeId(2), 0}, {Term(1), NodeId(1), 0}};
   EXPECT_EQ(first(AgreementChecker().check(history)), "");
-  history.leaders.push_back({Term(2), NodeId(3)});
+  history.leaders.push_back({Term(2), NodeId(3), 0});
   EXPECT_THAT(first(AgreementChecker().check(history)), HasSubstr("two leaders in term 2"));
 }
 

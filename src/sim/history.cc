@@ -115,6 +115,10 @@ std::string describe_one(const store::LeaseKeepAliveResponse& r) {
   return "ttl_ms " + number(r.ttl.count() / 1'000'000);
 }
 
+std::string describe_one(const store::RegisterClientResponse& r) {
+  return "client " + std::to_string(r.client.value());
+}
+
 std::string time_text(std::int64_t ns) {
   return ns == never_ns ? "never" : std::to_string(static_cast<double>(ns) / 1e9) + "s";
 }

@@ -29,7 +29,7 @@ using AnyRequest =
 using AnyResponse =
     std::variant<std::monostate, store::RangeResponse, store::PutResponse, store::DeleteRangeResponse,
                  store::TxnResponse, store::CompactResponse, store::LeaseGrantResponse,
-                 store::LeaseRevokeResponse, store::LeaseKeepAliveResponse>;
+                 store::LeaseRevokeResponse, store::LeaseKeepAliveResponse, store::RegisterClientResponse>;
 
 enum class Outcome : std::uint8_t { ok, failed, unknown };
 
@@ -69,6 +69,7 @@ struct WatchRecord {
 struct LeaderObservation {
   Term term;
   NodeId leader;
+  std::int64_t seen_ns = 0;
 };
 struct CommitObservation {
   NodeId member;

@@ -125,8 +125,10 @@ void LeaseChecker::check_gone_answers(const History& history) {
 }
 
 void LeaseChecker::check_immortal(const History& history) {
+  std::int64_t settled_ns = history.healed_ns;
+  for (const LeaderObservation& leader : history.leaders) settled_ns = std::max(settled_ns, leader.seen_ns);
   for (auto& [id, lease] : leases_) {
-    const std::int64_t from = std::max(lease.renewable_until_ns, history.healed_ns);
+    const std::int64_t from = std::max(lease.renewable_until_ns, settled_ns);
     const std::int64_t latest =
         from + scaled(lease.ttl_ns, million, million - promise_.rate_ppm_max) + promise_.lateness_ns_max;
     const std::vector<std::string> keys = model_.keys_of_lease(id);

@@ -4,8 +4,9 @@
 // knows; the promise allows for clocks that run up to rate_ppm_max fast or slow.
 //   never early     not before the invocation of the last acknowledged grant or renewal + TTL, shortened by
 //                   the drift a leader's clock may have; unless somebody asked to revoke it
-//   never immortal  not later than the last moment a renewal could have happened, or the last fault ended,
-//                   + TTL, lengthened by the drift, + the stated bound
+//   never immortal  not later than the last moment a renewal could have happened, or the last fault ended, or
+//                   the last leader began (the store's clock stands still without one), + TTL, lengthened by
+//                   the drift, + the stated bound
 //   attached        a lease that ended leaves no key; an acknowledged grant gives the TTL asked for, or more
 #pragma once
 

@@ -145,6 +145,13 @@ TEST(LeaseChecker, ALateEndIsFoundButTimeUnderFaultsDoesNotCount) {
   EXPECT_EQ(faults.verdict(), "");
 }
 
+TEST(LeaseChecker, TheTimeWithoutALeaderIsGivenToEveryLease) {
+  Scene s;
+  s.h.history.leaders.push_back({Term(2), NodeId(1), 19 * second});
+  s.end(21 * second);
+  EXPECT_EQ(s.verdict(), "");
+}
+
 TEST(LeaseChecker, GoneIsNotSaidTooEarly) {
   Scene early;
   early.keep_alive(2 * second, 2 * second + 10 * ms, 0s);

@@ -147,6 +147,7 @@ const Operation* RevisionChecker::find_unknown_cause(const RevisionEffects& effe
   for (auto candidate = unknown_.begin(); candidate != unknown_.end(); ++candidate) {
     const Operation* operation = *candidate;
     if (tag != 0 && operation->number != tag) continue;
+    if (effects.first_seen_ns != 0 && operation->invoked_ns > effects.first_seen_ns) continue;
     if (operation->outcome == Outcome::ok && revision_of(operation->response) != effects.revision) continue;
     const ModelStore::Applied trial = model_.dry_run(operation->request);
     if (trial.code != Code::ok || !same_events(trial.events, effects.events)) continue;

@@ -65,6 +65,7 @@ World::World(std::uint64_t seed, const WorldOptions& options)
 World::~World() {
   // Processes go first, while the queue they might cancel timers in still stands.
   death_observer_ = nullptr;
+  event_observer_ = nullptr;
   for (const auto& node : nodes_) {
     if (node->alive_) node->die();
   }
@@ -141,8 +142,10 @@ bool World::step(std::int64_t until) {
     node.die();
     running_ = nullptr;
     if (death_observer_) death_observer_(node);
+    return true;
   }
   running_ = nullptr;
+  if (event_observer_) event_observer_(node);
   return true;
 }
 
@@ -179,6 +182,12 @@ void World::crash(NodeId id, DeathKind kind) {
   target.die();
   running_ = nullptr;
   if (death_observer_) death_observer_(target);
+}
+
+void World::schedule_for(NodeId id, std::int64_t delay, EventKind kind, env::Closure closure) {
+  Node& target = node(id);
+  if (!target.running()) return;
+  queue_.add(now_ + delay, kind, target.owner(), std::move(closure));
 }
 
 void World::tell_peer_lost(NodeId id, NodeId peer) {

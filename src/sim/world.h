@@ -82,6 +82,11 @@ class World {
   // An independent stream of numbers for a part of the run.
   [[nodiscard]] Prng fork_prng() { return prng_.fork(); }
 
+  // Runs `closure` for a node after `delay`, unless its process dies first: for devices of the machine.
+  void schedule_for(NodeId id, std::int64_t delay, EventKind kind, env::Closure closure);
+
+  // Called after each event of a process that lived through it: where an omniscient observer looks in.
+  void on_event(std::function<void(Node&)> observer) { event_observer_ = std::move(observer); }
   // Called after a process died, before it can be started again.
   void on_death(std::function<void(Node&)> observer) { death_observer_ = std::move(observer); }
   [[nodiscard]] const std::vector<AssertionRecord>& assertions() const { return assertions_; }
@@ -112,6 +117,7 @@ class World {
   EventQueue queue_;
   Links links_;
   std::vector<std::unique_ptr<Node>> nodes_;
+  std::function<void(Node&)> event_observer_;
   std::function<void(Node&)> death_observer_;
   std::function<void(const std::string&)> trace_sink_;
   std::vector<AssertionRecord> assertions_;

@@ -1,0 +1,129 @@
+// The members of one simulated cluster: real replicas on simulated machines, and an observer who sees them
+// all.
+//
+// The observer looks at a member after each of its events: who leads, what was applied, which effects it had.
+// What members disagree about, and what they do that no injected fault excuses (halting, refusing to open),
+// is reported at once as a violation. Nothing the observer does changes the run.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "replica/replica.h"
+#include "sim/coverage.h"
+#include "sim/history.h"
+#include "sim/run_options.h"
+#include "sim/storage.h"
+#include "sim/world.h"
+
+namespace lockstep::sim {
+
+class Cluster;
+
+// One life of one member.
+class Member final : public Process {
+ public:
+  Member(Node& node, Cluster& cluster);
+  ~Member() override;
+  // Null if the directory could not be opened; the process is ending then.
+  [[nodiscard]] replica::Replica* replica() { return replica_.get(); }
+
+ private:
+  friend class Cluster;
+  std::unique_ptr<replica::Replica> replica_;
+
+ public:
+  // Of remote watchers, by number. Declared after replica_, so that they are gone before it.
+  std::map<std::uint64_t, std::unique_ptr<store::Subscription>> subscriptions;
+
+ private:
+  // The observer's notes.
+  std::int64_t revision_seen_ = 1;
+  LogIndex applied_seen_;
+  Term led_term_seen_;
+};
+
+// One machine, over all its lives.
+struct Machine {
+  SimDiskStorage* storage = nullptr;  // owned by the node
+  bool founder = false;
+  bool joined = false;   // was in a committed configuration
+  bool removed = false;  // not a member any more
+  // Its directory holds damage, or lost something: at most a minority may, until it is repaired.
+  bool damaged = false;
+  std::uint64_t damaged_life = 0;
+  LogIndex repaired_at;  // damage is over once a later life applied up to here and may vote
+  bool open_failed = false;
+  std::uint64_t halted_life = 0;      // ended itself in that life
+  std::uint64_t sync_error_life = 0;  // its disk was told to fail in that life
+  std::uint64_t times_full = 0;       // faults under way that leave no room on its disk
+
+  // Its disk was told to misbehave: halting or refusing to open is what it should do then.
+  [[nodiscard]] bool excused(std::uint64_t life) const {
+    return damaged || times_full > 0 || sync_error_life == life;
+  }
+};
+
+class Cluster {
+ public:
+  Cluster(World& world, const RunOptions& options, Coverage& coverage);
+
+  // A new machine, not started. Founders form the cluster together.
+  NodeId add_machine(bool founder);
+  void start(NodeId id);
+  [[nodiscard]] std::size_t size() const { return machines_.size(); }
+  [[nodiscard]] Machine& machine(NodeId id) { return machines_.at(id); }
+  // Null while it is down or still opening.
+  [[nodiscard]] Member* member(NodeId id);
+  [[nodiscard]] replica::Replica* replica(NodeId id);
+
+  // Machines that are members, up or down, by id.
+  [[nodiscard]] std::vector<NodeId> members() const;
+  // Who leads with the highest term, as far as running members know themselves; zero: nobody.
+  [[nodiscard]] NodeId leader();
+  // The configuration of the running member that knows the newest; empty if nobody runs.
+  [[nodiscard]] raft::Configuration configuration();
+  [[nodiscard]] LogIndex highest_commit() const { return highest_applied_; }
+
+  // One line: what each member thinks of itself.
+  [[nodiscard]] std::string describe();
+
+  void report(std::string checker, std::string text);
+  [[nodiscard]] const Violations& violations() const { return violations_; }
+  // Moves what was observed into `history`.
+  void finish(History& history);
+
+  World& world;
+  const RunOptions& options;
+  Coverage& coverage;
+
+ private:
+  friend class Member;
+
+  void observe(Node& node);
+  void observe_leader(Node& node, Member& member);
+  void observe_effects(Node& node, Member& member);
+  void observe_entries(Node& node, Member& member);
+  [[nodiscard]] replica::Options replica_options(Node& node);
+  void on_fatal(Node& node, const Status& why);
+
+  std::map<NodeId, Machine> machines_;
+  std::map<std::int64_t, RevisionEffects> effects_;
+  std::map<LogIndex, CommitObservation> commits_;
+  std::map<LogIndex, DigestObservation> digests_;
+  std::map<Term, NodeId> leaders_;
+  History observed_;
+  LogIndex highest_applied_;
+  Violations violations_;
+};
+
+// Calls the method of the store that `request` belongs to.
+void issue(store::Store& store, AnyRequest request, store::CallOptions options,
+           std::move_only_function<void(Result<AnyResponse>)> done);
+
+}  // namespace lockstep::sim

@@ -1,0 +1,308 @@
+#include "sim/nemesis.h"
+
+#include <algorithm>
+#include <string>
+
+namespace lockstep::sim {
+
+namespace {
+
+constexpr std::int64_t ms = 1'000'000;
+
+// Faults and their counters have the same names, one after the other, up to the membership changes.
+Covered counter_of(Fault fault) {
+  switch (fault) {
+    case Fault::kill:
+      return Covered::fault_kill;
+    case Fault::power_cut:
+      return Covered::fault_power_cut;
+    case Fault::kill_all:
+      return Covered::fault_kill_all;
+    case Fault::power_cut_all:
+      return Covered::fault_power_cut_all;
+    case Fault::crash_at_step:
+      return Covered::fault_crash_at_step;
+    case Fault::pause:
+      return Covered::fault_pause;
+    case Fault::partition:
+      return Covered::fault_partition;
+    case Fault::one_way:
+      return Covered::fault_one_way;
+    case Fault::bridge:
+      return Covered::fault_bridge;
+    case Fault::isolate_leader:
+      return Covered::fault_isolate_leader;
+    case Fault::swizzle_clog:
+      return Covered::fault_swizzle_clog;
+    case Fault::loss:
+      return Covered::fault_loss;
+    case Fault::slow_link:
+      return Covered::fault_slow_link;
+    case Fault::false_peer_lost:
+      return Covered::fault_false_peer_lost;
+    case Fault::client_cut:
+      return Covered::fault_client_cut;
+    case Fault::disk_slow:
+      return Covered::fault_disk_slow;
+    case Fault::disk_full:
+      return Covered::fault_disk_full;
+    case Fault::disk_frozen:
+      return Covered::fault_disk_frozen;
+    case Fault::sync_error:
+      return Covered::fault_sync_error;
+    case Fault::bit_flip:
+      return Covered::fault_bit_flip;
+    case Fault::lost_write:
+      return Covered::fault_lost_write;
+    case Fault::misdirected_write:
+      return Covered::fault_misdirected_write;
+    case Fault::wiped:
+      return Covered::fault_wiped;
+    case Fault::rolled_back:
+      return Covered::fault_rolled_back;
+    case Fault::clock_rate:
+      return Covered::fault_clock_rate;
+    case Fault::wall_clock:
+      return Covered::fault_wall_clock;
+    case Fault::transfer:
+      return Covered::fault_transfer;
+    case Fault::add_member:
+      return Covered::member_added;
+    case Fault::remove_member:
+      return Covered::member_removed;
+    case Fault::count:
+      break;
+  }
+  LS_UNREACHABLE("not a fault");
+}
+
+}  // namespace
+
+Nemesis::Nemesis(Cluster& cluster, Clients& clients, Prng prng)
+    : cluster_(cluster), clients_(clients), world_(cluster.world), prng_(prng) {
+  for (unsigned fault = 0; fault < static_cast<unsigned>(Fault::count); ++fault) {
+    if (cluster.options.has(static_cast<Fault>(fault))) kinds_.push_back(static_cast<Fault>(fault));
+  }
+}
+
+void Nemesis::start() {
+  schedule_next();
+}
+
+void Nemesis::schedule_next() {
+  const auto interval = static_cast<std::uint64_t>(cluster_.options.fault_interval_ns);
+  world_.after(static_cast<std::int64_t>(prng_.below(2 * interval)), [this] { strike(); });
+}
+
+void Nemesis::strike() {
+  if (healed_) return;
+  note_repairs();
+  note_membership();
+  // Some kinds need a certain state (a leader, spare members): a few tries, then wait for the next time.
+  for (int tries = 0; tries < 3; ++tries) {
+    if (inject(kinds_[prng_.below(kinds_.size())])) break;
+  }
+  schedule_next();
+}
+
+bool Nemesis::inject(Fault fault) {
+  switch (fault) {
+    case Fault::partition:
+      return partition();
+    case Fault::one_way:
+      return one_way();
+    case Fault::bridge:
+      return bridge();
+    case Fault::isolate_leader:
+      return isolate_leader();
+    case Fault::swizzle_clog:
+      return swizzle_clog();
+    case Fault::loss:
+      return loss();
+    case Fault::slow_link:
+      return slow_link();
+    case Fault::false_peer_lost:
+      return false_peer_lost();
+    case Fault::client_cut:
+      return client_cut();
+    case Fault::transfer:
+      return transfer();
+    case Fault::add_member:
+      return add_member();
+    case Fault::remove_member:
+      return remove_member();
+    default:
+      return inject_machine_fault(fault);
+  }
+}
+
+bool Nemesis::inject_machine_fault(Fault fault) {
+  switch (fault) {
+    case Fault::kill:
+    case Fault::power_cut:
+      return crash(fault);
+    case Fault::kill_all:
+    case Fault::power_cut_all:
+      return crash_all(fault);
+    case Fault::crash_at_step:
+      return crash_at_step();
+    case Fault::pause:
+      return pause();
+    case Fault::clock_rate:
+      return clock_rate();
+    case Fault::wall_clock:
+      return wall_clock();
+    case Fault::disk_slow:
+      return disk_slow();
+    case Fault::disk_full:
+      return disk_full();
+    case Fault::disk_frozen:
+      return disk_frozen();
+    case Fault::sync_error:
+      return sync_error();
+    default:
+      return damage(fault);
+  }
+}
+
+void Nemesis::note(Fault fault, const std::string& what) {
+  if (world_.tracing()) world_.trace("FAULT " + std::string(to_string(fault)) + ": " + what);
+}
+
+void Nemesis::matter(Fault fault) {
+  ++mattered_;
+  cluster_.coverage.add(counter_of(fault));
+}
+
+std::int64_t Nemesis::draw_ns(std::int64_t low_ms, std::int64_t high_ms) {
+  return static_cast<std::int64_t>(
+      prng_.between(static_cast<std::uint64_t>(low_ms * ms), static_cast<std::uint64_t>(high_ms * ms)));
+}
+
+NodeId Nemesis::pick_running() {
+  std::vector<NodeId> running;
+  for (const NodeId id : cluster_.members()) {
+    if (world_.node(id).running()) running.push_back(id);
+  }
+  // Whatever befalls the leader is more interesting.
+  const NodeId leader = cluster_.leader();
+  if (leader != NodeId{} && prng_.chance(1, 3)) return leader;
+  return running.empty() ? NodeId{} : running[prng_.below(running.size())];
+}
+
+bool Nemesis::crash(Fault fault) {
+  const NodeId id = pick_running();
+  if (id == NodeId{}) return false;
+  note(fault, "node " + std::to_string(id.value()));
+  matter(fault);
+  world_.crash(id, fault == Fault::kill ? DeathKind::killed : DeathKind::power_cut);
+  return true;
+}
+
+bool Nemesis::crash_all(Fault fault) {
+  // Rare: it costs an election each time, and everything else stands still.
+  if (!prng_.chance(1, 3)) return false;
+  note(fault, "all nodes");
+  matter(fault);
+  for (const NodeId id : cluster_.members()) {
+    world_.crash(id, fault == Fault::kill_all ? DeathKind::killed : DeathKind::power_cut);
+  }
+  return true;
+}
+
+bool Nemesis::crash_at_step() {
+  const NodeId id = pick_running();
+  if (id == NodeId{}) return false;
+  const std::uint64_t step = prng_.between(1, 40);
+  const DeathKind kind = prng_.chance(1, 2) ? DeathKind::killed : DeathKind::power_cut;
+  note(Fault::crash_at_step, "node " + std::to_string(id.value()) + " at step " + std::to_string(step));
+  Node& node = world_.node(id);
+  cluster_.machine(id).storage->sim().crash_at_step(step, [this, &node, kind] {
+    matter(Fault::crash_at_step);
+    node.doom(kind);
+  });
+  return true;
+}
+
+bool Nemesis::pause() {
+  const NodeId id = pick_running();
+  if (id == NodeId{} || world_.node(id).paused()) return false;
+  const std::int64_t length = draw_ns(50, 4000);
+  note(Fault::pause, "node " + std::to_string(id.value()) + " for " + std::to_string(length / ms) + " ms");
+  matter(Fault::pause);
+  world_.node(id).pause();
+  world_.after(length, [this, id] { world_.node(id).resume(); });
+  return true;
+}
+
+bool Nemesis::clock_rate() {
+  const NodeId id = pick_running();
+  if (id == NodeId{}) return false;
+  const std::int32_t most = cluster_.options.clock_rate_ppm_max > 0 ? cluster_.options.clock_rate_ppm_max
+                                                                    : DriftingClock::rate_ppm_max;
+  const auto rate = static_cast<std::int32_t>(prng_.below(2 * static_cast<std::uint64_t>(most) + 1)) - most;
+  note(Fault::clock_rate, "node " + std::to_string(id.value()) + " runs at " + std::to_string(rate) + " ppm");
+  matter(Fault::clock_rate);
+  world_.node(id).set_clock_rate(rate);
+  return true;
+}
+
+bool Nemesis::wall_clock() {
+  const NodeId id = pick_running();
+  if (id == NodeId{}) return false;
+  constexpr std::int64_t hour = 3'600'000 * ms;
+  const std::int64_t jump = (static_cast<std::int64_t>(prng_.below(11)) - 5) * hour;
+  note(Fault::wall_clock,
+       "node " + std::to_string(id.value()) + " jumps " + std::to_string(jump / hour) + " h");
+  matter(Fault::wall_clock);
+  world_.node(id).jump_wall_clock(jump);
+  return true;
+}
+
+void Nemesis::on_death(Node& node) {
+  Machine& machine = cluster_.machine(node.id());
+  SimDisk& disk = machine.storage->sim();
+  disk.crash_at_step(0);
+  disk.fail_nth(DiskCall::sync, 0);
+  disk.thaw();
+  if (machine.sync_error_life == node.lives()) {
+    if (machine.halted_life == node.lives()) matter(Fault::sync_error);
+    machine.sync_error_life = 0;
+  }
+  if (machine.removed) return;
+  restart_later(node.id(), healed_ ? 100 * ms : draw_ns(20, 3000));
+}
+
+void Nemesis::restart_later(NodeId id, std::int64_t delay_ns) {
+  if (!restarting_.insert(id).second) return;
+  world_.after(delay_ns, [this, id] {
+    restarting_.erase(id);
+    restart(id);
+  });
+}
+
+void Nemesis::restart(NodeId id) {
+  Machine& machine = cluster_.machine(id);
+  if (machine.removed || world_.node(id).running()) return;
+  if (machine.open_failed && machine.damaged) {
+    // The operator gives up on the directory: the member comes back empty and catches up from the others.
+    note(Fault::wiped, "node " + std::to_string(id.value()) + " could not be opened");
+    machine.storage->sim().wipe();
+  }
+  machine.open_failed = false;
+  cluster_.start(id);
+}
+
+void Nemesis::heal() {
+  healed_ = true;
+  if (world_.tracing()) world_.trace("HEAL");
+  world_.links().heal();
+  heal_disks();
+  for (const NodeId id : cluster_.members()) {
+    Node& node = world_.node(id);
+    node.resume();
+    if (!node.running()) restart_later(id, 100 * ms);
+  }
+}
+
+}  // namespace lockstep::sim

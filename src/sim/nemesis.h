@@ -1,0 +1,99 @@
+// The fault plan: strikes at drawn moments with the kinds of faults the seed chose, within what the cluster
+// can theoretically survive, and heals everything in the end.
+//
+// Limits it keeps: crashes and partitions may hit everybody (durable state survives them); damage to a
+// directory (flipped bits, lost writes, a wipe, an old copy) hits at most a minority of the voters until they
+// are repaired, and never while the membership changes. A fault counts when it changed something.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "base/prng.h"
+#include "sim/client.h"
+#include "sim/cluster.h"
+
+namespace lockstep::sim {
+
+class Nemesis {
+ public:
+  Nemesis(Cluster& cluster, Clients& clients, Prng prng);
+
+  void start();
+  // A process died, by a fault or by itself: it starts again some time later.
+  void on_death(Node& node);
+  // Ends all faults and brings everybody back; no more strikes. `left_out` may stay down: a minority.
+  void heal();
+  [[nodiscard]] std::uint64_t faults_that_mattered() const { return mattered_; }
+
+ private:
+  using Pair = std::pair<Endpoint, Endpoint>;
+
+  // nemesis.cc: the schedule, and what befalls machines
+  void schedule_next();
+  void strike();
+  bool inject(Fault fault);
+  bool inject_machine_fault(Fault fault);
+  void note(Fault fault, const std::string& what);
+  void matter(Fault fault);
+  bool crash(Fault fault);
+  bool crash_all(Fault fault);
+  bool crash_at_step();
+  bool pause();
+  bool clock_rate();
+  bool wall_clock();
+  void restart_later(NodeId id, std::int64_t delay_ns);
+  void restart(NodeId id);
+  [[nodiscard]] NodeId pick_running();
+  [[nodiscard]] std::int64_t draw_ns(std::int64_t low_ms, std::int64_t high_ms);
+
+  // nemesis_disk.cc
+  bool disk_slow();
+  bool disk_full();
+  bool disk_frozen();
+  bool sync_error();
+  bool damage(Fault fault);
+  void do_damage(Fault fault, NodeId id, const SimDisk::Tree& old);
+  [[nodiscard]] bool others_hold_all_of(NodeId id);
+  void flip_bits(NodeId id);
+  [[nodiscard]] bool may_damage(NodeId id);
+  void note_repairs();
+  void heal_disks();
+
+  // nemesis_network.cc
+  bool partition();
+  bool one_way();
+  bool bridge();
+  bool isolate_leader();
+  bool swizzle_clog();
+  bool loss();
+  bool slow_link();
+  bool false_peer_lost();
+  bool client_cut();
+  bool cut_for_a_while(Fault fault, std::vector<Pair> pairs);
+  [[nodiscard]] std::vector<Endpoint> member_endpoints() const;
+  [[nodiscard]] std::vector<Endpoint> client_endpoints() const;
+
+  // nemesis_members.cc
+  bool transfer();
+  bool add_member();
+  bool remove_member();
+  void try_promote(NodeId id, int attempts_left);
+  void on_leader(std::function<void(replica::Replica&)> action);
+  void note_membership();
+
+  Cluster& cluster_;
+  Clients& clients_;
+  World& world_;
+  Prng prng_;
+  std::vector<Fault> kinds_;
+  std::set<NodeId> restarting_;
+  std::uint64_t mattered_ = 0;
+  std::uint64_t membership_changes_ = 0;  // under way
+  bool healed_ = false;
+};
+
+}  // namespace lockstep::sim
