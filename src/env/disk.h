@@ -4,6 +4,9 @@
 // Nothing is durable before it was synced: a file's bytes by sync() or write_and_sync(), a name (created,
 // renamed, removed) by sync_directory() on its directory. The simulator loses, tears and flips exactly what
 // this allows.
+//
+// Threads: everything on the strand; opening, renaming, removing, syncing and the blocking calls of a File
+// also in a piece of work of a Worker, which has its files to itself. write_and_sync() on the strand only.
 #pragma once
 
 #include <cstddef>

@@ -30,6 +30,7 @@ void Log::Writer::check(const AppendBatch& batch) const {
   if (!batch.entries.empty()) {
     const raft::Entry& first = batch.entries.front();
     LS_MUST(first.index > LogIndex{});
+    if (batch.reset) LS_MUST(first.index == batch.reset->index.next());
     LS_MUST(first.index <= last.index.next(), "a gap in the log");
     LS_MUST(first.index > old.commit, "a committed entry is never overwritten");
     if (first.index == last.index.next()) LS_MUST(first.term >= last.term);
