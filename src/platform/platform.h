@@ -48,12 +48,12 @@ class Platform {
  private:
   explicit Platform(const PlatformOptions& options);
 
-  // The order of construction: what comes later uses what comes earlier.
+  // The order of construction: what comes later uses what comes earlier. The worker's last job may use the disk.
   RealClock clock_;
   RealRandom random_;
   AsioExecutor executor_;
-  ThreadWorker worker_;
   std::unique_ptr<FileDisk> disk_;
+  ThreadWorker worker_;
   TcpNetwork network_;
   std::uint16_t peer_port_ = 0;
 };
