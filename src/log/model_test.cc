@@ -50,6 +50,7 @@ TEST_P(ModelTest, TenLives) {
     life.finished = finished;
     life.possible = possible;
     ASSERT_EQ(snapshot_difference(member, life), "");
+    member.machine.disk.serve_small_inside(prng.chance(2, 3));
     inject(member, prng);
     life.run(80);
     acknowledged += member.acknowledged;

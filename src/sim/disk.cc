@@ -197,7 +197,7 @@ Status SimDisk::serve(InFlight& request) {
 }
 
 void SimDisk::write_and_sync(InFlight request, bool small) {
-  if (small && in_flight_.empty() && !frozen_) {
+  if (small && small_inside_ && in_flight_.empty() && !frozen_) {
     const Status status = serve(request);
     if (!stopped_) request.done(status);
     return;

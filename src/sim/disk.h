@@ -67,6 +67,9 @@ class SimDisk final : public env::Disk {
   // --- faults ---
   // How long write_and_sync takes, drawn evenly. A slow disk has larger ones.
   void set_delay(std::int64_t min_ns, std::int64_t max_ns);
+  // Whether `small` requests are served inside the call, in no time (as set at first), or wait their turn
+  // like all others, so that a slow disk is slow for them, too. A caller must live with either.
+  void serve_small_inside(bool on) { small_inside_ = on; }
   // Nothing completes until thaw().
   void freeze() { frozen_ = true; }
   void thaw();
@@ -170,6 +173,7 @@ class SimDisk final : public env::Disk {
   std::uint64_t life_ = 1;  // counts crashes: what belongs to an earlier one is void
   bool stopped_ = false;
   bool frozen_ = false;
+  bool small_inside_ = true;
   bool recording_ = false;
   std::vector<std::string> calls_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

@@ -160,6 +160,17 @@ TEST(SimDiskTest, WriteAndSyncCompletesInOrderThroughTheScheduler) {
   EXPECT_EQ(machine.disk.durable_bytes_of("a").value(), "3");
 }
 
+TEST(SimDiskTest, SmallRequestsCanBeMadeToWaitLikeOthers) {
+  Machine machine;
+  auto file = machine.make("a");
+  machine.disk.serve_small_inside(false);
+  bool done = false;
+  file->write_and_sync({{.offset = 0, .bytes = SharedBytes("x")}}, true, [&](const Status&) { done = true; });
+  EXPECT_FALSE(done);
+  machine.run();
+  EXPECT_TRUE(done);
+}
+
 TEST(SimDiskTest, AFrozenDiskCompletesNothingUntilItThaws) {
   Machine machine;
   auto file = machine.make("a");
