@@ -39,6 +39,7 @@ void Raft::on_append(Message& message) {
 void Raft::append_entries(std::span<const Entry> entries) {
   const LogIndex first = entries.front().index;
   LS_MUST(first > commit_, "a committed entry would be overwritten");
+  LS_MUST(first > matched_, "a leader never replaces what it sent in its own term");
   LS_MUST(role_ == Role::follower);
   if (first <= log_.last_index()) {
     trace("drops entries ", first, " to ", log_.last_index());

@@ -172,8 +172,8 @@ void Raft::on_vote_response(const Message& message) {
     LS_MUST(message.term == term_);
   }
   if (message.in_doubt) return;
-  // The first answer stands: a late refusal of an earlier attempt must not take a vote back.
-  votes_.emplace(message.from, !message.reject);
+  // A vote that was given stays given: a refusal of an earlier attempt may come late.
+  votes_[message.from] |= !message.reject;
   count_votes();
 }
 

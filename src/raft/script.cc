@@ -1,11 +1,11 @@
 #include "raft/script.h"
 
 #include <algorithm>
-#include <deque>
 #include <set>
 #include <sstream>
 
 #include "base/assert.h"
+#include "raft/script_words.h"
 #include "raft/test_cluster.h"
 
 namespace lockstep::raft {
@@ -26,40 +26,6 @@ std::string number(auto id) {
 std::string place(LogIndex index, Term term) {
   return number(index) + "@" + number(term);
 }
-
-class Words {
- public:
-  explicit Words(const std::string& line) {
-    std::istringstream stream(line);
-    for (std::string word; stream >> word;) words_.push_back(word);
-  }
-  [[nodiscard]] bool empty() const { return words_.empty(); }
-  [[nodiscard]] const std::string& peek() const { return words_.front(); }
-  std::string word() {
-    if (words_.empty()) throw std::runtime_error("a word is missing");
-    std::string word = words_.front();
-    words_.pop_front();
-    return word;
-  }
-  bool take(const std::string& word) {
-    if (words_.empty() || words_.front() != word) return false;
-    words_.pop_front();
-    return true;
-  }
-  std::uint64_t number() { return std::stoull(word()); }
-  NodeId node() { return NodeId(number()); }
-  [[nodiscard]] bool number_follows() const {
-    return !words_.empty() && std::isdigit(static_cast<unsigned char>(words_.front()[0])) != 0;
-  }
-  std::vector<NodeId> nodes() {
-    std::vector<NodeId> nodes;
-    while (number_follows()) nodes.push_back(node());
-    return nodes;
-  }
-
- private:
-  std::deque<std::string> words_;
-};
 
 MessageKind kind_of(const std::string& name) {
   for (std::uint8_t kind = 1; kind <= message_kind_max; ++kind) {
