@@ -28,6 +28,7 @@ Applied StateMachine::apply(LogIndex index, Term term, std::string_view payload,
 void StateMachine::skip(LogIndex index, Term term) {
   const Applied applied = apply(index, term, {}, nullptr);
   LS_MUST(applied.fatal.ok());
+  LS_MUST(applied.reclaimed_keys.empty());
 }
 
 Result<RangeResponse> StateMachine::range(const RangeRequest& request) const {
