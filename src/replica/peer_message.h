@@ -16,8 +16,15 @@
 
 namespace lockstep::replica {
 
-// Names one forwarded batch of one start of one member. Never reused by it.
+// Names one forwarded batch of one member. Never reused by it, also not by a later start: an answer that was
+// under way when the member restarted must answer nothing.
 using ForwardId = StrongInteger<struct ForwardIdTag, std::uint64_t>;
+// The low bits count; those above are drawn anew at each start. 2^40 batches are years.
+inline constexpr unsigned forward_count_bits = 40;
+// The id before the first of a start.
+inline ForwardId first_forward_id(std::uint64_t random) {
+  return ForwardId((random >> forward_count_bits | 1) << forward_count_bits);
+}
 
 enum class PeerMessageKind : std::uint8_t { raft = 1, forward = 2, forward_answer = 3, birth = 4 };
 

@@ -21,7 +21,7 @@ void Replica::on_message(NodeId from, SharedBytes message) {
     case PeerMessageKind::forward:
       return on_forward(from, message);
     case PeerMessageKind::forward_answer:
-      return on_forward_answer(message);
+      return on_forward_answer(from, message);
     case PeerMessageKind::birth:
       return on_birth(from, message);
   }
@@ -108,13 +108,13 @@ void Replica::on_forward(NodeId from, const SharedBytes& message) {
   drive();
 }
 
-void Replica::on_forward_answer(const SharedBytes& message) {
+void Replica::on_forward_answer(NodeId from, const SharedBytes& message) {
   Result<ForwardAnswer> answer = decode_forward_answer(message);
   if (!answer.ok()) {
     ++bad_messages_;
     return;
   }
-  std::optional<PendingBatch> batch = proposals_.answered(answer->id);
+  std::optional<PendingBatch> batch = proposals_.answered(answer->id, from);
   if (!batch) return;
   if (!answer->refused.ok()) {
     proposals_.fail(std::move(*batch), answer->refused);

@@ -95,9 +95,9 @@ void Proposals::forwarded(ForwardId id, NodeId leader, PendingBatch batch) {
   LS_MUST(inserted, "a forward id is used once");
 }
 
-std::optional<PendingBatch> Proposals::answered(ForwardId id) {
+std::optional<PendingBatch> Proposals::answered(ForwardId id, NodeId from) {
   const auto found = forwards_.find(id);
-  if (found == forwards_.end()) return std::nullopt;  // given up meanwhile
+  if (found == forwards_.end() || found->second.leader != from) return std::nullopt;
   PendingBatch batch = std::move(found->second.batch);
   forwards_.erase(found);
   return batch;

@@ -74,7 +74,8 @@ class Proposals {
 
   // ---- sent to the leader
   void forwarded(ForwardId id, NodeId leader, PendingBatch batch);
-  [[nodiscard]] std::optional<PendingBatch> answered(ForwardId id);
+  // Nothing if `from` was not asked, or nobody waits any more.
+  [[nodiscard]] std::optional<PendingBatch> answered(ForwardId id, NodeId from);
   // The leader's connection closed: it may or may not have got what is under way.
   void leader_lost(NodeId leader);
 

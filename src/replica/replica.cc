@@ -18,7 +18,9 @@ Result<std::unique_ptr<Replica>> Replica::open(env::Environment environment, Opt
 }
 
 Replica::Replica(env::Environment environment, Options options)
-    : environment_(environment), options_(std::move(options)) {}
+    : environment_(environment),
+      options_(std::move(options)),
+      last_forward_(first_forward_id(environment.random.next())) {}
 
 Replica::~Replica() {
   *alive_ = false;

@@ -128,7 +128,7 @@ class Replica final : public store::Store, private env::Receiver, private store:
   void on_message(NodeId from, SharedBytes message) override;
   void on_peer_lost(NodeId peer) override;
   void on_forward(NodeId from, const SharedBytes& message);
-  void on_forward_answer(const SharedBytes& message);
+  void on_forward_answer(NodeId from, const SharedBytes& message);
   void on_raft_message(NodeId from, const SharedBytes& message);
   void on_birth(NodeId from, const SharedBytes& message);
   void ask_for_birth();

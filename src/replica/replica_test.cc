@@ -133,8 +133,9 @@ TEST(Proposals, WhatWasForwardedToALostLeaderIsUnknown) {
   proposals.run_completions();
   ASSERT_EQ(answers.lines.size(), 1u);
   EXPECT_TRUE(answers.lines[0].starts_with("to 2: unknown_outcome"));
-  EXPECT_FALSE(proposals.answered(ForwardId(1)).has_value());
-  EXPECT_TRUE(proposals.answered(ForwardId(2)).has_value());
+  EXPECT_FALSE(proposals.answered(ForwardId(1), NodeId(2)).has_value());
+  EXPECT_FALSE(proposals.answered(ForwardId(2), NodeId(2)).has_value()) << "3 was asked";
+  EXPECT_TRUE(proposals.answered(ForwardId(2), NodeId(3)).has_value());
 }
 
 TEST(Proposals, AForwardedBatchIsAnsweredToItsMember) {
