@@ -99,6 +99,7 @@ void Replica::restore_vote() {
 void Replica::on_role_change(const raft::RoleChange& change) {
   if (change.role == raft::Role::leader) {
     store_clock_.restart(now(), machine_->store_time_ms());
+    seen_forwards_.begin(change.term);
     digest_check_due_.reset();
     quota_alarm_proposed_ = false;
   } else {
@@ -247,6 +248,7 @@ void Replica::on_timer() {
   if (reads_.building()) schedule_flush();
   if (log_->flush_idle_wanted() && log_->queued_bytes() == 0) log_->flush_idle();
   tick_leases(present);
+  resend_snapshots(present);
   if (present >= persistence_idle_at_) pump_persistence(true);
   drive();
 }

@@ -197,7 +197,8 @@ void Replica::propose_batch(std::string payload, PendingBatch batch) {
 void Replica::forward_batch(std::string payload, PendingBatch batch) {
   ++last_forward_;
   const NodeId leader = raft_->leader();
-  environment_.network.send(leader, encode(Forward{last_forward_, SharedBytes(std::move(payload))}));
+  environment_.network.send(leader,
+                            encode(Forward{last_forward_, raft_->term(), SharedBytes(std::move(payload))}));
   proposals_.forwarded(last_forward_, leader, std::move(batch));
 }
 

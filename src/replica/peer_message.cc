@@ -48,6 +48,7 @@ Pieces encode(const Forward& forward) {
   Encoder encoder(&head);
   start(encoder, PeerMessageKind::forward);
   encoder.id(forward.id);
+  encoder.id(forward.term);
   return {SharedBytes(std::move(head)), forward.batch};
 }
 
@@ -68,7 +69,10 @@ Result<Forward> decode_forward(const SharedBytes& message) {
   Decoder decoder = body_of(message, PeerMessageKind::forward);
   Forward forward;
   forward.id = decoder.id<ForwardId>();
-  if (!decoder.ok() || forward.id == ForwardId{}) return Status(Code::corruption, "forward: bad id");
+  forward.term = decoder.id<Term>();
+  if (!decoder.ok() || forward.id == ForwardId{} || forward.term == Term{}) {
+    return Status(Code::corruption, "forward: bad id or term");
+  }
   const std::size_t batch_bytes = decoder.rest().size();
   if (batch_bytes > limits::entry_bytes_max) return Status(Code::corruption, "forward: batch too large");
   forward.batch = message.slice(message.size() - batch_bytes, batch_bytes);

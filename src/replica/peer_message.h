@@ -30,6 +30,7 @@ enum class PeerMessageKind : std::uint8_t { raft = 1, forward = 2, forward_answe
 
 struct Forward {
   ForwardId id;
+  Term term;          // whose leader is meant; another one does not take it
   SharedBytes batch;  // as store::BatchBuilder made it; the leader sets the time
 };
 

@@ -30,6 +30,7 @@
 #include "replica/options.h"
 #include "replica/proposals.h"
 #include "replica/reads.h"
+#include "replica/seen_forwards.h"
 #include "replica/snapshot_transfer.h"
 #include "replica/store_clock.h"
 #include "store/command.h"
@@ -120,6 +121,7 @@ class Replica final : public store::Store, private env::Receiver, private store:
   Replica(env::Environment environment, Options options);
   Status recover();
   Result<log::Recovered> open_log(const store::Recovered& state);
+  Status repair_log(const store::Recovered& state, const std::optional<log::Damage>& damage);
   void make_raft(raft::Restored restored);
   // The only voter.
   [[nodiscard]] bool alone() const;
@@ -193,6 +195,7 @@ class Replica final : public store::Store, private env::Receiver, private store:
   void send_snapshot_chunks(NodeId peer);
   void on_snapshot_read(NodeId peer, raft::SnapshotId id, std::uint64_t offset, Result<SharedBytes> bytes);
   void drop_snapshot(NodeId peer);
+  void resend_snapshots(TimePoint present);
   void store_snapshot_chunk(const raft::SnapshotChunk& chunk);
   void on_snapshot_stored(const raft::SnapshotDescription& snapshot, std::uint64_t end_offset,
                           const Status& status);
@@ -221,6 +224,7 @@ class Replica final : public store::Store, private env::Receiver, private store:
   Reads reads_;
   StoreClock store_clock_;
   ForwardId last_forward_;
+  SeenForwards seen_forwards_;                 // of others
   std::vector<store::CommandResult> results_;  // of the entry being applied
 
   std::deque<raft::Entry> committed_;  // not yet applied: persistence is behind
@@ -243,6 +247,7 @@ class Replica final : public store::Store, private env::Receiver, private store:
   bool driving_ = false;
   bool halted_ = false;
   bool quota_alarm_proposed_ = false;
+  bool log_reset_due_ = false;                                  // while recovering
   bool log_damaged_ = false;                                    // until the leader restored the vote
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // false for closures that outlive this
 };

@@ -46,5 +46,40 @@ TEST(Forwarding, AnAnswerToAnEarlierLifeAnswersNothing) {
   EXPECT_EQ(*lost, "");
 }
 
+SharedBytes put_forward(ForwardId id, Term term) {
+  store::PutRequest put;
+  put.key = "k";
+  put.value = "v";
+  store::BatchBuilder builder;
+  builder.start({});
+  EXPECT_TRUE(builder.put(put));
+  return joined(encode(Forward{id, term, SharedBytes(builder.take())}));
+}
+
+// The network may double messages (env/network.h).
+TEST(Forwarding, ABatchThatComesTwiceTakesEffectOnce) {
+  const NodeId peer(2);
+  TestMember member(self, {self});
+  member.start();
+  ASSERT_TRUE(member.replica().raft().is_leader());
+  const Term term = member.replica().raft().term();
+  const ForwardId id = first_forward_id(9).next();
+  member.receive(peer, put_forward(id, term));
+  member.receive(peer, put_forward(id, term));
+  EXPECT_EQ(member.version_of("k"), 1);
+  EXPECT_EQ(member.taken(peer, PeerMessageKind::forward_answer).size(), 1u);
+
+  // The second copy may also come when the leader has forgotten the first: then it is not taken, and the
+  // answer does not say that the batch never took effect.
+  member.stop();
+  member.start();
+  ASSERT_TRUE(member.replica().raft().is_leader());
+  member.receive(peer, put_forward(id, term));
+  EXPECT_EQ(member.version_of("k"), 1);
+  const auto answers = member.taken(peer, PeerMessageKind::forward_answer);
+  ASSERT_EQ(answers.size(), 1u);
+  EXPECT_EQ(decode_forward_answer(answers[0])->refused.code(), Code::unknown_outcome);
+}
+
 }  // namespace
 }  // namespace lockstep::replica

@@ -11,6 +11,7 @@
 #include "replica/peer_message.h"
 #include "replica/proposals.h"
 #include "replica/reads.h"
+#include "replica/seen_forwards.h"
 #include "replica/store_clock.h"
 #include "sim/disk.h"
 
@@ -153,6 +154,35 @@ TEST(Proposals, AForwardedBatchIsAnsweredToItsMember) {
   EXPECT_EQ(answers[0].answer.results.size(), 1u);
 }
 
+// ---- batches of others
+
+TEST(SeenForwards, TakeEachBatchOnceInAnyOrder) {
+  SeenForwards seen;
+  seen.begin(Term(4));
+  const ForwardId start = first_forward_id(77);
+  for (const std::uint64_t count : {1u, 2u, 5u, 3u, 4u}) EXPECT_TRUE(seen.take(NodeId(2), start + count));
+  for (const std::uint64_t count : {1u, 2u, 3u, 4u, 5u}) EXPECT_FALSE(seen.take(NodeId(2), start + count));
+  EXPECT_TRUE(seen.take(NodeId(3), start + 1)) << "another member's";
+  EXPECT_TRUE(seen.take(NodeId(2), first_forward_id(~std::uint64_t{0}) + 1)) << "another life's";
+  EXPECT_FALSE(seen.take(NodeId(2), start + 5)) << "the old life is remembered";
+  seen.begin(Term(5));
+  EXPECT_TRUE(seen.take(NodeId(2), start + 5)) << "a message of term 4 does not come here any more";
+}
+
+TEST(SeenForwards, RememberWithinABound) {
+  SeenForwards seen;
+  seen.begin(Term(4));
+  const ForwardId start = first_forward_id(77);
+  // Every other batch is lost.
+  for (std::uint64_t i = 0; i < 10 * seen_forwards_gap_max; ++i) {
+    const ForwardId id = start + (100'000 + 2 * i);
+    EXPECT_TRUE(seen.take(NodeId(2), id));
+    EXPECT_FALSE(seen.take(NodeId(2), id));
+  }
+  EXPECT_FALSE(seen.take(NodeId(2), start + 100'001))
+      << "overtaken by too many to be told from a repeated one";
+}
+
 // ---- reads
 
 struct ReadLog {
@@ -241,9 +271,10 @@ TEST(PeerMessage, ForwardAndAnswerReturnAsTheyWere) {
   builder.start({});
   ASSERT_TRUE(builder.put(put));
   const SharedBytes batch(builder.take());
-  const Result<Forward> forward = decode_forward(join(encode(Forward{ForwardId(7), batch})));
+  const Result<Forward> forward = decode_forward(join(encode(Forward{ForwardId(7), Term(3), batch})));
   ASSERT_TRUE(forward.ok());
   EXPECT_EQ(forward->id, ForwardId(7));
+  EXPECT_EQ(forward->term, Term(3));
   EXPECT_EQ(forward->batch, batch);
 
   std::vector<store::CommandResult> results = put_at(11);
@@ -264,7 +295,8 @@ TEST(PeerMessage, EveryTruncationIsRefused) {
     EXPECT_FALSE(decode_forward_answer(SharedBytes(whole.substr(0, length))).ok()) << length;
   }
   EXPECT_FALSE(decode_forward_answer(SharedBytes(whole + "x")).ok());
-  EXPECT_FALSE(decode_forward(SharedBytes(std::string("\x02\x00", 2))).ok());
+  EXPECT_FALSE(decode_forward(SharedBytes(std::string("\x02\x00\x03", 3))).ok()) << "no id";
+  EXPECT_FALSE(decode_forward(SharedBytes(std::string("\x02\x07\x00", 3))).ok()) << "no term";
 }
 
 TEST(Addresses, MergeKeepsTheNewest) {
