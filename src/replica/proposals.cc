@@ -43,7 +43,11 @@ template <class Wanted>
 void answer_one(store::Callback<Wanted>& done, store::CommandResult result) {
   if (!result.ok()) return done(result.status());
   auto* response = std::get_if<Wanted>(&*result);
-  LS_MUST(response != nullptr, "an answer of another kind than its command");
+  // A client used a RequestId again for a request of another kind: the kept answer is the first one's, and
+  // the second was not executed.
+  if (response == nullptr) {
+    return done(Status(Code::invalid_argument, "request id belongs to another request"));
+  }
   done(std::move(*response));
 }
 

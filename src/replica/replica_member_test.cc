@@ -81,5 +81,30 @@ TEST(Forwarding, ABatchThatComesTwiceTakesEffectOnce) {
   EXPECT_EQ(decode_forward_answer(answers[0])->refused.code(), Code::unknown_outcome);
 }
 
+TEST(RequestIds, OneUsedForAnotherKindOfRequestIsTheClientsMistake) {
+  TestMember member(self, {self});
+  member.start();
+  ClientId client;
+  member.replica().register_client({}, [&](const Result<store::RegisterClientResponse>& response) {
+    ASSERT_TRUE(response.ok());
+    client = response->client;
+  });
+  member.settle();
+  const RequestId id{client, Sequence(1), Sequence(1)};
+  EXPECT_EQ(*member.put("k", "v", id), "done");
+
+  Status outcome;
+  store::DeleteRangeRequest request;
+  request.key = "k";
+  store::CallOptions call;
+  call.request_id = id;
+  member.replica().delete_range(request, call, [&](const Result<store::DeleteRangeResponse>& response) {
+    outcome = response.status();
+  });
+  member.settle();
+  EXPECT_EQ(outcome.code(), Code::invalid_argument);
+  EXPECT_EQ(member.version_of("k"), 1) << "not executed";
+}
+
 }  // namespace
 }  // namespace lockstep::replica
