@@ -69,7 +69,8 @@ class Bench {
         cold_(*engine_),
         machine_({}, &cold_),
         persistence_({}, *engine_, worker_,
-                     {.on_progress = [] {}, .on_fatal = [](const Status&) { LS_UNREACHABLE("fatal"); }}),
+                     {.on_progress = [] {},
+                      .on_fatal = [](const Status& status) { LS_UNREACHABLE(status.to_string().c_str()); }}),
         keys_(keys),
         batch_(batch) {
     auto recovered = recover(*engine_, machine_);

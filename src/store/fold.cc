@@ -6,14 +6,22 @@
 #include <absl/container/flat_hash_set.h>
 
 #include "base/assert.h"
+#include "store/digest.h"
 #include "store/rows.h"
 
 namespace lockstep::store {
+namespace {
+
+struct HashBytes {
+  std::size_t operator()(std::string_view bytes) const { return hash_bytes(bytes, 0); }
+};
+
+}  // namespace
 
 void FoldedRows::prepare() {
   LS_MUST(rows_.empty());
   const auto& blocks = input_.blocks;
-  absl::flat_hash_set<std::string_view> seen;
+  absl::flat_hash_set<std::string_view, HashBytes> seen;
   // From the newest effect to the oldest: the first of a key is the one that counts.
   for (auto block = blocks.rbegin(); block != blocks.rend(); ++block) {
     const bool joins =

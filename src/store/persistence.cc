@@ -160,6 +160,7 @@ bool Persistence::start_window(const StateMachine& machine, bool idle) {
   const Revision last = window->blocks.empty() ? engine_revision_ : window->blocks.back()->last_revision();
   LS_MUST(last == window->revision, "every applied entry was handed over");
   window->meta.push_back(machine.state_row());
+  window->meta.push_back({std::string(key_count_row_key()), encode_count_row(machine.key_count())});
   writing_bytes_ = window->bytes;
   run<Position>([&engine = engine_, window] { return engine.write(make_batch(*window)); },
                 [this, window](Result<Position> position) {

@@ -13,6 +13,10 @@ std::string_view swept_row_key() {
   return "pc";
 }
 
+std::string_view key_count_row_key() {
+  return "pk";
+}
+
 std::string_view configuration_row_key() {
   return "pm";
 }
@@ -33,6 +37,19 @@ Result<Revision> decode_revision_row(std::string_view encoded) {
   const auto revision = decoder.id<Revision>();
   if (!decoder.done() || revision < Revision()) return Status(Code::corruption, "malformed revision row");
   return revision;
+}
+
+std::string encode_count_row(std::uint64_t count) {
+  std::string out;
+  Encoder(&out).varint(count);
+  return out;
+}
+
+Result<std::uint64_t> decode_count_row(std::string_view encoded) {
+  Decoder decoder(encoded);
+  const std::uint64_t count = decoder.varint();
+  if (!decoder.done()) return Status(Code::corruption, "malformed count row");
+  return count;
 }
 
 std::string encode_pinned_entry(const PinnedEntry& entry) {

@@ -30,6 +30,8 @@ Status restore_meta(View& view, StateMachine& machine, Recovered* recovered) {
       LS_ASSIGN_OR_RETURN(recovered->swept, decode_revision_row(rows->value()));
     } else if (key == configuration_row_key()) {
       recovered->configuration = rows->value();
+    } else if (key == key_count_row_key()) {
+      LS_RETURN_IF_ERROR(decode_count_row(rows->value()).status());  // was read before
     } else if (is_persistence_row(key)) {
       return {Code::corruption, "unknown row of persistence '" + std::string(key) + "'"};
     } else {
@@ -37,6 +39,15 @@ Status restore_meta(View& view, StateMachine& machine, Recovered* recovered) {
     }
   }
   return rows->status();
+}
+
+// The count is a hint, and no reason to take more memory than the rows could need.
+Result<std::size_t> keys_expected(engine::Engine& engine, View& view) {
+  constexpr std::uint64_t row_bytes_min = 16;
+  LS_ASSIGN_OR_RETURN(const auto row, view.get(Table::meta, key_count_row_key()));
+  if (!row.has_value()) return std::size_t{0};
+  LS_ASSIGN_OR_RETURN(const std::uint64_t count, decode_count_row(*row));
+  return static_cast<std::size_t>(std::min(count, engine.stats().disk_bytes / row_bytes_min));
 }
 
 Status load_unfolded(View& view, Recovered* recovered) {
@@ -116,7 +127,8 @@ Result<Recovered> recover(engine::Engine& engine, StateMachine& machine) {
     LS_RETURN_IF_ERROR(first->status());
     return recovered;
   }
-  machine.begin_restore();
+  LS_ASSIGN_OR_RETURN(const std::size_t keys, keys_expected(engine, *view));
+  machine.begin_restore(keys);
   LS_RETURN_IF_ERROR(restore_meta(*view, machine, &recovered));
   LS_ASSIGN_OR_RETURN(const StateRow row, decode_state_row(*state));
   recovered.applied = row.applied_index;

@@ -49,9 +49,10 @@ void StateMachine::for_each_meta_row(
   visit(last.key, *last.value);
 }
 
-void StateMachine::begin_restore() {
+void StateMachine::begin_restore(std::size_t keys_expected) {
   LS_MUST(state_->applied_index == LogIndex{});
   LS_MUST(state_->index.node_count() == 0);
+  if (keys_expected > 0) state_->index.reserve(keys_expected);
   state_->restoring = true;
 }
 

@@ -44,6 +44,17 @@ Planted planted_of(Table table, std::string_view key) {
 
 }  // namespace
 
+std::uint32_t append_snapshot_frame(std::uint32_t chain, std::string_view payload, std::string* out) {
+  LS_MUST(!payload.empty());
+  LS_MUST(payload.size() <= snapshot_format::frame_bytes);
+  const std::uint32_t checksum = frame_checksum(chain, payload);
+  Encoder encoder(out);
+  encoder.u32(static_cast<std::uint32_t>(payload.size()));
+  encoder.u32(checksum);
+  encoder.raw(payload);
+  return checksum;
+}
+
 Result<std::unique_ptr<SnapshotSource>> SnapshotSource::open(engine::Engine& engine) {
   std::unique_ptr<SnapshotSource> source(new SnapshotSource);
   source->view_ = engine.view();
@@ -73,12 +84,7 @@ void SnapshotSource::rewind() {
 void SnapshotSource::close_frame() {
   const std::string_view payload =
       std::string_view(frame_).substr(frame_begin_, snapshot_format::frame_bytes);
-  LS_MUST(!payload.empty());
-  chain_ = frame_checksum(chain_, payload);
-  Encoder encoder(&buffer_);
-  encoder.u32(static_cast<std::uint32_t>(payload.size()));
-  encoder.u32(chain_);
-  encoder.raw(payload);
+  chain_ = append_snapshot_frame(chain_, payload, &buffer_);
   frame_begin_ += payload.size();
   if (frame_begin_ == frame_.size()) {
     frame_.clear();

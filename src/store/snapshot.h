@@ -35,6 +35,10 @@ constexpr std::uint64_t snapshot_digest(std::uint32_t chain, std::uint64_t bytes
   return (std::uint64_t{chain} << 32) ^ bytes;
 }
 
+// Appends a frame with `payload`, which is not empty and not longer than frame_bytes; returns its checksum,
+// the next frame's `chain`.
+std::uint32_t append_snapshot_frame(std::uint32_t chain, std::string_view payload, std::string* out);
+
 // Makes the stream. Thread: the worker's.
 class SnapshotSource {
  public:
