@@ -36,12 +36,11 @@ void Replica::start_persistence(store::Recovered recovered) {
     persistence_ = std::make_unique<store::Persistence>(options_.persistence, *options_.engine,
                                                         environment_.worker, std::move(callbacks));
   }
-  const bool empty = recovered.configuration.empty();
+  const bool unknown = recovered.configuration.empty();
   persistence_->start(std::move(recovered));
-  if (empty) {
-    persistence_->set_configuration(
-        raft::encode_configuration(raft_->configuration_at(machine_->applied_index())));
-  }
+  const raft::Configuration& founding = raft_->configuration_at(machine_->applied_index());
+  // A member that joins hears who the others are from its first entries or snapshot.
+  if (unknown && !founding.empty()) persistence_->set_configuration(raft::encode_configuration(founding));
 }
 
 void Replica::on_persistence_progress() {

@@ -53,10 +53,7 @@ Status Replica::recover() {
   }
   restored.may_vote = !recovered.damage && birth_->state() == BirthState::born;
   make_raft(std::move(restored));
-  if (log_->needs_discard()) {
-    if (alone()) return Status(Code::corruption, recovered.damage->reason + "; no other member has a copy");
-    LS_RETURN_IF_ERROR(log_->discard_damaged_tail());
-  }
+  LS_RETURN_IF_ERROR(repair_log(state, recovered.damage));
   start_persistence(std::move(state));
   environment_.network.set_receiver(this);
   update_peers();
@@ -87,13 +84,23 @@ Result<log::Recovered> Replica::open_log(const store::Recovered& state) {
   // matching.)
   const bool behind = recovered.last.index < state.applied;
   const bool other_past = !recovered.entries.empty() && recovered.entries.front().term < state.term;
-  if (!log_damaged_ && (behind || other_past)) {
-    recovered.entries.clear();
+  log_reset_due_ = behind || other_past;
+  if (log_reset_due_) recovered.entries.clear();
+  return std::move(opened.recovered);
+}
+
+// What stands on disk is brought in line with what raft starts from.
+Status Replica::repair_log(const store::Recovered& state, const std::optional<log::Damage>& damage) {
+  if (log_->needs_discard()) {
+    if (alone()) return Status(Code::corruption, damage->reason + "; no other member has a copy");
+    LS_RETURN_IF_ERROR(log_->discard_damaged_tail());
+  }
+  if (std::exchange(log_reset_due_, false)) {
     log::AppendBatch batch;
     batch.reset = log::LogPosition{state.applied, state.term};
     log_->append(std::move(batch), [] {});
   }
-  return std::move(opened.recovered);
+  return Status();
 }
 
 bool Replica::alone() const {

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "base/limits.h"
+#include "base/time.h"
 #include "raft/message.h"
 #include "store/snapshot.h"
 
@@ -18,6 +19,7 @@ struct SnapshotTransfer {
   std::shared_ptr<store::SnapshotSource> source;  // null: being made
   std::uint64_t read_offset = 0;                  // sent, or being read to be sent
   std::uint64_t stored_offset = 0;                // stored by the follower
+  TimePoint progress_at{};                        // when the follower last stored something, or it began
   bool reading = false;
 };
 

@@ -46,6 +46,7 @@ void Replica::on_snapshot_made(NodeId peer, raft::SnapshotId id,
   transfer.description.configuration = *std::move(configuration);
   transfer.description.total_bytes = transfer.source->total_bytes();
   transfer.description.digest = transfer.source->digest();
+  transfer.progress_at = now();
   send_snapshot_chunks(peer);
 }
 
@@ -53,6 +54,12 @@ void Replica::continue_snapshot(const raft::SnapshotProgress& progress) {
   const auto found = snapshots_.find(progress.peer);
   if (found == snapshots_.end() || found->second.description.id != progress.id) return;
   SnapshotTransfer& transfer = found->second;
+  // Refused as a whole, or lost there: raft asks for another when the follower answers again, not at once.
+  if (progress.rewind && progress.offset == 0 && transfer.stored_offset > 0) {
+    drop_snapshot(progress.peer);
+    return raft_->report_snapshot_failed(now(), progress.peer);
+  }
+  transfer.progress_at = now();
   transfer.stored_offset = progress.offset;
   if (progress.rewind) transfer.read_offset = progress.offset;
   if (progress.offset == transfer.description.total_bytes) return drop_snapshot(progress.peer);
@@ -95,6 +102,17 @@ void Replica::on_snapshot_read(NodeId peer, raft::SnapshotId id, std::uint64_t o
   }
   send_snapshot_chunks(peer);
   drive();
+}
+
+// A chunk or its answer was lost: raft has no timer for them.
+void Replica::resend_snapshots(TimePoint present) {
+  for (auto& [peer, transfer] : snapshots_) {
+    if (transfer.source == nullptr || transfer.reading) continue;
+    if (present - transfer.progress_at < options_.election_timeout) continue;
+    transfer.progress_at = present;
+    transfer.read_offset = transfer.stored_offset;
+    send_snapshot_chunks(peer);
+  }
 }
 
 // ---- receiving
