@@ -39,8 +39,11 @@ void decode_fields(Decoder& decoder, bool has_lease, RowView* row) {
     row->lease = decoder.id<LeaseId>();
     if (row->lease == LeaseId{}) decoder.fail();
   }
-  if (row->create_revision <= Revision(1) || row->mod_revision < row->create_revision) decoder.fail();
-  if (row->version < 1 || row->version > row->mod_revision - row->create_revision + 1) decoder.fail();
+  if (row->create_revision <= Revision(1) || row->mod_revision < row->create_revision) {
+    decoder.fail();
+    return;
+  }
+  if (row->version < 1 || row->version - 1 > row->mod_revision - row->create_revision) decoder.fail();
 }
 
 }  // namespace
