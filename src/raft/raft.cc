@@ -339,6 +339,7 @@ Output Raft::take_output() {
   // A quorum may have changed by other means than an acknowledgement: its members, or a doubt that ended.
   if (role_ == Role::leader) advance_commit();
   if (role_ == Role::leader) {
+    finish_reads();  // as for commits: the quorum may have become smaller
     start_reads();
     replicate();
   } else {
