@@ -153,7 +153,7 @@ class Layout {
     LS_RETURN_IF_ERROR(
         to_status(rocksdb::WriteStringToFile(env_, text, temporary, true), "engine, write GENERATION"));
     LS_RETURN_IF_ERROR(to_status(env_->RenameFile(temporary, pointer_path()), "engine, rename GENERATION"));
-    return sync_directory();
+    return sync(directory_);
   }
 
   // Removes every generation but `kept`, and files left half built.
@@ -197,6 +197,7 @@ class Layout {
   // A directory without pointer is new, or something is missing.
   Result<Pointer> start() {
     LS_RETURN_IF_ERROR(to_status(env_->CreateDirIfMissing(directory_), "engine, create directory"));
+    LS_RETURN_IF_ERROR(sync(directory_ + "/.."));
     std::vector<std::string> names;
     LS_RETURN_IF_ERROR(to_status(env_->GetChildren(directory_, &names), "engine, list"));
     for (const std::string& name : names) {
@@ -209,9 +210,9 @@ class Layout {
     return pointer;
   }
 
-  Status sync_directory() {
+  Status sync(const std::string& path) {
     std::unique_ptr<rocksdb::Directory> handle;
-    LS_RETURN_IF_ERROR(to_status(env_->NewDirectory(directory_, &handle), "engine, open directory"));
+    LS_RETURN_IF_ERROR(to_status(env_->NewDirectory(path, &handle), "engine, open directory"));
     return to_status(handle->Fsync(), "engine, sync directory");
   }
 

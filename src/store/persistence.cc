@@ -311,6 +311,7 @@ void Persistence::read_snapshot(std::shared_ptr<SnapshotSource> source, std::uin
 }
 
 void Persistence::begin_install() {
+  abandon_install();
   installer_ = std::make_shared<SnapshotInstaller>(engine_);
 }
 
@@ -344,8 +345,16 @@ void Persistence::finish_install(std::uint64_t digest, std::shared_ptr<StateMach
 }
 
 void Persistence::abandon_install() {
-  // The worker may still hold it: what it was fed goes with its last job.
-  installer_.reset();
+  if (installer_ == nullptr) return;
+  // What it began is taken back where it was written.
+  requests_.push_back([this, installer = std::exchange(installer_, nullptr)]() mutable {
+    run<bool>(
+        [installer = std::move(installer)]() mutable -> Result<bool> {
+          installer.reset();
+          return true;
+        },
+        [](Result<bool>) {});
+  });
 }
 
 }  // namespace lockstep::store

@@ -97,6 +97,10 @@ Result<std::string> PersistentMember::install(PersistentMember& from, Prng& prng
   }
   LS_ASSIGN_OR_RETURN(const std::shared_ptr<SnapshotSource> source, *std::move(made));
   std::string stream;
+  if (prng.chance(1, 4)) {  // one that is given up
+    persistence_->begin_install();
+    persistence_->install_chunk(SharedBytes(std::string(snapshot_format::magic)), [](Status) {});
+  }
   persistence_->begin_install();
   while (stream.size() < source->total_bytes()) {
     // Now and then a part is asked for again, as after a lost answer.
