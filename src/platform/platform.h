@@ -48,7 +48,8 @@ class Platform {
  private:
   explicit Platform(const PlatformOptions& options);
 
-  // The order of construction: what comes later uses what comes earlier. The worker's last job may use the disk.
+  // The order of construction: what comes later uses what comes earlier. The worker's last job may use the
+  // disk.
   RealClock clock_;
   RealRandom random_;
   AsioExecutor executor_;

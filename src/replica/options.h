@@ -30,6 +30,9 @@ struct Options {
   // Who forms a new cluster, this member included: the same list at each of them. Empty: this member joins a
   // cluster whose leader adds it. Not looked at again once the directory has a log.
   std::vector<Member> founders;
+  // For a member that joins: whom it may hear from before it knows the configuration. It must be able to
+  // answer.
+  std::vector<Member> contacts;
 
   Duration election_timeout = 1s;
   Duration heartbeat_interval = 100ms;

@@ -68,7 +68,10 @@ void Replica::release_log() {
   // Half of it: followers that lag a little are common, snapshots are dear.
   const LogIndex base = raft_->log().base_index();
   const LogIndex middle = base + (raft_->log().last_index() - base) / 2;
-  const LogIndex index = std::min({middle, persistence_->engine_index(), raft_->applied_index()});
+  LogIndex index = std::min({middle, persistence_->engine_index(), raft_->applied_index()});
+  if (raft_->log().bytes() <= snapshot_log_factor * options_.log_memory_bytes_max) {
+    for (const auto& [peer, transfer] : snapshots_) index = std::min(index, transfer.reaches);
+  }
   if (index > base) raft_->compact(index);
 }
 

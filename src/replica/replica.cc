@@ -56,6 +56,7 @@ Status Replica::recover() {
   LS_RETURN_IF_ERROR(repair_log(state, recovered.damage));
   start_persistence(std::move(state));
   environment_.network.set_receiver(this);
+  for (const Member& contact : options_.contacts) environment_.network.set_peer(contact.id, contact.address);
   update_peers();
   drive();
   if (birth_->state() == BirthState::waiting) ask_for_birth();

@@ -1,4 +1,5 @@
 // Snapshots between members: rows of the engine as a stream, in chunks (docs/formats/snapshot.md).
+#include <algorithm>
 #include <utility>
 
 #include "base/assert.h"
@@ -17,6 +18,7 @@ void Replica::start_snapshot(const raft::SnapshotRequest& request) {
   drop_snapshot(request.peer);
   SnapshotTransfer& transfer = snapshots_[request.peer];
   transfer.description.id = raft::SnapshotId(environment_.random.next() | 1);
+  transfer.reaches = persistence_->engine_index();
   persistence_->make_snapshot([this, peer = request.peer, id = transfer.description.id](
                                   Result<std::shared_ptr<store::SnapshotSource>> source) {
     on_snapshot_made(peer, id, std::move(source));
@@ -41,7 +43,7 @@ void Replica::on_snapshot_made(NodeId peer, raft::SnapshotId id,
   transfer.source = *std::move(source);
   Result<raft::Configuration> configuration = raft::decode_configuration(transfer.source->configuration());
   if (!configuration.ok()) return halt(configuration.status());
-  transfer.description.index = transfer.source->index();
+  transfer.description.index = transfer.reaches = transfer.source->index();
   transfer.description.term = transfer.source->term();
   transfer.description.configuration = *std::move(configuration);
   transfer.description.total_bytes = transfer.source->total_bytes();
@@ -59,10 +61,12 @@ void Replica::continue_snapshot(const raft::SnapshotProgress& progress) {
     drop_snapshot(progress.peer);
     return raft_->report_snapshot_failed(now(), progress.peer);
   }
+  // Messages overtake each other: without a rewind nothing that was stored is lost.
+  if (progress.offset > transfer.description.total_bytes) return;
+  if (!progress.rewind && progress.offset <= transfer.stored_offset) return;
   transfer.progress_at = now();
   transfer.stored_offset = progress.offset;
-  if (progress.rewind) transfer.read_offset = progress.offset;
-  if (progress.offset == transfer.description.total_bytes) return drop_snapshot(progress.peer);
+  transfer.read_offset = progress.rewind ? progress.offset : std::max(transfer.read_offset, progress.offset);
   send_snapshot_chunks(progress.peer);
 }
 
@@ -95,8 +99,9 @@ void Replica::on_snapshot_read(NodeId peer, raft::SnapshotId id, std::uint64_t o
     transfer.read_offset += bytes->size();
     const Status sent = raft_->send_snapshot_chunk(
         now(), peer, raft::SnapshotChunk{transfer.description, offset, *std::move(bytes)});
-    if (!sent.ok()) {
+    if (!sent.ok()) {  // the log was compacted beyond it: another one is needed
       drop_snapshot(peer);
+      raft_->report_snapshot_failed(now(), peer);
       return drive();
     }
   }
@@ -106,9 +111,23 @@ void Replica::on_snapshot_read(NodeId peer, raft::SnapshotId id, std::uint64_t o
 
 // A chunk or its answer was lost: raft has no timer for them.
 void Replica::resend_snapshots(TimePoint present) {
-  for (auto& [peer, transfer] : snapshots_) {
+  for (auto next = snapshots_.begin(); next != snapshots_.end();) {
+    const auto current = next++;
+    auto& [peer, transfer] = *current;
+    const auto progress = raft_->peers().find(peer);
+    if (progress == raft_->peers().end() || progress->second.state != raft::ProgressState::snapshot) {
+      snapshots_.erase(current);  // installed, or not wanted any more
+      continue;
+    }
     if (transfer.source == nullptr || transfer.reading) continue;
-    if (present - transfer.progress_at < options_.election_timeout) continue;
+    const Duration waiting = present - transfer.progress_at;
+    if (transfer.stored_offset == transfer.description.total_bytes) {
+      if (waiting < snapshot_install_timeouts * options_.election_timeout) continue;
+      raft_->report_snapshot_failed(now(), peer);
+      snapshots_.erase(current);
+      continue;
+    }
+    if (waiting < options_.election_timeout) continue;
     transfer.progress_at = present;
     transfer.read_offset = transfer.stored_offset;
     send_snapshot_chunks(peer);
