@@ -106,5 +106,136 @@ TEST(RequestIds, OneUsedForAnotherKindOfRequestIsTheClientsMistake) {
   EXPECT_EQ(member.version_of("k"), 1) << "not executed";
 }
 
+// ---- snapshots to a follower that lags
+
+class Sender : public testing::Test {
+ protected:
+  const NodeId helper{2};
+  const NodeId lagging{3};
+  TestMember member{self, {self, NodeId(2), NodeId(3)}};
+
+  void SetUp() override {
+    member.options.log_memory_bytes_max = 300'000;
+    member.options.persistence.window_bytes = 1;
+    member.start();
+    member.lead(helper, lagging);
+  }
+  // `count` keys of 100 kB, acknowledged by the helper and written to the engine.
+  void write(int count) {
+    for (int i = 0; i < count; ++i) {
+      const auto outcome = member.put("key " + std::to_string(next_++), std::string(100'000, 'v'));
+      member.acknowledge(helper);
+      ASSERT_EQ(*outcome, "done");
+      member.answer_heartbeat(lagging);
+    }
+    member.pass(50ms);
+  }
+  std::vector<raft::SnapshotChunk> chunks() {
+    std::vector<raft::SnapshotChunk> result;
+    for (raft::Message& message : member.taken_raft(lagging, raft::MessageKind::snapshot_chunk)) {
+      result.push_back(*std::move(message.chunk));
+    }
+    return result;
+  }
+  void stored(const raft::SnapshotDescription& snapshot, std::uint64_t offset, bool rewind = false) {
+    raft::Message message;
+    message.kind = raft::MessageKind::snapshot_chunk_response;
+    message.from = lagging;
+    message.term = member.replica().raft().term();
+    message.index = snapshot.index;
+    message.snapshot = snapshot.id;
+    message.offset = offset;
+    message.reject = rewind;
+    member.receive(std::move(message));
+  }
+  // What the follower got of a snapshot, from its beginning.
+  std::vector<raft::SnapshotChunk> first_chunks() {
+    for (int tries = 0; tries < 20; ++tries) {
+      member.answer_heartbeat(helper, member.replica().raft().log().last_index());
+      member.answer_heartbeat(lagging);
+      std::vector<raft::SnapshotChunk> got = chunks();
+      if (!got.empty()) return got;
+      member.pass(100ms);
+    }
+    return {};
+  }
+  void expect_another(const raft::SnapshotDescription& than) {
+    const auto again = first_chunks();
+    ASSERT_FALSE(again.empty()) << "nothing more is sent to the follower";
+    EXPECT_NE(again[0].snapshot.id, than.id);
+    EXPECT_EQ(again[0].offset, 0u);
+  }
+
+ private:
+  int next_ = 0;
+};
+
+TEST_F(Sender, OneThatTheLogDoesNotContinueAfterIsMadeAnew) {
+  write(30);
+  const auto got = first_chunks();
+  ASSERT_EQ(got.size(), 2u) << "as many as may be under way";
+  write(40);  // far more than the log may hold for its sake
+  ASSERT_GT(member.replica().raft().log().base_index(), got[0].snapshot.index);
+  stored(got[0].snapshot, got[0].end_offset());
+  expect_another(got[0].snapshot);
+}
+
+TEST_F(Sender, TheLogIsKeptForOneThatIsOnItsWay) {
+  write(30);
+  const auto got = first_chunks();
+  ASSERT_EQ(got.size(), 2u);
+  write(6);  // more than the log holds else
+  EXPECT_LE(member.replica().raft().log().base_index(), got[0].snapshot.index);
+}
+
+TEST_F(Sender, OneRefusedAfterItsLastByteIsMadeAnew) {
+  write(30);
+  std::vector<raft::SnapshotChunk> got = first_chunks();
+  ASSERT_FALSE(got.empty());
+  const raft::SnapshotDescription snapshot = got[0].snapshot;
+  while (!got.empty()) {
+    const std::uint64_t end = got.back().end_offset();
+    stored(snapshot, end);
+    got = chunks();
+  }
+  stored(snapshot, 0, true);
+  expect_another(snapshot);
+}
+
+TEST_F(Sender, WhoHasAllOfItAndSaysNothingGetsAnother) {
+  write(30);
+  std::vector<raft::SnapshotChunk> got = first_chunks();
+  ASSERT_FALSE(got.empty());
+  const raft::SnapshotDescription snapshot = got[0].snapshot;
+  while (!got.empty()) {
+    const std::uint64_t end = got.back().end_offset();
+    stored(snapshot, end);
+    got = chunks();
+  }
+  for (int i = 0; i < 150; ++i) {
+    member.answer_heartbeat(helper, member.replica().raft().log().last_index());
+    member.pass(100ms);
+  }
+  expect_another(snapshot);
+}
+
+TEST_F(Sender, AnAnswerThatWasOvertakenHoldsNothingUp) {
+  write(40);
+  std::vector<raft::SnapshotChunk> got = first_chunks();
+  ASSERT_EQ(got.size(), 2u);
+  const raft::SnapshotDescription snapshot = got[0].snapshot;
+  // The follower has the first chunk, saw a third before the second, and then has the second. The third is
+  // being read meanwhile.
+  member.worker_stands_still = true;
+  stored(snapshot, got[0].end_offset());
+  stored(snapshot, got[0].end_offset(), true);
+  stored(snapshot, got[1].end_offset());
+  member.worker_stands_still = false;
+  member.settle();
+  got = chunks();
+  ASSERT_FALSE(got.empty());
+  EXPECT_EQ(got.back().end_offset(), snapshot.total_bytes) << "all that is left is under way";
+}
+
 }  // namespace
 }  // namespace lockstep::replica

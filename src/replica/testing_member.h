@@ -13,6 +13,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/codec.h"
 #include "engine/memory_engine.h"
 #include "raft/wire.h"
 #include "replica/addresses.h"
@@ -140,6 +141,54 @@ class TestMember final : private env::Clock,
       if (message->kind == kind) result.push_back(*std::move(message));
     }
     return result;
+  }
+
+  // As one of three founders whose others say yes to all: makes it the leader, with `voter` as its majority.
+  void lead(NodeId voter, NodeId other) {
+    // Born first: both tell their incarnations until it knows them.
+    for (int round = 0; round < 2; ++round) {
+      for (const NodeId peer : {voter, other}) receive(peer, question(IncarnationId(peer.value())));
+    }
+    replica_->campaign();
+    settle();
+    for (const raft::MessageKind kind : {raft::MessageKind::pre_vote, raft::MessageKind::vote}) {
+      for (const raft::Message& asked : taken_raft(voter, kind)) {
+        raft::Message yes;
+        yes.kind = kind == raft::MessageKind::vote ? raft::MessageKind::vote_response
+                                                   : raft::MessageKind::pre_vote_response;
+        yes.from = voter;
+        yes.term = asked.term;
+        yes.round = asked.round;
+        receive(std::move(yes));
+      }
+    }
+    ASSERT_TRUE(replica_->raft().is_leader());
+    acknowledge(voter);
+  }
+  static SharedBytes question(IncarnationId incarnation) {
+    std::string bytes(1, static_cast<char>(PeerMessageKind::birth));
+    Encoder encoder(&bytes);
+    encoder.u64(incarnation.value());
+    encoder.varint(0);
+    return SharedBytes(std::move(bytes));
+  }
+  // The peer has everything in the leader's log.
+  void acknowledge(NodeId peer) {
+    raft::Message message;
+    message.kind = raft::MessageKind::append_response;
+    message.from = peer;
+    message.term = replica_->raft().term();
+    message.index = replica_->raft().log().last_index();
+    receive(std::move(message));
+  }
+  // The peer lives, and has `index`.
+  void answer_heartbeat(NodeId peer, LogIndex index = {}) {
+    raft::Message message;
+    message.kind = raft::MessageKind::heartbeat_response;
+    message.from = peer;
+    message.term = replica_->raft().term();
+    message.index = index;
+    receive(std::move(message));
   }
 
   // Puts, and notes the outcome when it comes ("" until then).
