@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/assert.h"
+
 namespace lockstep::sim {
 
 namespace {
@@ -154,6 +156,9 @@ Task<Answer> Client::attempt(AnyRequest request, RequestId id) {
 
 Task<Operation*> Client::execute(AnyRequest request, bool retry) {
   Operation& operation = clients_.begin(number_, request);
+  if (const auto* put = std::get_if<store::PutRequest>(&request)) {
+    LS_MUST(tag_of(put->value) == operation.number, "a value names its operation");
+  }
   RequestId id;
   if (retry && id_ != ClientId{} && is_mutation(request)) {
     id.client = id_;
@@ -201,6 +206,7 @@ void Client::conclude(Operation& operation, Answer answer) {
         },
         operation.response);
     revision_seen_ = std::max(revision_seen_, revision);
+    clients_.note_revision(revision);
   }
   if (world().tracing()) world().trace(describe(operation));
 }

@@ -5,9 +5,11 @@
 // With a RequestId an unknown mutation is tried again, elsewhere, until it is known.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -45,6 +47,14 @@ class Clients {
   [[nodiscard]] std::size_t endpoint_count() const { return endpoint_count_; }
   void set_endpoint_count(std::size_t count) { endpoint_count_ = count; }
   void count_acknowledged() { ++acknowledged_; }
+  // The highest revision any client was shown.
+  [[nodiscard]] std::int64_t revision_high() const { return revision_high_; }
+  void note_revision(Revision revision) { revision_high_ = std::max(revision_high_, revision.value()); }
+  [[nodiscard]] std::deque<WatchRecord>& watches() { return watches_; }
+  std::uint64_t next_watcher() { return ++watchers_; }
+  std::uint64_t next_stream() { return ++streams_; }
+  // Keeps a thing for the rest of the run.
+  void keep(std::shared_ptr<void> thing) { kept_.push_back(std::move(thing)); }
   // The process of a node died: its clients find their connections broken.
   void on_death(Node& node);
 
@@ -66,6 +76,11 @@ class Clients {
   Cluster& cluster_;
   Prng prng_;
   std::deque<Operation> operations_;  // grows at the end only: references stay good
+  std::deque<WatchRecord> watches_;   // likewise
+  std::vector<std::shared_ptr<void>> kept_;
+  std::int64_t revision_high_ = 1;
+  std::uint64_t watchers_ = 0;
+  std::uint64_t streams_ = 0;
   std::map<std::uint64_t, Call> calls_;
   std::uint64_t calls_made_ = 0;
   std::uint64_t active_ = 0;

@@ -23,6 +23,7 @@ std::string name_of(NodeId id) {
 
 Member::Member(Node& node, Cluster& cluster) {
   Machine& machine = cluster.machine(node.id());
+  cluster.open_engine(node.id());
   auto opened = replica::Replica::open(node.environment(), cluster.replica_options(node));
   if (!opened.ok()) {
     machine.open_failed = true;
@@ -33,7 +34,7 @@ Member::Member(Node& node, Cluster& cluster) {
 }
 
 Member::~Member() {
-  subscriptions.clear();
+  kept_.clear();
 }
 
 Cluster::Cluster(World& world_, const RunOptions& options_, Coverage& coverage_)
@@ -47,6 +48,7 @@ NodeId Cluster::add_machine(bool founder) {
   storage->sim().set_delay(options.disk_delay_ns_max / 10, options.disk_delay_ns_max);
   machines_[id].storage = storage.get();
   machines_[id].founder = founder;
+  machines_[id].medium = std::make_shared<engine::MemoryMedium>();
   world.add_node(std::move(storage), [this](Node& node) { return std::make_unique<Member>(node, *this); });
   return id;
 }
@@ -65,18 +67,79 @@ replica::Options Cluster::replica_options(Node& node) {
     for (const auto& [id, other] : machines_) {
       if (other.founder) result.founders.push_back({id, address_of(id)});
     }
+  } else {
+    for (const auto& [id, other] : machines_) {
+      if (id != node.id()) result.contacts.push_back({id, address_of(id)});
+    }
+  }
+  for (const auto& [id, other] : machines_) {
+    if (id != node.id() && !other.removed) result.contacts.push_back({id, address_of(id)});
   }
   result.election_timeout = options.election_timeout;
   result.heartbeat_interval = options.heartbeat_interval;
   result.log.inline_bytes_max = options.log_inline_bytes_max;
   result.log.segment_bytes = options.log_segment_bytes;
   result.log.entry_bytes_max = options.log_segment_bytes / 2;
+  result.log_memory_bytes_max = options.log_memory_bytes_max;
+  result.engine = machines_.at(node.id()).engine.get();
+  result.persistence.window_bytes = options.window_bytes;
+  result.persistence.fold_bytes = options.fold_bytes;
+  result.persistence.flush_bytes = options.flush_bytes;
+  result.persistence.snapshot_slice_bytes = options.snapshot_slice_bytes;
   result.on_fatal = [this, &node](const Status& why) { on_fatal(node, why); };
   if (world.tracing()) {
     result.trace = true;
     result.on_trace = [this](const std::string& line) { world.trace(line); };
   }
   return result;
+}
+
+void Cluster::open_engine(NodeId id) {
+  Machine& machine = machines_.at(id);
+  machine.engine = nullptr;
+  // An engine without a log of its own loses the same in a dead process as in a power cut: any suffix of what
+  // was not made durable.
+  const engine::Position durable = machine.medium->durable();
+  const auto at_risk = machine.medium->written() - durable;
+  machine.medium->crash(durable + machine.storage->prng().below(at_risk + 1));
+  machine.engine = engine::open_memory_engine(machine.medium);
+}
+
+Directory Cluster::save_directory(NodeId id) {
+  Machine& machine = machines_.at(id);
+  Directory directory;
+  directory.files = machine.storage->sim().save();
+  const std::unique_ptr<engine::View> view = machine.engine->view();
+  for (const engine::Table table : engine::all_tables) {
+    for (auto cursor = view->scan(table, "", "", engine::Direction::forward); cursor->valid();
+         cursor->next()) {
+      directory.rows.emplace_back(table, cursor->key(), cursor->value());
+    }
+  }
+  return directory;
+}
+
+void Cluster::restore_directory(NodeId id, const Directory& directory) {
+  wipe_directory(id);
+  Machine& machine = machines_.at(id);
+  machine.storage->sim().restore(directory.files);
+  machine.engine = engine::open_memory_engine(machine.medium);
+  auto replacement = machine.engine->begin_replacement();
+  LS_MUST(replacement.ok());
+  for (const auto& [table, key, value] : directory.rows) {
+    const Status added = (*replacement)->add(table, key, value);
+    LS_MUST(added.ok());
+  }
+  const Status committed = (*replacement)->commit();
+  LS_MUST(committed.ok());
+}
+
+void Cluster::wipe_directory(NodeId id) {
+  Machine& machine = machines_.at(id);
+  LS_MUST(!world.node(id).running());
+  machine.storage->sim().wipe();
+  machine.engine = nullptr;
+  machine.medium = std::make_shared<engine::MemoryMedium>();
 }
 
 void Cluster::on_fatal(Node& node, const Status& why) {
@@ -165,7 +228,12 @@ void Cluster::observe(Node& node) {
   auto* found = dynamic_cast<Member*>(node.process());
   if (found == nullptr || found->replica() == nullptr || found->replica()->halted()) return;
   observe_leader(node, *found);
-  if (found->replica()->machine().applied_index() == found->applied_seen_) return;
+  const store::StateMachine* machine = &found->replica()->machine();
+  if (found->machine_seen_ != nullptr && found->machine_seen_ != machine) {
+    coverage.add(Covered::snapshot_installed);
+  }
+  found->machine_seen_ = machine;
+  if (machine->applied_index() == found->applied_seen_) return;
   observe_effects(node, *found);
   observe_entries(node, *found);
 }

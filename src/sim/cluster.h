@@ -12,8 +12,10 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <tuple>
 #include <vector>
 
+#include "engine/memory_engine.h"
 #include "replica/replica.h"
 #include "sim/coverage.h"
 #include "sim/history.h"
@@ -32,25 +34,35 @@ class Member final : public Process {
   ~Member() override;
   // Null if the directory could not be opened; the process is ending then.
   [[nodiscard]] replica::Replica* replica() { return replica_.get(); }
+  // What remote clients hold here (watches), by number: it ends with the process.
+  void keep(std::uint64_t number, std::shared_ptr<void> thing) { kept_[number] = std::move(thing); }
+  void drop(std::uint64_t number) { kept_.erase(number); }
 
  private:
   friend class Cluster;
   std::unique_ptr<replica::Replica> replica_;
 
- public:
-  // Of remote watchers, by number. Declared after replica_, so that they are gone before it.
-  std::map<std::uint64_t, std::unique_ptr<store::Subscription>> subscriptions;
+  // Declared after replica_, so that it is gone before it.
+  std::map<std::uint64_t, std::shared_ptr<void>> kept_;
 
- private:
   // The observer's notes.
   std::int64_t revision_seen_ = 1;
   LogIndex applied_seen_;
+  const store::StateMachine* machine_seen_ = nullptr;  // another one: a snapshot was installed
   Term led_term_seen_;
+};
+
+// Everything a data directory holds: files, and the rows of the engine.
+struct Directory {
+  SimDisk::Tree files;
+  std::vector<std::tuple<engine::Table, std::string, std::string>> rows;
 };
 
 // One machine, over all its lives.
 struct Machine {
   SimDiskStorage* storage = nullptr;  // owned by the node
+  std::shared_ptr<engine::MemoryMedium> medium;
+  std::unique_ptr<engine::Engine> engine;  // of the newest process; outlives what that left behind
   bool founder = false;
   bool joined = false;   // was in a committed configuration
   bool removed = false;  // not a member any more
@@ -78,6 +90,10 @@ class Cluster {
   void start(NodeId id);
   [[nodiscard]] std::size_t size() const { return machines_.size(); }
   [[nodiscard]] Machine& machine(NodeId id) { return machines_.at(id); }
+  // Copies of the data directory; the other two only while the machine is down.
+  [[nodiscard]] Directory save_directory(NodeId id);
+  void restore_directory(NodeId id, const Directory& directory);
+  void wipe_directory(NodeId id);
   // Null while it is down or still opening.
   [[nodiscard]] Member* member(NodeId id);
   [[nodiscard]] replica::Replica* replica(NodeId id);
@@ -110,6 +126,8 @@ class Cluster {
   void observe_effects(Node& node, Member& member);
   void observe_entries(Node& node, Member& member);
   [[nodiscard]] replica::Options replica_options(Node& node);
+  // What a crash left of the engine, opened for the next process.
+  void open_engine(NodeId id);
   void on_fatal(Node& node, const Status& why);
 
   std::map<NodeId, Machine> machines_;

@@ -287,7 +287,7 @@ void Nemesis::restart(NodeId id) {
   if (machine.open_failed && machine.damaged) {
     // The operator gives up on the directory: the member comes back empty and catches up from the others.
     note(Fault::wiped, "node " + std::to_string(id.value()) + " could not be opened");
-    machine.storage->sim().wipe();
+    cluster_.wipe_directory(id);
   }
   machine.open_failed = false;
   cluster_.start(id);

@@ -56,7 +56,7 @@ class Nemesis {
   bool disk_frozen();
   bool sync_error();
   bool damage(Fault fault);
-  void do_damage(Fault fault, NodeId id, const SimDisk::Tree& old);
+  void do_damage(Fault fault, NodeId id, const Directory& old);
   [[nodiscard]] bool others_hold_all_of(NodeId id);
   void flip_bits(NodeId id);
   [[nodiscard]] bool may_damage(NodeId id);

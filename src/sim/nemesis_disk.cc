@@ -85,7 +85,7 @@ bool Nemesis::damage(Fault fault) {
     do_damage(fault, id, {});
   } else {
     note(fault, "node " + std::to_string(id.value()) + " begins");
-    const SimDisk::Tree old = fault == Fault::rolled_back ? machine.storage->sim().save() : SimDisk::Tree{};
+    const Directory old = fault == Fault::rolled_back ? cluster_.save_directory(id) : Directory{};
     if (fault == Fault::lost_write || fault == Fault::misdirected_write) {
       machine.storage->sim().set_write_fate(
           fault == Fault::lost_write ? WriteFate::lost : WriteFate::misdirected, prng_.between(1, 20),
@@ -114,9 +114,8 @@ bool Nemesis::others_hold_all_of(NodeId id) {
   return true;
 }
 
-void Nemesis::do_damage(Fault fault, NodeId id, const SimDisk::Tree& old) {
+void Nemesis::do_damage(Fault fault, NodeId id, const Directory& old) {
   Machine& machine = cluster_.machine(id);
-  SimDisk& disk = machine.storage->sim();
   const bool forgets_unknowingly = fault != Fault::wiped;
   if (forgets_unknowingly && !others_hold_all_of(id)) {
     const bool may_be_dropped = fault == Fault::rolled_back;
@@ -132,9 +131,9 @@ void Nemesis::do_damage(Fault fault, NodeId id, const SimDisk::Tree& old) {
   machine.repaired_at = cluster_.highest_commit();
   machine.damaged_life = world_.node(id).lives();
   world_.crash(id, DeathKind::power_cut);
-  if (fault == Fault::wiped) disk.wipe();
+  if (fault == Fault::wiped) cluster_.wipe_directory(id);
   if (fault == Fault::bit_flip) flip_bits(id);
-  if (fault == Fault::rolled_back) disk.restore(old);
+  if (fault == Fault::rolled_back) cluster_.restore_directory(id, old);
 }
 
 void Nemesis::flip_bits(NodeId id) {

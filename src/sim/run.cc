@@ -13,6 +13,7 @@
 #include "sim/nemesis.h"
 #include "sim/revision_checker.h"
 #include "sim/watch_checker.h"
+#include "sim/watch_client.h"
 #include "sim/workload.h"
 
 namespace lockstep::sim {
@@ -42,6 +43,14 @@ class Run {
     });
     make_clients();
   }
+
+  // The processes go first: their machines' engines belong to the cluster.
+  ~Run() {
+    world_.on_death(nullptr);
+    for (std::size_t i = 1; i <= world_.node_count(); ++i) world_.crash(NodeId(i), DeathKind::killed);
+  }
+  Run(const Run&) = delete;
+  Run& operator=(const Run&) = delete;
 
   RunResult run() {
     for (std::uint64_t i = 0; i < options_.members; ++i) cluster_->add_machine(true);
@@ -89,7 +98,7 @@ class Run {
 };
 
 void Run::make_clients() {
-  const std::uint64_t count = options_.clients + options_.lease_clients + 1;
+  const std::uint64_t count = options_.clients + options_.lease_clients + options_.watchers + 1;
   for (std::uint32_t i = 0; i < count; ++i) {
     everybody_.push_back(std::make_unique<Client>(*clients_, i, world_.fork_prng()));
   }
@@ -108,6 +117,9 @@ void Run::safety_phase() {
   for (std::uint64_t i = 0; i < options_.clients; ++i) run_client(*everybody_[i]).detach();
   for (std::uint64_t i = 0; i < options_.lease_clients; ++i) {
     run_lease_client(*everybody_[options_.clients + i]).detach();
+  }
+  for (std::uint64_t i = 0; i < options_.watchers; ++i) {
+    run_watcher(*everybody_[options_.clients + options_.lease_clients + i]).detach();
   }
   run_compactor(*everybody_.back()).detach();
   nemesis_->start();
@@ -243,6 +255,7 @@ RunResult Run::finish(bool ready) {
   }
   cluster_->finish(history);
   history.operations.assign(clients_->operations().begin(), clients_->operations().end());
+  history.watches.assign(clients_->watches().begin(), clients_->watches().end());
   count_links();
   if (ready) check_totals();
   for (const AssertionRecord& record : world_.assertions()) {

@@ -61,6 +61,11 @@ RunOptions draw_options(std::uint64_t seed) {
   options.value_bytes_max = prng.chance(1, 10) ? 4000 : prng.between(10, 200);
   options.log_inline_bytes_max = prng.chance(1, 2) ? 0 : 4096;
   options.log_segment_bytes = std::size_t{1} << prng.between(18, 21);
+  options.log_memory_bytes_max = std::size_t{1} << prng.between(13, 22);
+  options.window_bytes = std::size_t{1} << prng.between(10, 18);
+  options.fold_bytes = std::size_t{1} << prng.between(12, 20);
+  options.flush_bytes = std::size_t{1} << prng.between(12, 20);
+  options.snapshot_slice_bytes = std::size_t{1} << prng.between(10, 18);
   options.disk_delay_ns_max = static_cast<std::int64_t>(prng.between(50, 5000)) * 1000;
   options.clock_rate_ppm_max = prng.chance(1, 2) ? static_cast<std::int32_t>(prng.between(100, 50'000)) : 0;
   options.links = draw_links(prng);

@@ -61,6 +61,11 @@ struct RunOptions {
   std::uint64_t value_bytes_max = 64;
   std::size_t log_inline_bytes_max = 4096;
   std::size_t log_segment_bytes = 1 << 20;
+  std::size_t log_memory_bytes_max = 1 << 20;  // small: followers that lag get snapshots
+  std::size_t window_bytes = 1 << 16;          // written to the engine at once
+  std::size_t fold_bytes = 1 << 18;
+  std::size_t flush_bytes = 1 << 17;
+  std::size_t snapshot_slice_bytes = 1 << 16;
   std::int64_t disk_delay_ns_max = 300'000;
   std::int32_t clock_rate_ppm_max = 0;
   LinkOptions links;

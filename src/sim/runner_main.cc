@@ -1,22 +1,289 @@
+// lockstep-sim: the simulator's command line.
+#include <chrono>
+#include <cinttypes>
 #include <cstdio>
-#include <cstdlib>
-#include <cstring>
+#include <string>
+#include <thread>
+#include <unistd.h>
+#include <vector>
 
-#include "sim/run.h"
+#include <CLI/CLI.hpp>
+
+#include "base/planted.h"
+#include "sim/runner.h"
+
+namespace {
+
+using namespace lockstep;
 using namespace lockstep::sim;
-int main(int argc, char** argv) {
-  const std::uint64_t from = argc > 1 ? std::strtoull(argv[1], nullptr, 10) : 1;
-  const std::uint64_t count = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 1;
-  const bool trace = argc > 3;
-  for (std::uint64_t seed = from; seed < from + count; ++seed) {
-    std::printf("%s\n", draw_options(seed).to_string().c_str());
-    const RunResult r =
-        run_seed(seed, trace ? [](const std::string& line) { std::printf("%s\n", line.c_str()); }
-                             : std::function<void(const std::string&)>());
-    for (const auto& v : r.violations) std::printf("VIOLATION %s: %s\n", v.checker.c_str(), v.text.c_str());
-    std::printf("seed %lu events %lu ops %lu acked %lu faults %lu sim %.1fs recovery %.1fs end %016lx %s\n",
-                seed, r.events, r.operations, r.acknowledged, r.faults_that_mattered, r.simulated_ns / 1e9,
-                r.recovery_ns / 1e9, r.end_number, r.passed() ? "ok" : "FAILED");
+
+constexpr int exit_failure = 1;
+constexpr int exit_usage = 2;
+// From so many seeds on, everything the simulator can do must have happened.
+constexpr std::uint64_t coverage_seeds_min = 100;
+
+struct Arguments {
+  std::uint64_t seeds = 0;
+  std::uint64_t from = 1;
+  std::uint64_t seed = 0;
+  unsigned jobs = 0;
+  bool trace = false;
+  bool planted = false;
+  bool list = false;
+  std::string bug;
+  std::uint64_t seeds_max = 300;
+};
+
+void print_violations(const Violations& violations) {
+  for (const Violation& violation : violations) {
+    std::printf("  %s: %s\n", violation.checker.c_str(), violation.text.c_str());
+  }
+}
+
+int run_one_seed(const Arguments& arguments) {
+  std::printf("%s\n", draw_options(arguments.seed).to_string().c_str());
+  std::fflush(stdout);
+  std::function<void(const std::string&)> sink;
+  if (arguments.trace) sink = [](const std::string& line) { std::printf("%s\n", line.c_str()); };
+  const RunResult result = run_seed(arguments.seed, sink);
+  for (std::size_t i = 0; i < covered_count; ++i) {
+    if (result.coverage.at(i) == 0) continue;
+    std::printf("%s=%" PRIu64 " ", std::string(covered_names[i]).c_str(), result.coverage.at(i));
+  }
+  std::printf("\nevents=%" PRIu64 " operations=%" PRIu64 " acknowledged=%" PRIu64
+              " faults_that_mattered=%" PRIu64 " simulated_s=%.1f recovery_s=%.2f\n",
+              result.events, result.operations, result.acknowledged, result.faults_that_mattered,
+              static_cast<double>(result.simulated_ns) / 1e9, static_cast<double>(result.recovery_ns) / 1e9);
+  if (!result.passed()) {
+    std::printf("FAILED\n");
+    print_violations(result.violations);
+  }
+  std::printf("end number %016" PRIx64 "\n", result.end_number);
+  return result.passed() ? 0 : exit_failure;
+}
+
+// Totals of a sweep, and its progress line.
+class Totals {
+ public:
+  explicit Totals(std::uint64_t count) : count_(count), interactive_(isatty(STDERR_FILENO) != 0) {}
+
+  void add(const SeedSummary& summary) {
+    ++done_;
+    coverage_.merge(summary.coverage);
+    events_ += summary.events;
+    acknowledged_ += summary.acknowledged;
+    faults_ += summary.faults_that_mattered;
+    simulated_ns_ += summary.simulated_ns;
+    recovery_ns_max_ = std::max(recovery_ns_max_, summary.recovery_ns);
+    if (!summary.violations.empty()) failures_.push_back(summary.seed);
+    show_progress();
+  }
+  [[nodiscard]] const std::vector<std::uint64_t>& failures() const { return failures_; }
+  [[nodiscard]] bool coverage_complete() const { return missing().empty(); }
+
+  void print() const {
+    if (interactive_) std::fprintf(stderr, "\n");
+    std::printf("seeds=%" PRIu64 " failed=%zu events=%" PRIu64 " acknowledged=%" PRIu64
+                " faults_that_mattered=%" PRIu64 " simulated_hours=%.2f recovery_s_max=%.2f wall_s=%.1f\n",
+                done_, failures_.size(), events_, acknowledged_, faults_,
+                static_cast<double>(simulated_ns_) / 3.6e12, static_cast<double>(recovery_ns_max_) / 1e9,
+                elapsed());
+    for (std::size_t i = 0; i < covered_count; ++i) {
+      std::printf("%-28s %12" PRIu64 "%s\n", std::string(covered_names[i]).c_str(), coverage_.at(i),
+                  coverage_.at(i) == 0 ? "  never happened" : "");
+    }
+  }
+
+ private:
+  [[nodiscard]] std::vector<std::string> missing() const {
+    std::vector<std::string> names;
+    for (std::size_t i = 0; i < covered_count; ++i) {
+      if (coverage_.at(i) == 0) names.emplace_back(covered_names[i]);
+    }
+    return names;
+  }
+  [[nodiscard]] double elapsed() const {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - started_).count();
+  }
+  void show_progress() {
+    const double seconds = elapsed();
+    if (!interactive_ ? done_ % 100 != 0 : seconds - shown_at_ < 0.5 && done_ != count_) return;
+    shown_at_ = seconds;
+    const double rate = static_cast<double>(done_) / seconds;
+    std::fprintf(stderr, "%s%" PRIu64 "/%" PRIu64 " seeds, %.1f a second, %.0f s left, %zu failed%s",
+                 interactive_ ? "\r" : "", done_, count_, rate, static_cast<double>(count_ - done_) / rate,
+                 failures_.size(), interactive_ ? "   " : "\n");
+  }
+
+  std::uint64_t count_;
+  bool interactive_;
+  std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
+  double shown_at_ = 0;
+  std::uint64_t done_ = 0;
+  std::uint64_t events_ = 0;
+  std::uint64_t acknowledged_ = 0;
+  std::uint64_t faults_ = 0;
+  std::int64_t simulated_ns_ = 0;
+  std::int64_t recovery_ns_max_ = 0;
+  Coverage coverage_;
+  std::vector<std::uint64_t> failures_;
+};
+
+int run_seeds(const Arguments& arguments, unsigned jobs) {
+  SweepOptions options;
+  options.from = arguments.from;
+  options.count = arguments.seeds;
+  options.jobs = jobs;
+  std::printf("seeds %" PRIu64 " to %" PRIu64 ", %u at a time\n", options.from,
+              options.from + options.count - 1, jobs);
+  Totals totals(options.count);
+  std::uint64_t end_numbers = 0;
+  sweep(options, [&](const SeedSummary& summary) {
+    totals.add(summary);
+    end_numbers ^= summary.end_number * (2 * summary.seed + 1);  // seeds finish in any order
+    if (!summary.violations.empty()) {
+      std::printf("seed %" PRIu64 " FAILED\n", summary.seed);
+      print_violations(summary.violations);
+      std::printf("  again: lockstep-sim --seed %" PRIu64 " --trace\n", summary.seed);
+      std::fflush(stdout);
+    }
+    return true;
+  });
+  totals.print();
+  int result = totals.failures().empty() ? 0 : exit_failure;
+  if (options.count >= coverage_seeds_min && !totals.coverage_complete()) {
+    std::printf("FAILED: something the simulator can do never happened (see above)\n");
+    result = exit_failure;
+  }
+  std::printf("end number %016" PRIx64 "\n", end_numbers);
+  return result;
+}
+
+#ifdef LOCKSTEP_PLANTED_BUGS
+
+// A guard noticed, or the run was merely spoiled: that proves nothing about the checkers.
+bool is_guard(const std::string& checker) {
+  return checker == "assertion" || checker == "fatal" || checker == "totals" || checker == "process";
+}
+
+struct Catch {
+  std::string checker;
+  std::uint64_t seed = 0;
+  std::uint64_t guards = 0;  // seeds in which only a guard noticed
+};
+
+Catch hunt(std::string_view bug, const Arguments& arguments, unsigned jobs) {
+  planted::clear();
+  planted::set(bug, true);
+  SweepOptions options;
+  options.from = arguments.from;
+  options.count = arguments.seeds_max;
+  options.jobs = jobs;
+  options.twice_every = 0;
+  Catch found;
+  sweep(options, [&](const SeedSummary& summary) {
+    bool guarded = false;
+    for (const Violation& violation : summary.violations) {
+      guarded = guarded || is_guard(violation.checker);
+      if (is_guard(violation.checker) || found.seed != 0) continue;
+      found.checker = violation.checker;
+      found.seed = summary.seed;
+    }
+    if (guarded && found.seed == 0) ++found.guards;
+    return found.seed == 0;
+  });
+  planted::clear();
+  return found;
+}
+
+int run_planted(const Arguments& arguments, unsigned jobs) {
+  std::printf("%-38s %-18s %8s %8s  %s\n", "planted bug", "caught by", "seed", "guards", "without it");
+  int result = 0;
+  for (const planted::Description& bug : planted::table) {
+    if (!arguments.bug.empty() && bug.name != arguments.bug) continue;
+    const Catch found = hunt(bug.name, arguments, jobs);
+    if (found.seed == 0) {
+      result = exit_failure;
+      std::printf("%-38s %-18s %8s %8" PRIu64 "\n", std::string(bug.name).c_str(), "NOT CAUGHT", "-",
+                  found.guards);
+    } else {
+      const bool passes = run_seed(found.seed).passed();
+      if (!passes) result = exit_failure;
+      std::printf("%-38s %-18s %8" PRIu64 " %8" PRIu64 "  %s\n", std::string(bug.name).c_str(),
+                  found.checker.c_str(), found.seed, found.guards, passes ? "passes" : "FAILS TOO");
+    }
     std::fflush(stdout);
   }
+  return result;
+}
+
+int list_bugs() {
+  for (const planted::Description& bug : planted::table) {
+    std::printf("%-38s %s\n", std::string(bug.name).c_str(), std::string(bug.what).c_str());
+  }
+  return 0;
+}
+
+#else
+
+// The planted bugs are compiled into a binary of their own, beside this one.
+int run_twin(char** argv) {
+  std::string path(4096, '\0');
+  const ssize_t length = readlink("/proc/self/exe", path.data(), path.size());
+  if (length <= 0) return exit_failure;
+  path.resize(static_cast<std::size_t>(length));
+  path += "-planted";
+  execv(path.c_str(), argv);
+  std::fprintf(stderr, "lockstep-sim: %s is missing: build the target lockstep-sim-planted\n", path.c_str());
+  return exit_failure;
+}
+
+#endif
+
+constexpr const char* description =
+    "Runs whole clusters in a simulated world: faults from a seed, checkers afterwards.\n"
+    "Everything a run does follows from its seed and the commit; its end number proves it.\n\n"
+    "examples:\n"
+    "  lockstep-sim --seeds 300               seeds 1 to 300\n"
+    "  lockstep-sim --seeds 300 --from 1000   seeds 1000 to 1299\n"
+    "  lockstep-sim --seed 1234 --trace       one seed, every step printed\n"
+    "  lockstep-sim --planted                 break one rule at a time; each must be caught\n"
+    "  lockstep-sim --planted --bug leader_local_read\n\n"
+    "exit codes: 0 all well, 1 a failure was found (or the coverage has a hole), 2 usage";
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Arguments arguments;
+  CLI::App app(description, "lockstep-sim");
+  auto* seeds = app.add_option("--seeds", arguments.seeds, "run so many seeds")->check(CLI::PositiveNumber);
+  auto* seed = app.add_option("--seed", arguments.seed, "run this one seed");
+  app.add_option("--from", arguments.from, "the first seed (1)");
+  app.add_option("--jobs", arguments.jobs, "seeds at a time (one for each processor)");
+  app.add_flag("--trace", arguments.trace, "print every step (with --seed)")->needs(seed);
+  auto* planted_flag = app.add_flag("--planted", arguments.planted, "plant each known bug in turn");
+  app.add_option("--bug", arguments.bug, "only this bug (with --planted)")->needs(planted_flag);
+  app.add_option("--seeds-max", arguments.seeds_max, "give a planted bug up after so many seeds (300)")
+      ->needs(planted_flag);
+  auto* list = app.add_flag("--list", arguments.list, "name the planted bugs");
+  seeds->excludes(seed, planted_flag);
+  seed->excludes(planted_flag);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : exit_usage;
+  }
+  const unsigned jobs =
+      arguments.jobs != 0 ? arguments.jobs : std::max(1u, std::thread::hardware_concurrency());
+  if (planted_flag->count() > 0 || list->count() > 0) {
+#ifdef LOCKSTEP_PLANTED_BUGS
+    return list->count() > 0 ? list_bugs() : run_planted(arguments, jobs);
+#else
+    return run_twin(argv);
+#endif
+  }
+  if (seed->count() > 0) return run_one_seed(arguments);
+  if (seeds->count() > 0) return run_seeds(arguments, jobs);
+  std::fprintf(stderr, "%s", app.help().c_str());
+  return exit_usage;
 }
