@@ -129,9 +129,12 @@ bool Birth::is_question(std::string_view message) {
 }
 
 Status Birth::restore_vote() {
-  const Certificate own{{self_, incarnation_}};
-  LS_RETURN_IF_ERROR(store(*disk_, own));
-  certificate_ = own;
+  // The others' part stays: a founder that is wiped later must still find a certificate that does not name
+  // it.
+  Certificate renewed = certificate_;
+  renewed[self_] = incarnation_;
+  LS_RETURN_IF_ERROR(store(*disk_, renewed));
+  certificate_ = std::move(renewed);
   state_ = BirthState::born;
   return Status();
 }
@@ -147,6 +150,7 @@ Result<bool> Birth::receive(NodeId from, std::string_view message) {
     if (own != certificate.end() && own->second == incarnation_) {
       LS_RETURN_IF_ERROR(become_born(std::move(certificate)));
     } else {
+      certificate_ = std::move(certificate);
       state_ = BirthState::doubtful;
     }
     return true;

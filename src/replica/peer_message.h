@@ -26,7 +26,13 @@ inline ForwardId first_forward_id(std::uint64_t random) {
   return ForwardId((random >> forward_count_bits | 1) << forward_count_bits);
 }
 
-enum class PeerMessageKind : std::uint8_t { raft = 1, forward = 2, forward_answer = 3, birth = 4 };
+enum class PeerMessageKind : std::uint8_t {
+  raft = 1,
+  forward = 2,
+  forward_answer = 3,
+  birth = 4,
+  members = 5
+};
 
 struct Forward {
   ForwardId id;

@@ -24,6 +24,8 @@ void Replica::on_message(NodeId from, SharedBytes message) {
       return on_forward_answer(from, message);
     case PeerMessageKind::birth:
       return on_birth(from, message);
+    case PeerMessageKind::members:
+      return on_members(message);
   }
   ++bad_messages_;
 }
@@ -46,15 +48,41 @@ void Replica::tell_birth(NodeId to) {
   environment_.network.send(to, {SharedBytes(std::move(bytes))});
 }
 
-// Again and again until born: messages get lost, and founders come up one by one.
+// Again and again until born, or until the leader was heard of: messages get lost, and founders come up one
+// by one.
 void Replica::ask_for_birth() {
-  if (halted_ || birth_->state() != BirthState::waiting) return;
-  for (const Member& founder : options_.founders) {
-    if (founder.id != options_.node) tell_birth(founder.id);
+  if (halted_) return;
+  const bool lost = birth_->state() == BirthState::doubtful && raft_->log().last_index() == LogIndex(0);
+  if (birth_->state() != BirthState::waiting && !lost) return;
+  for (const std::vector<Member>* members : {&options_.founders, &options_.contacts}) {
+    for (const Member& member : *members) {
+      if (member.id != options_.node) tell_birth(member.id);
+    }
   }
   environment_.executor.schedule(now() + options_.heartbeat_interval, [this, alive = alive_] {
     if (*alive) ask_for_birth();
   });
+}
+
+void Replica::tell_members(NodeId to) {
+  if (raft_->configuration().empty()) return;
+  std::string bytes(1, static_cast<char>(PeerMessageKind::members));
+  bytes += raft_->configuration().context;
+  environment_.network.send(to, {SharedBytes(std::move(bytes))});
+}
+
+// Whoever lost its log may not know members that joined since, the leader among them, and could not answer
+// them.
+void Replica::on_members(const SharedBytes& message) {
+  const Result<std::vector<Member>> members = decode_addresses(message.view().substr(1));
+  if (!members.ok()) {
+    ++bad_messages_;
+    return;
+  }
+  if (raft_->log().last_index() != LogIndex(0)) return;  // the log knows better
+  for (const Member& member : *members) {
+    if (member.id != options_.node) environment_.network.set_peer(member.id, member.address);
+  }
 }
 
 void Replica::on_birth(NodeId from, const SharedBytes& message) {
@@ -73,8 +101,9 @@ void Replica::on_birth(NodeId from, const SharedBytes& message) {
       if (founder.id != options_.node) tell_birth(founder.id);
     }
     drive();
-  } else if (birth_->state() == BirthState::born && Birth::is_question(message.view().substr(1))) {
-    tell_birth(from);
+  } else if (Birth::is_question(message.view().substr(1))) {
+    if (birth_->state() == BirthState::born) tell_birth(from);
+    tell_members(from);
   }
 }
 

@@ -53,13 +53,13 @@ Status Replica::recover() {
   }
   restored.may_vote = !recovered.damage && birth_->state() == BirthState::born;
   make_raft(std::move(restored));
-  LS_RETURN_IF_ERROR(repair_log(state, recovered.damage));
+  LS_RETURN_IF_ERROR(repair_log(state, recovered.damage, recovered.hard_state));
   start_persistence(std::move(state));
   environment_.network.set_receiver(this);
   for (const Member& contact : options_.contacts) environment_.network.set_peer(contact.id, contact.address);
   update_peers();
   drive();
-  if (birth_->state() == BirthState::waiting) ask_for_birth();
+  ask_for_birth();
   // A lone voter need not wait for silence: nobody else can lead.
   if (alone()) campaign();
   return Status();
@@ -85,13 +85,19 @@ Result<log::Recovered> Replica::open_log(const store::Recovered& state) {
   // matching.)
   const bool behind = recovered.last.index < state.applied;
   const bool other_past = !recovered.entries.empty() && recovered.entries.front().term < state.term;
-  log_reset_due_ = behind || other_past;
+  const bool other_end = recovered.last.index == state.applied && recovered.last.term != state.term;
+  log_reset_due_ = behind || other_past || other_end;
+  // The term it was installed in may not have become durable before it. In that term no vote was given: a
+  // vote is durable first.
+  raft::HardState& hard_state = recovered.hard_state;
+  if (hard_state.term < state.term) hard_state = {state.term, NodeId{}, hard_state.commit};
   if (log_reset_due_) recovered.entries.clear();
   return std::move(opened.recovered);
 }
 
 // What stands on disk is brought in line with what raft starts from.
-Status Replica::repair_log(const store::Recovered& state, const std::optional<log::Damage>& damage) {
+Status Replica::repair_log(const store::Recovered& state, const std::optional<log::Damage>& damage,
+                           const raft::HardState& hard_state) {
   if (log_->needs_discard()) {
     if (alone()) return Status(Code::corruption, damage->reason + "; no other member has a copy");
     LS_RETURN_IF_ERROR(log_->discard_damaged_tail());
@@ -99,6 +105,7 @@ Status Replica::repair_log(const store::Recovered& state, const std::optional<lo
   if (std::exchange(log_reset_due_, false)) {
     log::AppendBatch batch;
     batch.reset = log::LogPosition{state.applied, state.term};
+    batch.hard_state = hard_state;
     log_->append(std::move(batch), [] {});
   }
   return Status();

@@ -121,7 +121,8 @@ class Replica final : public store::Store, private env::Receiver, private store:
   Replica(env::Environment environment, Options options);
   Status recover();
   Result<log::Recovered> open_log(const store::Recovered& state);
-  Status repair_log(const store::Recovered& state, const std::optional<log::Damage>& damage);
+  Status repair_log(const store::Recovered& state, const std::optional<log::Damage>& damage,
+                    const raft::HardState& hard_state);
   void make_raft(raft::Restored restored);
   // The only voter.
   [[nodiscard]] bool alone() const;
@@ -134,6 +135,8 @@ class Replica final : public store::Store, private env::Receiver, private store:
   void on_raft_message(NodeId from, const SharedBytes& message);
   void on_birth(NodeId from, const SharedBytes& message);
   void ask_for_birth();
+  void tell_members(NodeId to);
+  void on_members(const SharedBytes& message);
   void tell_birth(NodeId to);
   void send(const raft::Message& message);
   void send_answers();
@@ -231,6 +234,7 @@ class Replica final : public store::Store, private env::Receiver, private store:
   std::size_t committed_bytes_ = 0;
   std::map<NodeId, SnapshotTransfer> snapshots_;  // being sent
   raft::SnapshotId receiving_snapshot_;
+  bool installing_ = false;  // its content is taking the place of ours: nothing is applied
   TimePoint persistence_idle_at_ = no_deadline;
 
   std::deque<WaitingMessages> waiting_messages_;

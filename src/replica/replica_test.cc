@@ -381,10 +381,18 @@ TEST(Birth, AWipedFounderDoubtsUntilItsVoteIsRestored) {
   ASSERT_TRUE(wiped.birth->restore_vote().ok());
   wiped.load();
   EXPECT_EQ(wiped.state(), BirthState::born);
-  // Its own record is no certificate of the cluster: it must not make another wiped member believe.
+  EXPECT_EQ(wiped.state(), BirthState::born);
   Founder wiped_too(3, 2, three);
   wiped_too.hear(wiped);
-  EXPECT_EQ(wiped_too.state(), BirthState::waiting);
+  EXPECT_EQ(wiped_too.state(), BirthState::doubtful) << "the certificate outlives those who first held it";
+}
+
+TEST(Birth, AJoinedMembersRecordIsNoCertificateOfTheCluster) {
+  Founder joined(4, 1, {});
+  ASSERT_TRUE(joined.birth->restore_vote().ok());
+  Founder founder(3, 1, three);
+  founder.hear(joined);
+  EXPECT_EQ(founder.state(), BirthState::waiting);
 }
 
 // What one registrar is for (decision 0013): c was cut off with an old "not born" of a, and b was wiped

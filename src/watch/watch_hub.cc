@@ -222,7 +222,8 @@ void WatchHub::Core::on_restored(store::History& history) {
   for (const auto& [id, watcher] : watchers_) {
     if (watcher->phase != Phase::live || newest_ == before) continue;
     live_.erase(*watcher);
-    watcher->known_until = before;
+    // A start that was still to come here may lie behind the new compaction without anything being missed.
+    watcher->known_until = std::clamp(watcher->first.previous(), before, newest_);
     place(*watcher);
   }
 }

@@ -105,6 +105,20 @@ TEST(WatchHub, WatchersGoOnAcrossAnInstalledSnapshotOrAreCancelled) {
             "cancelled: etcdserver: mvcc: required revision has been compacted, compact_revision 9\n");
 }
 
+// A client that was served by a member ahead asks one that lags, and gets no word of the compaction it
+// outran.
+TEST(WatchHub, AStartAheadOfALaggingMemberOutlivesTheSnapshot) {
+  TestStore behind;
+  behind.put("a", "1");
+  const auto resumed = behind.watch(request_for("a", 10));
+  behind.strand.run();
+  TestStore ahead;
+  for (const char* value : {"1", "2", "3", "4", "5", "6", "7", "8", "9"}) ahead.put("a", value);
+  ahead.compact(Revision(8));
+  behind.hub->on_restored(ahead.history);
+  EXPECT_EQ(drain(behind, *resumed), "10 put a=9 v9\n-- up to 10\n");
+}
+
 TEST(WatchHub, TooManyWatchesAreRefused) {
   TestStore store;
   std::vector<std::unique_ptr<store::Subscription>> subscriptions;
