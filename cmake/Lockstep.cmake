@@ -15,8 +15,13 @@ add_custom_target(threaded_tests)
 add_custom_target(link_tests)
 
 # lockstep_headers(target SCOPE): the folder's headers, each of which must compile alone (CMake makes the target
-# all_verify_interface_header_sets of them).
+# all_verify_interface_header_sets of them). Several libraries of one folder share them: the first one has them.
 function(lockstep_headers target scope)
+  get_property(taken GLOBAL PROPERTY "lockstep_headers_of_${CMAKE_CURRENT_SOURCE_DIR}")
+  if(taken)
+    return()
+  endif()
+  set_property(GLOBAL PROPERTY "lockstep_headers_of_${CMAKE_CURRENT_SOURCE_DIR}" TRUE)
   file(GLOB_RECURSE headers CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/*.h")
   target_sources(${target} ${scope} FILE_SET HEADERS BASE_DIRS "${CMAKE_SOURCE_DIR}/src" FILES ${headers})
 endfunction()
