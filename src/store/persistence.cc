@@ -333,14 +333,20 @@ void Persistence::finish_install(std::uint64_t digest, std::shared_ptr<StateMach
   LS_MUST(installer_ != nullptr);
   requests_.push_back([this, digest, machine = std::move(machine),
                        installer = std::exchange(installer_, nullptr), done = std::move(done)]() mutable {
+    auto replaced = std::make_shared<bool>(false);
     run<Recovered>(
-        [&engine = engine_, digest, machine = std::move(machine),
-         installer = std::move(installer)]() mutable -> Result<Recovered> {
+        [&engine = engine_, digest, machine = std::move(machine), installer = std::move(installer),
+         replaced]() mutable -> Result<Recovered> {
           LS_RETURN_IF_ERROR(installer->commit(digest));
           installer.reset();
+          *replaced = true;
           return recover(engine, *machine);
         },
-        std::move(done));
+        [this, replaced, done = std::move(done)](Result<Recovered> recovered) mutable {
+          // The old machine's next window would go into the new content.
+          if (*replaced && !recovered.ok()) return fail(recovered.status());
+          done(std::move(recovered));
+        });
   });
 }
 

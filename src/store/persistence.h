@@ -103,7 +103,8 @@ class Persistence {
   void begin_install();
   void install_chunk(SharedBytes bytes, std::move_only_function<void(Status)> done);
   // Replaces the engine's content and loads it into `machine`, which is newly made; on the worker. Windows
-  // that were not written are dropped. Then call start() with what it gives, and use that machine.
+  // that were not written are dropped. Then call start() with what it gives, and use that machine. Content
+  // that was installed and cannot be loaded is fatal.
   void finish_install(std::uint64_t digest, std::shared_ptr<StateMachine> machine,
                       std::move_only_function<void(Result<Recovered>)> done);
   void abandon_install();
