@@ -44,7 +44,10 @@ void Replica::process(raft::Output output) {
   // A leader's appends go out while its own disk still writes; what promises durability waits for the disk.
   send_messages(std::move(output.messages), std::move(output.messages_after_persist), output.persist_id);
   persist(output);
-  if (output.snapshot_abandoned) receiving_snapshot_ = {};
+  if (output.snapshot_abandoned) {
+    receiving_snapshot_ = {};
+    if (persistence_) persistence_->abandon_install();
+  }
   for (const raft::SnapshotChunk& chunk : output.snapshot_chunks) store_snapshot_chunk(chunk);
   for (const raft::SnapshotRequest& request : output.snapshot_requests) start_snapshot(request);
   for (const raft::SnapshotProgress& progress : output.snapshot_progress) continue_snapshot(progress);
@@ -116,6 +119,7 @@ void Replica::queue_committed(std::vector<raft::Entry> committed) {
 
 // The engine may be slower than the log: then applying waits, and with it the answers.
 void Replica::apply_queued() {
+  if (installing_) return;
   const LogIndex before = machine_->applied_index();
   while (!committed_.empty() && !halted_) {
     if (persistence_ && persistence_->backlog_bytes() > options_.backlog_bytes_max) break;

@@ -237,5 +237,106 @@ TEST_F(Sender, AnAnswerThatWasOvertakenHoldsNothingUp) {
   EXPECT_EQ(got.back().end_offset(), snapshot.total_bytes) << "all that is left is under way";
 }
 
+// ---- a follower that gets one
+
+class Receiver : public Sender {
+ protected:
+  TestMember follower{NodeId(3), {}};
+
+  void SetUp() override {
+    Sender::SetUp();
+    follower.options.backlog_bytes_max = 1;
+    follower.start();
+  }
+  void pass_on(raft::Message message) {
+    message.from = self;
+    follower.receive(std::move(message));
+  }
+  // The entries so far, committed.
+  void pass_on_entries() {
+    LogIndex end;
+    for (raft::Message& message : member.taken_raft(helper, raft::MessageKind::append)) {
+      if (message.index > end) continue;
+      end = std::max(end, message.index + message.entries.size());
+      message.commit = end;
+      pass_on(std::move(message));
+    }
+  }
+  // All of a snapshot, as it is now.
+  raft::SnapshotDescription pass_on_snapshot() {
+    std::vector<raft::SnapshotChunk> got = first_chunks();
+    EXPECT_FALSE(got.empty());
+    const raft::SnapshotDescription snapshot = got[0].snapshot;
+    while (!got.empty()) {
+      for (const raft::SnapshotChunk& chunk : got) {
+        raft::Message message;
+        message.kind = raft::MessageKind::snapshot_chunk;
+        message.term = member.replica().raft().term();
+        message.chunk = chunk;
+        pass_on(std::move(message));
+      }
+      stored(snapshot, got.back().end_offset());
+      got = chunks();
+    }
+    return snapshot;
+  }
+  void expect_at(const raft::SnapshotDescription& snapshot) {
+    EXPECT_TRUE(follower.fatal.ok()) << follower.fatal.to_string();
+    EXPECT_EQ(follower.replica().machine().applied_index(), snapshot.index);
+    EXPECT_EQ(follower.replica().machine().digest(),
+              member.replica().machine().digest_at(snapshot.index).value_or(0));
+  }
+};
+
+// Its log does not get to write anything: not even the term it heard of. It is a voter, not one in doubt.
+TEST_F(Receiver, InstalledBeforeTheTermWasDurable) {
+  write(12);
+  follower.options.founders = member.options.founders;
+  for (const std::uint64_t crash_seed : {1, 2, 3, 4, 5, 6}) {  // what was under way may be lost, or not
+    follower.stop();
+    follower.crash_seed = crash_seed;
+    follower.start_new();
+    follower.be_born(self);
+    follower.disk().serve_small_inside(false);
+    follower.disk().freeze();
+    const raft::SnapshotDescription snapshot = pass_on_snapshot();
+    expect_at(snapshot);
+    follower.stop(sim::Loss::power);
+    follower.disk().serve_small_inside(true);
+    follower.start();
+    expect_at(snapshot);
+    EXPECT_TRUE(follower.replica().raft().may_vote());
+    EXPECT_EQ(follower.replica().raft().term(), snapshot.term);
+    follower.stop();
+    follower.start();
+    expect_at(snapshot);
+    // The leader makes another for the next round.
+    stored(snapshot, 0, true);
+  }
+}
+
+TEST_F(Receiver, InstalledWhileCommittedEntriesWaitForTheEngine) {
+  follower.worker_stands_still = true;
+  write(12);
+  pass_on_entries();
+  ASSERT_LT(follower.replica().machine().applied_index(), follower.replica().raft().commit_index());
+  write(20);
+  const raft::SnapshotDescription snapshot = pass_on_snapshot();
+  follower.worker_stands_still = false;
+  follower.settle();
+  expect_at(snapshot);
+}
+
+// Sound bytes of rows that no machine can be made from: the engine has them already, so the old machine must
+// not go on beside it.
+TEST_F(Receiver, ContentThatCannotBeLoadedEndsTheMember) {
+  write(12);
+  engine::WriteBatch batch;
+  batch.put(engine::Table::meta, "zz", "rubbish");
+  ASSERT_TRUE(member.engine().write(std::move(batch)).ok());
+  pass_on_snapshot();
+  EXPECT_EQ(follower.fatal.code(), Code::corruption);
+}
+
 }  // namespace
 }  // namespace lockstep::replica

@@ -167,6 +167,7 @@ void Replica::on_snapshot_stored(const raft::SnapshotDescription& snapshot, std:
 }
 
 void Replica::finish_snapshot(const raft::SnapshotDescription& snapshot) {
+  installing_ = true;
   auto machine = std::make_shared<store::StateMachine>(options_.machine, cold_history_.get());
   persistence_->finish_install(snapshot.digest, machine,
                                [this, snapshot, machine](Result<store::Recovered> recovered) mutable {
@@ -180,12 +181,17 @@ void Replica::on_snapshot_installed(const raft::SnapshotDescription& snapshot,
                                     Result<store::Recovered> recovered) {
   if (halted_) return;
   receiving_snapshot_ = {};
+  installing_ = false;
   if (!recovered.ok()) {
     raft_->snapshot_refused(now(), snapshot.id);
+    apply_queued();
     return drive();
   }
   LS_MUST(recovered->applied == snapshot.index, "the snapshot is what its description says");
-  LS_MUST(committed_.empty(), "nothing is committed while a snapshot is installed");
+  // What was committed and waited for persistence is in the snapshot.
+  LS_MUST(committed_.empty() || committed_.back().index < snapshot.index, "nothing was committed meanwhile");
+  committed_.clear();
+  committed_bytes_ = 0;
   // Watchers go on from where they were, in the new history.
   const std::shared_ptr<store::StateMachine> replaced = std::exchange(machine_, std::move(machine));
   cold_history_->forget();

@@ -56,16 +56,16 @@ class TestMember final : private env::Clock,
     replica_ = *std::move(opened);
     settle();
   }
-  // The process ends; the machine does not.
-  void stop() {
+  // The process ends; the machine only for a loss of power.
+  void stop(sim::Loss loss = sim::Loss::process) {
     replica_.reset();
     receiver_ = nullptr;
     closures_.clear();
     work_.clear();
     timers_.clear();
     engine_.reset();
-    Prng prng(1);
-    disk_.crash(sim::Loss::process, prng);
+    Prng prng(crash_seed);
+    disk_.crash(loss, prng);
   }
   [[nodiscard]] Replica& replica() { return *replica_; }
   [[nodiscard]] sim::SimDisk& disk() { return disk_; }
@@ -165,6 +165,33 @@ class TestMember final : private env::Clock,
     ASSERT_TRUE(replica_->raft().is_leader());
     acknowledge(voter);
   }
+  // With an empty directory.
+  void start_new() {
+    disk_.wipe();
+    medium_ = std::make_shared<engine::MemoryMedium>();
+    start();
+  }
+  // As one of three founders: the registrar has heard all.
+  void be_born(NodeId registrar) {
+    const std::vector<SharedBytes> asked = taken(registrar, PeerMessageKind::birth);
+    ASSERT_FALSE(asked.empty());
+    Decoder decoder(asked.back().view().substr(1));
+    const IncarnationId own(decoder.u64());
+    Certificate certificate;
+    for (const Member& founder : options.founders)
+      certificate[founder.id] = IncarnationId(founder.id.value());
+    certificate[options.node] = own;
+    std::string bytes(1, static_cast<char>(PeerMessageKind::birth));
+    Encoder encoder(&bytes);
+    encoder.u64(registrar.value());
+    encoder.varint(certificate.size());
+    for (const auto& [node, incarnation] : certificate) {
+      encoder.id(node);
+      encoder.u64(incarnation.value());
+    }
+    receive(registrar, SharedBytes(std::move(bytes)));
+    ASSERT_TRUE(replica_->raft().may_vote());
+  }
   static SharedBytes question(IncarnationId incarnation) {
     std::string bytes(1, static_cast<char>(PeerMessageKind::birth));
     Encoder encoder(&bytes);
@@ -213,6 +240,7 @@ class TestMember final : private env::Clock,
   Options options;
   Status fatal;
   bool worker_stands_still = false;
+  std::uint64_t crash_seed = 1;  // what a loss of power leaves
 
  private:
   TimePoint now() override { return now_; }
