@@ -14,6 +14,8 @@ constexpr Duration sweep_interval = 10ms;
 constexpr Duration read_retry_interval = 20ms;
 // After the last append the log's proof of it is made durable too (log.h, flush_idle).
 constexpr Duration log_idle_interval = 5ms;
+// A full disk is looked at this often: each look may fill what is left with zeros.
+constexpr Duration disk_full_interval = 500ms;
 
 }  // namespace
 
@@ -229,6 +231,7 @@ void Replica::arm_timer() {
   }
   if (reads_.wants_retry()) wanted = std::min(wanted, present + read_retry_interval);
   if (log_->flush_idle_wanted()) wanted = std::min(wanted, present + log_idle_interval);
+  if (log_->disk_full()) wanted = std::min(wanted, std::max(present, log_try_after_));
   wanted = std::min(wanted, persistence_idle_at_);
   if (timer_ != env::TimerId{} && timer_at_ <= wanted) return;  // fires early enough; looks again then
   if (timer_ != env::TimerId{}) environment_.executor.cancel(timer_);
@@ -251,6 +254,10 @@ void Replica::on_timer() {
   reads_.retry();
   if (reads_.building()) schedule_flush();
   if (log_->flush_idle_wanted() && log_->queued_bytes() == 0) log_->flush_idle();
+  if (log_->disk_full() && present >= log_try_after_) {
+    log_try_after_ = present + disk_full_interval;
+    log_->try_again();
+  }
   tick_leases(present);
   resend_snapshots(present);
   if (present >= persistence_idle_at_) pump_persistence(true);

@@ -244,7 +244,8 @@ class Replica final : public store::Store, private env::Receiver, private store:
   LogIndex peers_as_of_;  // configuration whose addresses the network knows
   std::optional<store::DigestCheck> digest_check_due_;
   TimePoint lease_tick_after_ = TimePoint::min();
-  std::uint64_t bad_messages_ = 0;  // from peers, undecodable
+  TimePoint log_try_after_ = TimePoint::min();  // the disk is full
+  std::uint64_t bad_messages_ = 0;              // from peers, undecodable
 
   env::TimerId timer_;
   TimePoint timer_at_ = no_deadline;

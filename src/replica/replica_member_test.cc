@@ -338,5 +338,38 @@ TEST_F(Receiver, ContentThatCannotBeLoadedEndsTheMember) {
   EXPECT_EQ(follower.fatal.code(), Code::corruption);
 }
 
+// ---- a full disk
+
+TEST(FullDisk, TheMemberGoesOnWhenThereIsRoomAgain) {
+  TestMember member(self, {self});
+  member.start();
+  member.disk().set_capacity(member.disk().used_bytes());
+  std::shared_ptr<std::string> outcome;
+  for (int i = 0; i < 100; ++i) {
+    outcome = member.put("k", std::string(100'000, 'v'));
+    if (outcome->empty()) break;
+    ASSERT_EQ(*outcome, "done");
+  }
+  EXPECT_EQ(*outcome, "") << "the segment is full, and there is no room for another";
+  member.pass(2s);
+  EXPECT_EQ(*outcome, "");
+  member.disk().set_capacity(UINT64_MAX);
+  member.pass(2s);
+  EXPECT_EQ(*outcome, "done");
+}
+
+TEST_F(Sender, ALeaderThatCannotWriteTakesNoMoreThanItsBound) {
+  member.disk().set_capacity(member.disk().used_bytes());
+  std::size_t refused = 0;
+  for (int i = 0; i < 1000; ++i) {
+    const auto outcome = member.put("k", std::string(100'000, 'v'));
+    member.acknowledge(helper);
+    member.acknowledge(lagging);
+    refused += outcome->starts_with("resource_exhausted") ? 1 : 0;
+  }
+  EXPECT_GT(refused, 0u);
+  EXPECT_LT(refused, 500u);
+}
+
 }  // namespace
 }  // namespace lockstep::replica
