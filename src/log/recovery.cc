@@ -219,7 +219,8 @@ class Recovery {
         Damage{trusted.next(), std::max(result_.evidence.last_index, last), false, where + "; " + proof};
     raft::HardState& hard_state = result_.state.hard_state;
     if (result_.evidence.hard_state.term >= hard_state.term) hard_state = result_.evidence.hard_state;
-    hard_state.commit = std::min(hard_state.commit, last);
+    // What the evidence says is committed may be what is lost, not the older entries that stand in its place.
+    hard_state.commit = trusted;
     result_.state.in_doubt = true;
   }
 
