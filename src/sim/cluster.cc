@@ -183,6 +183,9 @@ NodeId Cluster::leader() {
 }
 
 raft::Configuration Cluster::configuration() {
+  // A leader's is the one that counts; without a leader, the newest anybody knows, committed or not.
+  const NodeId leading = leader();
+  if (leading != NodeId{}) return replica(leading)->raft().configuration();
   raft::Configuration newest;
   LogIndex index;
   for (const auto& [id, machine] : machines_) {

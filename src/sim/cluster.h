@@ -102,7 +102,7 @@ class Cluster {
   [[nodiscard]] std::vector<NodeId> members() const;
   // Who leads with the highest term, as far as running members know themselves; zero: nobody.
   [[nodiscard]] NodeId leader();
-  // The configuration of the running member that knows the newest; empty if nobody runs.
+  // The leader's configuration; without a leader the newest that a running member knows, or an empty one.
   [[nodiscard]] raft::Configuration configuration();
   [[nodiscard]] LogIndex highest_commit() const { return highest_applied_; }
 

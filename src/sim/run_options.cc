@@ -75,7 +75,8 @@ RunOptions draw_options(std::uint64_t seed) {
   for (unsigned fault = 0; fault < static_cast<unsigned>(Fault::count); ++fault) {
     if (prng.chance(share, 100)) options.faults |= 1u << fault;
   }
-  if (options.faults == 0) options.faults = 1u << static_cast<unsigned>(Fault::kill);
+  // Some kinds need a state that may never come; killing a process always works.
+  options.faults |= 1u << static_cast<unsigned>(Fault::kill);
   options.fault_interval_ns = static_cast<std::int64_t>(prng.between(300, 4000)) * ms;
   return options;
 }

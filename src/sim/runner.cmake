@@ -9,4 +9,10 @@ if(TARGET lockstep::replica)
     add_executable(lockstep-sim${flavour} runner.cc runner_main.cc)
     target_link_libraries(lockstep-sim${flavour} PRIVATE lockstep::sim${suffix})
   endforeach()
+
+  # Whole runs as an ordinary test: the seeds that once found something, and a few that every build must pass.
+  add_test(NAME sim_regressions COMMAND lockstep-sim --seeds-file src/sim/seeds/regressions.txt
+           WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}")
+  add_test(NAME sim_smoke COMMAND lockstep-sim --seeds 20 WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}")
+  set_tests_properties(sim_regressions sim_smoke PROPERTIES TIMEOUT 900)
 endif()
