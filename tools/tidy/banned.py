@@ -32,12 +32,12 @@ BANS = (
         r"\b(steady_clock|system_clock|high_resolution_clock)::now\b|\b(gettimeofday|clock_gettime)\b"
         r"|(?<![\w.>])(std::)?time\((nullptr|NULL|0)\)",
         "time comes in through env::Clock or with the input", PROCESSES,
-        files=("src/sim/main.cc", "src/sim/runner.cc")),
+        files=("src/sim/runner_main.cc",)),
     Ban("threads",
         r"\b(std::(thread|jthread|mutex|shared_mutex|recursive_mutex|condition_variable(_any)?|async|call_once)"
         r"|pthread_\w+)\b",
         "env::Executor and env::Worker; below platform there is one strand", PROCESSES | {"engine"},
-        files=("src/sim/runner.cc",)),
+        files=("src/sim/runner_main.cc",)),
     Ban("thread-local", r"\bthread_local\b", "state belongs to an object that is passed in", PROCESSES | {"sim"},
         files=("src/base/task.h",)),  # the resume loop, empty between two closures of a strand
     Ban("sleep", r"\b(sleep_for|sleep_until|usleep|nanosleep)\b|(?<!\w)::sleep\(",

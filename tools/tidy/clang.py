@@ -1,8 +1,10 @@
 """clang-format and clang-tidy, the versions that tools/packages.txt names."""
 
 import concurrent.futures
+import hashlib
 import json
 import os
+import pathlib
 import re
 import subprocess
 import time
@@ -87,20 +89,73 @@ def _tidy_one(root, build, path):
     return findings
 
 
+_INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"', re.M)
+
+
+def _reaches(tree, path):
+    """The project's files that `path` includes, itself first, through any number of steps."""
+    found, waiting = {}, [path]
+    while waiting:
+        name = waiting.pop()
+        if name in found or name not in tree.files:
+            continue
+        found[name] = tree.files[name]
+        folder = os.path.dirname(name)
+        for target in _INCLUDE.findall(tree.files[name]):
+            # From src/, from the top, from the folder itself, or from one above it (-I of tests and benchmarks).
+            waiting += [f"src/{target}", target, f"{folder}/{target}", f"{os.path.dirname(folder)}/{target}"]
+    return found
+
+
+class CleanFiles:
+    """Remembers which inputs clang-tidy had nothing to say about, by a hash of everything it looked at.
+
+    Shared by all checkouts of a user, like the compiler cache; system headers are taken to change only with the
+    version of the compiler. Anything that was not clean is looked at again.
+    """
+
+    def __init__(self, tree):
+        self.tree = tree
+        base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+        self.folder = pathlib.Path(base) / "lockstep" / "tidy"
+        version = subprocess.run([TIDY, "--version"], capture_output=True, text=True, check=True).stdout
+        self.settings = version + (pathlib.Path(tree.root) / ".clang-tidy").read_text()
+
+    def _key(self, path, command):
+        reached = sorted(_reaches(self.tree, path).items())
+        text = json.dumps([self.settings, command.replace(str(self.tree.root), ""), reached])
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def knows(self, path, command):
+        return (self.folder / self._key(path, command)).exists()
+
+    def remember(self, path, command):
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / self._key(path, command)).touch()
+        except OSError:
+            pass  # no place for a cache: slower, not wrong
+
+
 def check_clang_tidy(tree, build, sources, budget_s):
     """Returns (findings, files checked, files left out because the time was up)."""
     with open(os.path.join(build, "compile_commands.json"), encoding="utf-8") as file:
-        known = {os.path.relpath(entry["file"], tree.root) for entry in json.load(file)}
-    sources = [path for path in sources if path in known]
+        commands = {os.path.relpath(entry["file"], tree.root): entry["command"] for entry in json.load(file)}
+    clean = CleanFiles(tree)
+    sources = [path for path in sources if path in commands]
+    waiting = [path for path in sources if not clean.knows(path, commands[path])]
     deadline = time.monotonic() + budget_s
-    findings, checked = set(), 0
+    findings, left = set(), 0
 
     def run(path):
         return None if time.monotonic() > deadline else _tidy_one(tree.root, build, path)
 
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        for result in pool.map(run, sources):
-            if result is not None:
-                checked += 1
+        for path, result in zip(waiting, pool.map(run, waiting)):
+            if result is None:
+                left += 1
+            elif result:
                 findings |= set(result)
-    return sorted(findings), checked, len(sources) - checked
+            else:
+                clean.remember(path, commands[path])
+    return sorted(findings), len(sources) - left, left

@@ -1,13 +1,14 @@
 """The settings of clang-tidy and clang-format find what they are there for."""
 
 import json
+import os
 import pathlib
 import shutil
 import tempfile
 import unittest
 
 import support
-from clang import check_clang_tidy, check_format
+from clang import _reaches, check_clang_tidy, check_format
 from tree import Tree
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
@@ -52,6 +53,27 @@ class Clang(unittest.TestCase):
         found = self.tidy(BAD)
         self.assertIn("google-explicit-constructor", found)
         self.assertIn("readability-identifier-naming", found)
+
+    def test_clang_tidy_remembers_only_what_was_clean(self):
+        with tempfile.TemporaryDirectory() as cache:
+            before = os.environ.get("XDG_CACHE_HOME")
+            os.environ["XDG_CACHE_HOME"] = cache
+            try:
+                remembered = []
+                for text in (GOOD, GOOD, BAD, BAD):
+                    found = self.tidy(text)
+                    self.assertEqual(found == "", text == GOOD)
+                    remembered.append(len(list(pathlib.Path(cache).rglob("*"))))
+            finally:
+                os.environ.pop("XDG_CACHE_HOME")
+                if before is not None:
+                    os.environ["XDG_CACHE_HOME"] = before
+            self.assertEqual(remembered, [3, 3, 3, 3], "two folders and one clean input")
+
+    def test_what_a_file_reaches(self):
+        tree = support.tree({"src/a/a.cc": '#include "a/a.h"\n', "src/a/a.h": '#include "b/b.h"\n#include <map>\n',
+                             "src/b/b.h": "int b;\n", "src/c/c.h": "int c;\n"})
+        self.assertEqual(set(_reaches(tree, "src/a/a.cc")), {"src/a/a.cc", "src/a/a.h", "src/b/b.h"})
 
     def test_clang_tidy_reports_what_does_not_compile(self):
         self.assertIn("undeclared identifier", self.tidy("int f() { return nothing; }\n"))
