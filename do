@@ -18,10 +18,8 @@ help_text() {
 
 print_commands() {
   printf 'usage: ./do <command> [options]      ./do <command> --help shows examples\n\n'
-  local file needed
+  local file
   while read -r file; do
-    needed=$(sed -n 's/^command_needs=//p' "$file")  # a command is shown once there is something for it to run
-    [[ -z $needed || -e $needed ]] || continue
     printf '  %-8s %s\n' "$(basename "$file" .sh)" "$(help_text "$file" | head -n 1)"
   done < <(command_files)
 }

@@ -6,8 +6,6 @@
 #
 # Optimised build, real disk. CPU figures are of the whole process, clients included. Run it on a quiet machine.
 
-command_needs=bench/CMakeLists.txt
-
 command_main() {
   [[ ${1:-} == core ]] || die "name what to measure" "./do bench core"
   shift

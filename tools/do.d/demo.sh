@@ -7,8 +7,6 @@
 # Builds it first (optimised), and installs what is missing before that. Everything it writes lies in a
 # temporary folder that it removes.
 
-command_needs=tools/demo/CMakeLists.txt
-
 command_main() {
   ensure_setup
   configure release

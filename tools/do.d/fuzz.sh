@@ -7,8 +7,6 @@
 #
 # Inputs that reach new code, and those that crash, are left under the build folder; a crash prints how to replay it.
 
-command_needs=fuzz/CMakeLists.txt
-
 # fuzz_all <seconds> [target...]: all targets when none is named. Fails if any fails, after trying each.
 fuzz_all() {
   local seconds=$1 status=0 target

@@ -1,4 +1,4 @@
-# Run the simulator: five members, simulated faults, checkers; replay any seed.
+# Run the simulator: whole clusters under simulated faults, checked afterwards; replay any seed.
 #
 # usage: ./do sim [option...]          (options go to the simulator; ./do sim -- --help lists them)
 #
@@ -7,13 +7,10 @@
 #   ./do sim --seed 1234 --trace       one seed, every step printed
 #   ./do sim --planted                 break one rule at a time; each must be caught
 
-command_needs=src/sim/runner.cmake
-
 command_main() {
   ensure_setup
   configure release
-  has_target release lockstep-sim || die "this tree has no simulator binary yet" "see the status table in README.md"
-  compile release lockstep-sim
+  compile release lockstep-sim lockstep-sim-planted
   [[ ${1:-} != -- ]] || shift
   exec "$(binary release lockstep-sim)" "$@"
 }

@@ -29,19 +29,18 @@ stage_simulator() {
   local seeds=300
   [[ -z $long ]] || seeds=2000
   configure release || { stage_lost "the release configuration"; return 0; }
-  has_target release lockstep-sim || return 0
-  compile release lockstep-sim || { stage_lost "the release build"; return 0; }
+  compile release lockstep-sim lockstep-sim-planted || { stage_lost "the release build"; return 0; }
   local simulator
   simulator=$(binary release lockstep-sim)
   run_check sim-seeds "simulator, $seeds seeds" simulate "$simulator" --seeds "$seeds"
   run_check sim-planted "simulator, planted bugs" simulate "$simulator" --planted
 }
 
-# A failure that the simulator prints counts even if its exit status forgot it, and so does silence.
+# A failure that the simulator prints counts, whatever its exit status says; so does silence.
 simulate() {
   local output=$log_folder/simulation
   "$@" 2>&1 | tee "$output" || return 1
-  [[ -s $output ]] && ! grep -qE 'VIOLATION|FAILED' "$output"
+  [[ -s $output ]] && ! grep -qE 'FAIL|NOT CAUGHT' "$output"
 }
 
 stage_fuzz() {
