@@ -105,10 +105,12 @@ Result<Birth> Birth::load(env::Disk& disk, NodeId self, IncarnationId incarnatio
   return birth;
 }
 
-std::string Birth::message() const {
+std::string Birth::message(NodeId to) const {
+  const auto heard = heard_.find(to);
   std::string bytes;
   Encoder encoder(&bytes);
   encoder.u64(incarnation_.value());
+  encoder.u64(heard == heard_.end() ? 0 : heard->second.value());
   encode_members(encoder, certificate_);
   return bytes;
 }
@@ -124,6 +126,7 @@ Status Birth::become_born(Certificate certificate) {
 
 bool Birth::is_question(std::string_view message) {
   Decoder decoder(message);
+  decoder.u64();
   decoder.u64();
   return decode_members(decoder).empty() && decoder.done();
 }
@@ -142,8 +145,10 @@ Status Birth::restore_vote() {
 Result<bool> Birth::receive(NodeId from, std::string_view message) {
   Decoder decoder(message);
   const IncarnationId incarnation(decoder.u64());
+  const IncarnationId spoken_to(decoder.u64());
   Certificate certificate = decode_members(decoder);
   if (!decoder.done()) return malformed();
+  if (std::ranges::binary_search(founders_, from)) heard_[from] = incarnation;
   if (state_ != BirthState::waiting) return false;
   if (certificate.size() > 1 || founders_.size() == 1) {
     const auto own = certificate.find(self_);
@@ -157,10 +162,11 @@ Result<bool> Birth::receive(NodeId from, std::string_view message) {
   }
   if (founders_.front() != self_) return false;  // not the registrar
   if (!std::ranges::binary_search(founders_, from)) return false;
-  heard_[from] = incarnation;
-  heard_[self_] = incarnation_;
-  if (heard_.size() < founders_.size()) return false;
-  LS_RETURN_IF_ERROR(become_born(heard_));
+  if (spoken_to != incarnation_) return false;  // it has not heard of this life yet
+  unborn_[from] = incarnation;
+  unborn_[self_] = incarnation_;
+  if (unborn_.size() < founders_.size()) return false;
+  LS_RETURN_IF_ERROR(become_born(unborn_));
   return true;
 }
 

@@ -8,6 +8,9 @@
 // meets a certificate with another incarnation of itself was wiped: it joins without a vote until the leader
 // restores it (docs/decisions/0013-birth-certificate.md).
 //
+// Messages may be late: "not born" that was said to an earlier life of the registrar must not count for the
+// present one, which may have been wiped since. So whoever speaks names the life it speaks to.
+//
 // The price: all founders must be reachable once, at the very first start. A lone founder is born at once.
 //
 // Invariant: certificates that any two members of one cluster hold are equal, or one of their holders is no
@@ -48,7 +51,7 @@ class Birth {
 
   [[nodiscard]] BirthState state() const { return state_; }
   // What to tell whoever asks, and to ask with: the own incarnation, and the certificate if born.
-  [[nodiscard]] std::string message() const;
+  [[nodiscard]] std::string message(NodeId to) const;
   // The sender is not born and would like to hear.
   [[nodiscard]] static bool is_question(std::string_view message);
   // The leader found this member caught up: from now on this incarnation is trusted.
@@ -65,7 +68,8 @@ class Birth {
   NodeId self_;
   IncarnationId incarnation_;
   std::vector<NodeId> founders_;
-  Certificate heard_;  // registrar: incarnations of founders that are not born either
+  Certificate heard_;   // the last incarnation each founder spoke with
+  Certificate unborn_;  // registrar: those who said so to this incarnation
   Certificate certificate_;
   BirthState state_ = BirthState::waiting;
 };

@@ -44,7 +44,7 @@ void Replica::on_raft_message(NodeId from, const SharedBytes& message) {
 
 void Replica::tell_birth(NodeId to) {
   std::string bytes(1, static_cast<char>(PeerMessageKind::birth));
-  bytes += birth_->message();
+  bytes += birth_->message(to);
   environment_.network.send(to, {SharedBytes(std::move(bytes))});
 }
 

@@ -333,7 +333,7 @@ struct Founder {
     birth.emplace(*std::move(loaded));
   }
   void hear(const Founder& other) {
-    const Result<bool> changed = birth->receive(other.id, other.birth->message());
+    const Result<bool> changed = birth->receive(other.id, other.birth->message(id));
     ASSERT_TRUE(changed.ok()) << changed.status().to_string();
   }
   [[nodiscard]] BirthState state() const { return birth->state(); }
@@ -353,6 +353,7 @@ TEST(Birth, TheRegistrarWaitsForAllAndTheOthersForItsCertificate) {
   Founder b(2, 1, three);
   Founder c(3, 1, three);
   b.hear(a);
+  c.hear(a);
   b.hear(c);
   EXPECT_EQ(b.state(), BirthState::waiting) << "only the registrar may write the certificate";
   a.hear(b);
@@ -371,6 +372,8 @@ TEST(Birth, AWipedFounderDoubtsUntilItsVoteIsRestored) {
   Founder a(1, 1, three);
   Founder b(2, 1, three);
   Founder c(3, 1, three);
+  b.hear(a);
+  c.hear(a);
   a.hear(b);
   a.hear(c);
   b.hear(a);
@@ -401,6 +404,7 @@ TEST(Birth, AWipedMemberAndOneThatWasCutOffMakeNoSecondCluster) {
   Founder a(1, 1, three);
   Founder b(2, 1, three);
   Founder c(3, 1, three);
+  b.hear(a);
   c.hear(a);
   a.hear(b);
   a.hear(c);
@@ -411,6 +415,27 @@ TEST(Birth, AWipedMemberAndOneThatWasCutOffMakeNoSecondCluster) {
   wiped.hear(c);
   EXPECT_EQ(c.state(), BirthState::waiting);
   EXPECT_EQ(wiped.state(), BirthState::waiting);
+}
+
+// The registrar was wiped, and what the others said to its earlier life comes only now.
+TEST(Birth, WhatWasSaidToAnEarlierLifeOfTheRegistrarDoesNotCount) {
+  Founder a(1, 1, three);
+  Founder b(2, 1, three);
+  Founder c(3, 1, three);
+  b.hear(a);
+  c.hear(a);
+  const std::string late_b = b.birth->message(a.id);
+  const std::string late_c = c.birth->message(a.id);
+  a.hear(b);
+  a.hear(c);
+  b.hear(a);
+  ASSERT_EQ(b.state(), BirthState::born);
+  Founder wiped(1, 2, three);
+  ASSERT_TRUE(wiped.birth->receive(b.id, late_b).ok());
+  ASSERT_TRUE(wiped.birth->receive(c.id, late_c).ok());
+  EXPECT_EQ(wiped.state(), BirthState::waiting);
+  wiped.hear(b);
+  EXPECT_EQ(wiped.state(), BirthState::doubtful);
 }
 
 TEST(Birth, AMemberThatJoinsDoubtsFromTheStart) {

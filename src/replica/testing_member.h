@@ -145,10 +145,11 @@ class TestMember final : private env::Clock,
 
   // As one of three founders whose others say yes to all: makes it the leader, with `voter` as its majority.
   void lead(NodeId voter, NodeId other) {
-    // Born first: both tell their incarnations until it knows them.
-    for (int round = 0; round < 2; ++round) {
-      for (const NodeId peer : {voter, other}) receive(peer, question(IncarnationId(peer.value())));
-    }
+    // Born first: the registrar, once both others spoke to this life of it.
+    const std::vector<SharedBytes> asked_birth = taken(voter, PeerMessageKind::birth);
+    ASSERT_FALSE(asked_birth.empty());
+    const IncarnationId own(Decoder(asked_birth.back().view().substr(1)).u64());
+    for (const NodeId peer : {voter, other}) receive(peer, question(IncarnationId(peer.value()), own));
     replica_->campaign();
     settle();
     for (const raft::MessageKind kind : {raft::MessageKind::pre_vote, raft::MessageKind::vote}) {
@@ -184,6 +185,7 @@ class TestMember final : private env::Clock,
     std::string bytes(1, static_cast<char>(PeerMessageKind::birth));
     Encoder encoder(&bytes);
     encoder.u64(registrar.value());
+    encoder.u64(own.value());
     encoder.varint(certificate.size());
     for (const auto& [node, incarnation] : certificate) {
       encoder.id(node);
@@ -192,10 +194,11 @@ class TestMember final : private env::Clock,
     receive(registrar, SharedBytes(std::move(bytes)));
     ASSERT_TRUE(replica_->raft().may_vote());
   }
-  static SharedBytes question(IncarnationId incarnation) {
+  static SharedBytes question(IncarnationId incarnation, IncarnationId to) {
     std::string bytes(1, static_cast<char>(PeerMessageKind::birth));
     Encoder encoder(&bytes);
     encoder.u64(incarnation.value());
+    encoder.u64(to.value());
     encoder.varint(0);
     return SharedBytes(std::move(bytes));
   }
