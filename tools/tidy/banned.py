@@ -23,6 +23,9 @@ class Ban:
 # What ends up as a process of its own, or drives one, may look at the clock, print and sleep.
 PROCESSES = frozenset({"platform", "bench", "tools", "server", "cli", "tests"})
 
+# The simulator's program measures its own speed and runs seeds side by side; what it simulates does neither.
+SIMULATOR_MAIN = ("src/sim/runner.cc", "src/sim/runner_main.cc")
+
 BANS = (
     Ban("randomness",
         r"\b(std::rand|srand|random_device|mt19937(_64)?|std::shuffle|default_random_engine"
@@ -32,12 +35,12 @@ BANS = (
         r"\b(steady_clock|system_clock|high_resolution_clock)::now\b|\b(gettimeofday|clock_gettime)\b"
         r"|(?<![\w.>])(std::)?time\((nullptr|NULL|0)\)",
         "time comes in through env::Clock or with the input", PROCESSES,
-        files=("src/sim/runner_main.cc",)),
+        files=SIMULATOR_MAIN),
     Ban("threads",
         r"\b(std::(thread|jthread|mutex|shared_mutex|recursive_mutex|condition_variable(_any)?|async|call_once)"
         r"|pthread_\w+)\b",
         "env::Executor and env::Worker; below platform there is one strand", PROCESSES | {"engine"},
-        files=("src/sim/runner_main.cc",)),
+        files=SIMULATOR_MAIN),
     Ban("thread-local", r"\bthread_local\b", "state belongs to an object that is passed in", PROCESSES | {"sim"},
         files=("src/base/task.h",)),  # the resume loop, empty between two closures of a strand
     Ban("sleep", r"\b(sleep_for|sleep_until|usleep|nanosleep)\b|(?<!\w)::sleep\(",

@@ -12,6 +12,8 @@ _DECISION = re.compile(r"^(\d{4})-[a-z0-9-]+\.md$")
 _LINK = re.compile(r"\[[^\]\n]*\]\(([^)\s]+)\)")
 _QUOTED_PATH = re.compile(r"`((?:src|docs|tools|fuzz|bench|tests|cmake)/[\w./*-]+)`")
 _QUOTED_FUNCTION = re.compile(r"`([A-Z]\w*::~?\w+)\(\)`")
+_PLANTED = re.compile(r"planted ((?:`\w+`(?:, | and )?)+)")
+PLANTED_TABLE = "src/base/planted.h"
 _QUOTED_CASE = re.compile(r"`([A-Z][A-Za-z0-9]*)\.([A-Z][A-Za-z0-9]*)`")
 
 
@@ -82,6 +84,10 @@ def check_links(tree):
             for name in _QUOTED_FUNCTION.findall(line):
                 if not any(name + "(" in tree.files[source] for source in tree.cpp()):
                     findings.append(Finding(path, number, "dead-link", f"no source defines {name}()"))
+            for group in _PLANTED.findall(line):
+                for name in re.findall(r"\w+", group.replace(" and ", " ")):
+                    if not re.search(rf"X\({name},", tree.files.get(PLANTED_TABLE, "")):
+                        findings.append(Finding(path, number, "dead-link", f"no planted bug is called {name}"))
             for suite, case in _QUOTED_CASE.findall(line):
                 cases = test_cases(tree) if cases is None else cases
                 if (suite, case) not in cases:

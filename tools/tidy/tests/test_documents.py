@@ -44,6 +44,10 @@ class Links(unittest.TestCase):
         files = {"a.md": "`Raft::tick()` `Raft::gone()`", "src/raft/raft.cc": "void Raft::tick(TimePoint now) {\n"}
         self.assertEqual([finding.message for finding in check_links(support.tree(files))], ["no source defines Raft::gone()"])
 
+    def test_a_cited_planted_bug_must_exist(self):
+        files = {"a.md": "planted `one_bug`, `gone_bug` and `two_bug`", "src/base/planted.h": 'X(one_bug, "x") X(two_bug, "y")'}
+        self.assertEqual([finding.message for finding in check_links(support.tree(files))], ["no planted bug is called gone_bug"])
+
     def test_a_document_that_a_source_names_must_exist(self):
         files = {"src/raft/core.h": "// docs/formats/log.md has the bytes, docs/formats/gone.md has not.\n", "docs/formats/log.md": ""}
         self.assertEqual([finding.message for finding in check_citations(support.tree(files))], ["docs/formats/gone.md does not exist"])
