@@ -55,7 +55,8 @@ Links::Delivery Links::send(Endpoint from, Endpoint to, std::size_t bytes, std::
   const std::int64_t start = std::max(now, wire.busy_until);
   const auto queued_bytes =
       static_cast<std::uint64_t>(start - now) * options_.bandwidth_bytes_per_s / second_ns;
-  if (queued_bytes + bytes > options_.queue_bytes_max) {
+  // An empty queue takes any message, as a real one does: the largest frame must be able to pass.
+  if (queued_bytes > 0 && queued_bytes + bytes > options_.queue_bytes_max) {
     ++counters_.queue_full;
     return {};
   }

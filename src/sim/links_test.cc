@@ -81,6 +81,15 @@ TEST(Links, BandwidthDelaysAndTheQueueIsBounded) {
   EXPECT_EQ(links.counters().queue_full, 1u);
 }
 
+TEST(Links, AnEmptyQueueTakesAMessageOfAnySize) {
+  LinkOptions options = calm();
+  options.bandwidth_bytes_per_s = 1'000'000;
+  options.queue_bytes_max = 100'000;
+  Links links(2, Prng(6), options);
+  EXPECT_EQ(links.send(0, 1, 1'000'000, 0).count, 1u);
+  EXPECT_EQ(links.send(0, 1, 1'000'000, 0).count, 0u);
+}
+
 TEST(Links, HealEndsEverything) {
   LinkOptions options = calm();
   options.loss_ppm = 1'000'000;

@@ -123,7 +123,13 @@ void Run::safety_phase() {
   }
   run_compactor(*everybody_.back()).detach();
   nemesis_->start();
-  world_.run_until(world_.now() + options_.safety_ns);
+  const std::int64_t begin = world_.now();
+  world_.run_until(begin + options_.safety_ns);
+  // Where faults left little room for work the phase lasts longer, up to a point.
+  const auto wanted = [this] {
+    return clients_->acknowledged() < acknowledged_min || nemesis_->faults_that_mattered() < faults_min;
+  };
+  while (wanted() && world_.now() < begin + 4 * options_.safety_ns) world_.run_until(world_.now() + second);
 }
 
 void Run::liveness_phase() {

