@@ -70,7 +70,7 @@ Result<Forward> decode_forward(const SharedBytes& message) {
   Forward forward;
   forward.id = decoder.id<ForwardId>();
   forward.term = decoder.id<Term>();
-  if (!decoder.ok() || forward.id == ForwardId{} || forward.term == Term{}) {
+  if (!decoder.ok() || forward.id == ForwardId{}) {
     return Status(Code::corruption, "forward: bad id or term");
   }
   const std::size_t batch_bytes = decoder.rest().size();

@@ -36,7 +36,8 @@ enum class PeerMessageKind : std::uint8_t {
 
 struct Forward {
   ForwardId id;
-  Term term;          // whose leader is meant; another one does not take it
+  Term term;          // whose leader is meant; another one does not take it. Zero: whoever leads, and if the
+                      // message comes twice it is taken twice: only for commands that carry RequestIds
   SharedBytes batch;  // as store::BatchBuilder made it; the leader sets the time
 };
 

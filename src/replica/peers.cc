@@ -122,12 +122,13 @@ void Replica::on_forward(NodeId from, const SharedBytes& message) {
   }
   PendingBatch batch;
   batch.origin = ForwardOrigin{from, forward->id};
-  if (forward->term != seen_forwards_.term()) {
+  const bool any_term = forward->term == Term{};
+  if (!any_term && forward->term != seen_forwards_.term()) {
     // It was meant for an earlier leadership of ours, which may have taken it already: messages come twice.
     proposals_.fail(std::move(batch), unknown_lost());
     return drive();
   }
-  if (!seen_forwards_.take(from, forward->id)) return;
+  if (!any_term && !seen_forwards_.take(from, forward->id)) return;
   if (!raft_->is_leader()) {
     proposals_.fail(std::move(batch), Status(Code::unavailable, "etcdserver: not leader"));
     return drive();

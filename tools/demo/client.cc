@@ -38,7 +38,8 @@ void Client::send(replica::ForwardId id, Call call) {
   store::BatchBuilder builder;
   builder.start({});
   call.add(builder);
-  platform_.network().send(leader_, replica::encode(replica::Forward{id, SharedBytes(builder.take())}));
+  platform_.network().send(leader_,
+                           replica::encode(replica::Forward{id, Term{}, SharedBytes(builder.take())}));
   call.sent_at = platform_.executor().clock().now();
   if (call.attempts++ > 0) ++repeated_;
   calls_.emplace(id, std::move(call));
