@@ -214,5 +214,42 @@ TEST(LinearizabilityChecker, FailsWhenTheBudgetRunsOut) {
   EXPECT_THAT(violations[0].text, ::testing::HasSubstr("budget"));
 }
 
+// Found by seed 139: every unknown write doubled the search.
+TEST(IsLinearizable, UnansweredWritesThatNobodySawCostNothing) {
+  std::vector<RegisterOperation> operations;
+  for (std::uint32_t number = 1; number <= 40; ++number) {
+    RegisterOperation write;
+    write.kind = RegisterOperation::Kind::write;
+    write.value = number;
+    write.answered = false;
+    write.invoked_ns = number;
+    operations.push_back(write);
+  }
+  for (std::int64_t at = 100; at < 140; ++at) {
+    RegisterOperation read;
+    read.invoked_ns = at * 10;
+    read.returned_ns = at * 10 + 5;
+    operations.push_back(read);  // sees nothing
+  }
+  std::uint64_t steps = 0;
+  EXPECT_EQ(is_linearizable(operations, 1000, &steps), Linearizability::yes);
+  EXPECT_LT(steps, 1000u);
+}
+
+TEST(IsLinearizable, AnUnseenWriteMayStillBeWhyARemovalFoundSomething) {
+  RegisterOperation write;
+  write.kind = RegisterOperation::Kind::write;
+  write.value = 1;
+  write.answered = false;
+  write.invoked_ns = 1;
+  RegisterOperation remove;
+  remove.kind = RegisterOperation::Kind::remove;
+  remove.succeeded = true;
+  remove.invoked_ns = 10;
+  remove.returned_ns = 20;
+  EXPECT_EQ(is_linearizable({write, remove}, 1000), Linearizability::yes);
+  EXPECT_EQ(is_linearizable({remove}, 1000), Linearizability::no);
+}
+
 }  // namespace
 }  // namespace lockstep::sim
