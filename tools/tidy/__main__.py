@@ -52,6 +52,11 @@ def run_clang_tidy(tree, options):
     budget_s = 1e9 if options.all else options.budget_seconds
     findings, checked, left = clang.check_clang_tidy(tree, options.build, sources, budget_s)
     note = f" ({checked} files" + (f"; {left} NOT checked, the time was up: ./do tidy --all" if left else "") + ")"
+    if options.advise:
+        print(f"{'noted' if findings else 'ok':6} clang-tidy{note}")
+        for finding in findings:
+            print(f"       {finding}")
+        return 0
     return report("clang-tidy", findings, note)
 
 
@@ -62,6 +67,7 @@ def main():
     parser.add_argument("--fix", action="store_true", help="format, lower the ratchet, renew the index; then check")
     parser.add_argument("--build", help="a configured build folder, for clang-tidy")
     parser.add_argument("--budget-seconds", type=int, default=600, help="of clang-tidy, unless --all")
+    parser.add_argument("--advise", action="store_true", help="print what clang-tidy finds, but let it pass")
     parser.add_argument("--summary", help='write "passed failed" there')
     options = parser.parse_args()
     root = pathlib.Path(__file__).resolve().parents[2]
