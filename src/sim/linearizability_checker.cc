@@ -294,6 +294,13 @@ Violations LinearizabilityChecker::check(const History& history) {
   Violations violations;
   std::map<std::string, std::vector<RegisterOperation>> registers;
   Numbers numbers;
+  std::map<std::uint64_t, std::int64_t> effect_seen_ns;  // by the operation that a value names
+  for (const RevisionEffects& effects : history.effects) {
+    for (const store::Event& event : effects.events) {
+      if (event.kind == store::EventKind::put)
+        effect_seen_ns.emplace(tag_of(event.kv.value), effects.first_seen_ns);
+    }
+  }
   for (const Operation& source : history.operations) {
     if (source.outcome == Outcome::failed) continue;
     auto keyed = as_register(source, numbers);
@@ -303,6 +310,15 @@ Violations LinearizabilityChecker::check(const History& history) {
     keyed->operation.answered = source.outcome == Outcome::ok;
     keyed->operation.invoked_ns = source.invoked_ns;
     keyed->operation.returned_ns = source.returned_ns;
+    const bool writes = keyed->operation.kind == RegisterOperation::Kind::write ||
+                        keyed->operation.kind == RegisterOperation::Kind::swap;
+    if (writes && source.outcome == Outcome::unknown) {
+      const auto seen = effect_seen_ns.find(source.number);
+      if (seen == effect_seen_ns.end()) continue;
+      keyed->operation.answered = true;
+      keyed->operation.succeeded = true;
+      keyed->operation.returned_ns = std::max(seen->second, source.invoked_ns);
+    }
     registers[keyed->key].push_back(keyed->operation);
   }
   keys_checked_ = registers.size();

@@ -34,6 +34,9 @@ enum class Linearizability : std::uint8_t { yes, no, undecided };
 Linearizability is_linearizable(std::vector<RegisterOperation> operations, std::uint64_t steps_max,
                                 std::uint64_t* steps = nullptr);
 
+// What the replicas applied narrows unknown writes down, which keeps the search small: one without an effect
+// never happened (whoever read its value read a phantom), and one with an effect happened before it was seen.
+// Orders and answers are judged by the search alone.
 class LinearizabilityChecker {
  public:
   static constexpr const char* name = "linearizability";

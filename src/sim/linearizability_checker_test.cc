@@ -204,6 +204,27 @@ TEST(LinearizabilityChecker, FindsAStaleReadOfARegisterAndLeavesOtherKeysAlone) 
   }
 }
 
+TEST(LinearizabilityChecker, AnUnknownWriteHappenedBeforeItsEffectWasSeenOrNever) {
+  const auto verdict = [](std::int64_t seen_ns, std::int64_t read_ns, std::string value) {
+    HistoryBuilder h;
+    h.put(1, 10, 20, "r/1", "1:a", 2);
+    h.put(2, 30, never_ns, "r/1", "2:b", 0);
+    h.effect_put(2, "r/1", "1:a");
+    if (seen_ns != 0) {
+      h.effect_put(3, "r/1", "2:b");
+      h.history.effects.back().first_seen_ns = seen_ns;
+    }
+    h.get(3, read_ns, read_ns + 1, "r/1", {HistoryBuilder::kv("r/1", std::move(value), 2, 2, 1)}, 2);
+    return LinearizabilityChecker("r/").check(h.history).empty();
+  };
+  EXPECT_TRUE(verdict(100, 50, "1:a"));
+  EXPECT_TRUE(verdict(100, 50, "2:b"));
+  EXPECT_TRUE(verdict(100, 150, "2:b"));
+  EXPECT_FALSE(verdict(100, 150, "1:a"));
+  EXPECT_TRUE(verdict(0, 150, "1:a"));
+  EXPECT_FALSE(verdict(0, 150, "2:b")) << "a phantom";
+}
+
 TEST(LinearizabilityChecker, FailsWhenTheBudgetRunsOut) {
   HistoryBuilder h;
   for (std::uint64_t i = 1; i <= 30; ++i) h.put(i, 10, 200, "r/1", std::to_string(i) + ":v", 2);

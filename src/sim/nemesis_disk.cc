@@ -64,6 +64,17 @@ bool Nemesis::may_damage(NodeId id) {
   if (membership_changes_ > 0 || cluster_.machine(id).damaged) return false;
   const raft::Configuration configuration = cluster_.configuration();
   if (configuration.joint() || !configuration.is_voter(id)) return false;
+  // No change of the membership may be on its way, not even in the log of a deposed leader: it could turn a
+  // minority of damaged voters into a majority.
+  const NodeId leader = cluster_.leader();
+  if (leader == NodeId{}) return false;
+  const raft::Raft& leading = cluster_.replica(leader)->raft();
+  if (leading.configuration_index() > leading.commit_index()) return false;
+  for (const NodeId voter : configuration.voters) {
+    replica::Replica* replica = cluster_.replica(voter);
+    if (replica == nullptr || replica->raft().configuration_index() != leading.configuration_index())
+      return false;
+  }
   std::size_t damaged = 0;
   for (const NodeId voter : configuration.voters) damaged += cluster_.machine(voter).damaged ? 1 : 0;
   return (damaged + 1) * 2 < configuration.voters.size();
