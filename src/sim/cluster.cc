@@ -97,6 +97,7 @@ replica::Options Cluster::replica_options(Node& node) {
 void Cluster::open_engine(NodeId id) {
   Machine& machine = machines_.at(id);
   machine.engine = nullptr;
+  machine.medium->fail(Status());
   // An engine without a log of its own loses the same in a dead process as in a power cut: any suffix of what
   // was not made durable.
   const engine::Position durable = machine.medium->durable();
@@ -140,6 +141,9 @@ void Cluster::wipe_directory(NodeId id) {
   machine.storage->sim().wipe();
   machine.engine = nullptr;
   machine.medium = std::make_shared<engine::MemoryMedium>();
+  // Several founders ask each other whether the cluster was born; a lone one has nobody to ask and would
+  // found a second cluster. Its operator says that it joins.
+  if (options.members == 1) machine.founder = false;
 }
 
 void Cluster::on_fatal(Node& node, const Status& why) {

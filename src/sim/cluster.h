@@ -71,13 +71,14 @@ struct Machine {
   std::uint64_t damaged_life = 0;
   LogIndex repaired_at;  // damage is over once a later life applied up to here and may vote
   bool open_failed = false;
-  std::uint64_t halted_life = 0;      // ended itself in that life
-  std::uint64_t sync_error_life = 0;  // its disk was told to fail in that life
-  std::uint64_t times_full = 0;       // faults under way that leave no room on its disk
+  std::uint64_t halted_life = 0;  // ended itself in that life
+  std::uint64_t error_life = 0;   // its disk was told to fail in that life
+  Fault error_fault = Fault::sync_error;
+  std::uint64_t times_full = 0;  // faults under way that leave no room on its disk
 
   // Its disk was told to misbehave: halting or refusing to open is what it should do then.
   [[nodiscard]] bool excused(std::uint64_t life) const {
-    return damaged || times_full > 0 || sync_error_life == life;
+    return damaged || times_full > 0 || error_life == life;
   }
 };
 

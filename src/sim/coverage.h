@@ -30,6 +30,8 @@ namespace lockstep::sim {
   X(fault_disk_full)               \
   X(fault_disk_frozen)             \
   X(fault_sync_error)              \
+  X(fault_read_error)              \
+  X(fault_engine_error)            \
   X(fault_bit_flip)                \
   X(fault_lost_write)              \
   X(fault_misdirected_write)       \
@@ -38,6 +40,7 @@ namespace lockstep::sim {
   X(fault_clock_rate)              \
   X(fault_wall_clock)              \
   X(fault_transfer)                \
+  X(minority_left_out)             \
   X(member_added)                  \
   X(member_promoted)               \
   X(member_removed)                \

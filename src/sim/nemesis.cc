@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
 namespace lockstep::sim {
 
@@ -70,6 +71,10 @@ Covered counter_of(Fault fault) {
       return Covered::member_added;
     case Fault::remove_member:
       return Covered::member_removed;
+    case Fault::read_error:
+      return Covered::fault_read_error;
+    case Fault::engine_error:
+      return Covered::fault_engine_error;
     case Fault::count:
       break;
   }
@@ -160,6 +165,10 @@ bool Nemesis::inject_machine_fault(Fault fault) {
       return disk_frozen();
     case Fault::sync_error:
       return sync_error();
+    case Fault::read_error:
+      return read_error();
+    case Fault::engine_error:
+      return engine_error();
     default:
       return damage(fault);
   }
@@ -265,9 +274,10 @@ void Nemesis::on_death(Node& node) {
   disk.crash_at_step(0);
   disk.fail_nth(DiskCall::sync, 0);
   disk.thaw();
-  if (machine.sync_error_life == node.lives()) {
-    if (machine.halted_life == node.lives()) matter(Fault::sync_error);
-    machine.sync_error_life = 0;
+  if (machine.error_life == node.lives()) {
+    if (machine.halted_life == node.lives()) matter(machine.error_fault);
+    machine.error_life = 0;
+    disk.fail_nth(DiskCall::read, 0);
   }
   if (machine.removed) return;
   restart_later(node.id(), healed_ ? 100 * ms : draw_ns(20, 3000));
@@ -283,7 +293,7 @@ void Nemesis::restart_later(NodeId id, std::int64_t delay_ns) {
 
 void Nemesis::restart(NodeId id) {
   Machine& machine = cluster_.machine(id);
-  if (machine.removed || world_.node(id).running()) return;
+  if (machine.removed || left_out_.contains(id) || world_.node(id).running()) return;
   if (machine.open_failed && machine.damaged) {
     // The operator gives up on the directory: the member comes back empty and catches up from the others.
     note(Fault::wiped, "node " + std::to_string(id.value()) + " could not be opened");
@@ -298,11 +308,38 @@ void Nemesis::heal() {
   if (world_.tracing()) world_.trace("HEAL");
   world_.links().heal();
   heal_disks();
+  choose_left_out();
   for (const NodeId id : cluster_.members()) {
     Node& node = world_.node(id);
     node.resume();
     if (!node.running()) restart_later(id, 100 * ms);
   }
+}
+
+// A quorum that is healthy must do without the others. Who is damaged, or may be, counts as left out already.
+void Nemesis::choose_left_out() {
+  note_repairs();
+  note_membership();
+  const raft::Configuration configuration = cluster_.configuration();
+  if (!cluster_.options.leave_minority_out || membership_changes_ > 0 || configuration.joint()) return;
+  std::vector<NodeId> healthy;
+  for (const NodeId voter : configuration.voters) {
+    if (!cluster_.machine(voter).damaged) healthy.push_back(voter);
+  }
+  const std::size_t quorum = configuration.voters.size() / 2 + 1;
+  while (healthy.size() > quorum) {
+    const std::size_t position = prng_.below(healthy.size());
+    const NodeId id = healthy[position];
+    healthy.erase(healthy.begin() + static_cast<std::ptrdiff_t>(position));
+    note(Fault::kill, "node " + std::to_string(id.value()) + " is left out");
+    cluster_.coverage.add(Covered::minority_left_out);
+    left_out_.insert(id);
+    world_.crash(id, DeathKind::killed);
+  }
+}
+
+void Nemesis::bring_back_left_out() {
+  for (const NodeId id : std::exchange(left_out_, {})) restart_later(id, 100 * ms);
 }
 
 }  // namespace lockstep::sim

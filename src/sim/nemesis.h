@@ -25,8 +25,11 @@ class Nemesis {
   void start();
   // A process died, by a fault or by itself: it starts again some time later.
   void on_death(Node& node);
-  // Ends all faults and brings everybody back; no more strikes. `left_out` may stay down: a minority.
+  // Ends all faults and brings everybody back, but for those left out; no more strikes.
   void heal();
+  // Voters that stay down although everything else is healed: a minority, if the options say so.
+  [[nodiscard]] const std::set<NodeId>& left_out() const { return left_out_; }
+  void bring_back_left_out();
   [[nodiscard]] std::uint64_t faults_that_mattered() const { return mattered_; }
 
  private:
@@ -47,6 +50,7 @@ class Nemesis {
   bool wall_clock();
   void restart_later(NodeId id, std::int64_t delay_ns);
   void restart(NodeId id);
+  void choose_left_out();
   [[nodiscard]] NodeId pick_running();
   [[nodiscard]] std::int64_t draw_ns(std::int64_t low_ms, std::int64_t high_ms);
 
@@ -55,6 +59,8 @@ class Nemesis {
   bool disk_full();
   bool disk_frozen();
   bool sync_error();
+  bool read_error();
+  bool engine_error();
   bool damage(Fault fault);
   void do_damage(Fault fault, NodeId id, const Directory& old);
   [[nodiscard]] bool others_hold_all_of(NodeId id);
@@ -91,6 +97,7 @@ class Nemesis {
   Prng prng_;
   std::vector<Fault> kinds_;
   std::set<NodeId> restarting_;
+  std::set<NodeId> left_out_;
   std::uint64_t mattered_ = 0;
   std::uint64_t membership_changes_ = 0;  // under way
   bool healed_ = false;

@@ -55,8 +55,32 @@ bool Nemesis::sync_error() {
   if (id == NodeId{}) return false;
   note(Fault::sync_error, "node " + std::to_string(id.value()));
   Machine& machine = cluster_.machine(id);
-  machine.sync_error_life = world_.node(id).lives();
+  machine.error_life = world_.node(id).lives();
+  machine.error_fault = Fault::sync_error;
   machine.storage->sim().fail_nth(DiskCall::sync, prng_.between(1, 5));
+  return true;
+}
+
+bool Nemesis::read_error() {
+  const NodeId id = pick_running();
+  if (id == NodeId{}) return false;
+  note(Fault::read_error, "node " + std::to_string(id.value()) + " at its next start");
+  Machine& machine = cluster_.machine(id);
+  world_.crash(id, DeathKind::killed);
+  machine.error_life = world_.node(id).lives() + 1;
+  machine.error_fault = Fault::read_error;
+  machine.storage->sim().fail_nth(DiskCall::read, prng_.between(1, 12));
+  return true;
+}
+
+bool Nemesis::engine_error() {
+  const NodeId id = pick_running();
+  if (id == NodeId{}) return false;
+  note(Fault::engine_error, "node " + std::to_string(id.value()));
+  Machine& machine = cluster_.machine(id);
+  machine.error_life = world_.node(id).lives();
+  machine.error_fault = Fault::engine_error;
+  machine.medium->fail(Status(Code::io_error, "simulated failure of the engine"));
   return true;
 }
 
@@ -181,6 +205,7 @@ void Nemesis::heal_disks() {
     disk.set_delay(cluster_.options.disk_delay_ns_max / 10, cluster_.options.disk_delay_ns_max);
     disk.crash_at_step(0);
     disk.fail_nth(DiskCall::sync, 0);
+    disk.fail_nth(DiskCall::read, 0);
     disk.set_write_fate(WriteFate::normal, 0, "");
     disk.thaw();
   }

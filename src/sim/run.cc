@@ -61,6 +61,7 @@ class Run {
       safety_phase();
       liveness_phase();
     }
+    nemesis_->bring_back_left_out();
     clients_->stop();
     drain();
     if (ready) converge();
@@ -168,6 +169,7 @@ bool Run::voters_serve() {
   const raft::Configuration configuration = cluster_->configuration();
   if (configuration.joint() || configuration.voters.empty()) return false;
   return std::ranges::all_of(configuration.voters, [&](NodeId id) {
+    if (nemesis_->left_out().contains(id)) return true;
     replica::Replica* replica = cluster_->replica(id);
     return replica != nullptr && replica->machine().revision() >= fresh && replica->raft().may_vote();
   });

@@ -33,11 +33,12 @@ LinkOptions draw_links(Prng& prng) {
 
 std::string_view to_string(Fault fault) {
   constexpr std::string_view names[] = {
-      "kill",       "power_cut",       "kill_all",   "power_cut_all",     "crash_at_step", "pause",
-      "partition",  "one_way",         "bridge",     "isolate_leader",    "swizzle_clog",  "loss",
-      "slow_link",  "false_peer_lost", "client_cut", "disk_slow",         "disk_full",     "disk_frozen",
-      "sync_error", "bit_flip",        "lost_write", "misdirected_write", "wiped",         "rolled_back",
-      "clock_rate", "wall_clock",      "transfer",   "add_member",        "remove_member"};
+      "kill",        "power_cut",       "kill_all",   "power_cut_all",     "crash_at_step", "pause",
+      "partition",   "one_way",         "bridge",     "isolate_leader",    "swizzle_clog",  "loss",
+      "slow_link",   "false_peer_lost", "client_cut", "disk_slow",         "disk_full",     "disk_frozen",
+      "sync_error",  "bit_flip",        "lost_write", "misdirected_write", "wiped",         "rolled_back",
+      "clock_rate",  "wall_clock",      "transfer",   "add_member",        "remove_member", "read_error",
+      "engine_error"};
   static_assert(std::size(names) == static_cast<std::size_t>(Fault::count));
   return names[static_cast<std::size_t>(fault)];
 }
@@ -72,12 +73,17 @@ RunOptions draw_options(std::uint64_t seed) {
   options.peer_lost_ppm = static_cast<std::uint32_t>(prng.below(1'000'001));
   // Few kinds at a time, each often: that makes combinations deep. A third of the seeds gets everything.
   const std::uint64_t share = prng.chance(1, 3) ? 100 : prng.between(15, 50);
-  for (unsigned fault = 0; fault < static_cast<unsigned>(Fault::count); ++fault) {
+  for (unsigned fault = 0; fault < static_cast<unsigned>(Fault::read_error); ++fault) {
     if (prng.chance(share, 100)) options.faults |= 1u << fault;
   }
   // Some kinds need a state that may never come; killing a process always works.
   options.faults |= 1u << static_cast<unsigned>(Fault::kill);
   options.fault_interval_ns = static_cast<std::int64_t>(prng.between(300, 4000)) * ms;
+  // Drawn last, so that what came later did not change the older draws of a seed.
+  for (const Fault fault : {Fault::read_error, Fault::engine_error}) {
+    if (prng.chance(share, 100)) options.faults |= 1u << static_cast<unsigned>(fault);
+  }
+  options.leave_minority_out = prng.chance(1, 4);
   return options;
 }
 
@@ -100,6 +106,7 @@ std::string RunOptions::to_string() const {
       " disk_delay_us_max=" + std::to_string(disk_delay_ns_max / 1000) +
       " clock_rate_ppm_max=" + std::to_string(clock_rate_ppm_max) + " links{" + links.to_string() +
       "} peer_lost_ppm=" + std::to_string(peer_lost_ppm) +
+      " leave_minority_out=" + (leave_minority_out ? "yes" : "no") +
       " fault_interval_ms=" + std::to_string(fault_interval_ns / ms) + " faults{";
   for (unsigned fault = 0; fault < static_cast<unsigned>(Fault::count); ++fault) {
     if (!has(static_cast<Fault>(fault))) continue;

@@ -40,6 +40,8 @@ enum class Fault : std::uint8_t {
   transfer,
   add_member,
   remove_member,
+  read_error,
+  engine_error,
   count,
 };
 std::string_view to_string(Fault fault);
@@ -73,6 +75,9 @@ struct RunOptions {
   // Faults of these kinds happen, `fault_interval_ns` apart on average.
   std::uint32_t faults = 0;  // bit set
   std::int64_t fault_interval_ns = 2'000'000'000;
+
+  // In the liveness phase a minority of the voters stays down.
+  bool leave_minority_out = false;
 
   [[nodiscard]] bool has(Fault fault) const { return ((faults >> static_cast<unsigned>(fault)) & 1) != 0; }
   [[nodiscard]] std::string to_string() const;
