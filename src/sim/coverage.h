@@ -30,6 +30,7 @@ namespace lockstep::sim {
   X(fault_disk_full)               \
   X(fault_disk_frozen)             \
   X(fault_sync_error)              \
+  X(fault_contested_election)      \
   X(fault_read_error)              \
   X(fault_engine_error)            \
   X(fault_bit_flip)                \
@@ -43,6 +44,7 @@ namespace lockstep::sim {
   X(minority_left_out)             \
   X(member_added)                  \
   X(member_promoted)               \
+  X(member_replaced)               \
   X(member_removed)                \
   X(message_lost)                  \
   X(message_duplicated)            \

@@ -75,6 +75,8 @@ Covered counter_of(Fault fault) {
       return Covered::fault_read_error;
     case Fault::engine_error:
       return Covered::fault_engine_error;
+    case Fault::contested_election:
+      return Covered::fault_contested_election;
     case Fault::count:
       break;
   }
@@ -134,6 +136,8 @@ bool Nemesis::inject(Fault fault) {
       return transfer();
     case Fault::add_member:
       return add_member();
+    case Fault::contested_election:
+      return contested_election();
     case Fault::remove_member:
       return remove_member();
     default:
@@ -280,7 +284,11 @@ void Nemesis::on_death(Node& node) {
     disk.fail_nth(DiskCall::read, 0);
   }
   if (machine.removed) return;
-  restart_later(node.id(), healed_ ? 100 * ms : draw_ns(20, 3000));
+  if (node.id() == hasty_) {
+    restart_later(node.id(), ms / 2);
+  } else {
+    restart_later(node.id(), healed_ ? 100 * ms : draw_ns(20, 3000));
+  }
 }
 
 void Nemesis::restart_later(NodeId id, std::int64_t delay_ns) {

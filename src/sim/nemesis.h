@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <set>
 #include <utility>
 #include <vector>
@@ -59,6 +60,7 @@ class Nemesis {
   bool disk_full();
   bool disk_frozen();
   bool sync_error();
+  bool wipe_while_others_lag(NodeId id);
   bool read_error();
   bool engine_error();
   bool damage(Fault fault);
@@ -85,9 +87,11 @@ class Nemesis {
 
   // nemesis_members.cc
   bool transfer();
+  bool contested_election();
+  void watch_votes();
   bool add_member();
   bool remove_member();
-  void try_promote(NodeId id, int attempts_left);
+  void try_promote(const std::vector<NodeId>& fresh, bool replace, int attempts_left);
   void on_leader(std::function<void(replica::Replica&)> action);
   void note_membership();
 
@@ -98,6 +102,14 @@ class Nemesis {
   std::vector<Fault> kinds_;
   std::set<NodeId> restarting_;
   std::set<NodeId> left_out_;
+  struct Vote {
+    Term term;
+    NodeId vote;
+    friend bool operator==(const Vote&, const Vote&) = default;
+  };
+  std::map<NodeId, Vote> votes_seen_;
+  std::int64_t vote_watch_until_ns_ = 0;
+  NodeId hasty_;  // starts again at once
   std::uint64_t mattered_ = 0;
   std::uint64_t membership_changes_ = 0;  // under way
   bool healed_ = false;

@@ -110,6 +110,7 @@ bool Nemesis::damage(Fault fault) {
   Machine& machine = cluster_.machine(id);
   machine.damaged = true;
   machine.damaged_life = still_under_way;
+  if (fault == Fault::wiped && prng_.chance(1, 2) && wipe_while_others_lag(id)) return true;
   if (fault == Fault::wiped) {
     do_damage(fault, id, {});
   } else if (fault == Fault::bit_flip) {
@@ -149,8 +150,48 @@ bool Nemesis::others_hold_all_of(NodeId id) {
   return true;
 }
 
+// The worst moment: what was acknowledged lately is held by the leader and by the one that loses its
+// directory, then the leader dies and those that lag come back. They must not elect one of themselves with
+// its help.
+bool Nemesis::wipe_while_others_lag(NodeId id) {
+  const NodeId leader = cluster_.leader();
+  const raft::Configuration configuration = cluster_.configuration();
+  if (leader == NodeId{} || leader == id || configuration.voters.size() < 3) return false;
+  std::vector<Pair> pairs;
+  std::size_t keeping = 2;  // the leader and the victim
+  for (const NodeId voter : configuration.voters) {
+    if (voter == leader || voter == id) continue;
+    if (keeping < configuration.voters.size() / 2 + 1) {
+      ++keeping;  // a quorum goes on
+      continue;
+    }
+    for (const NodeId other : cluster_.members()) {
+      if (other == voter) continue;
+      pairs.emplace_back(World::member_endpoint(voter), World::member_endpoint(other));
+      pairs.emplace_back(World::member_endpoint(other), World::member_endpoint(voter));
+    }
+  }
+  note(Fault::wiped, "node " + std::to_string(id.value()) + " soon, while others lag");
+  for (const auto& [from, to] : pairs) world_.links().cut(from, to);
+  world_.after(draw_ns(300, 1500), [this, id, leader, pairs = std::move(pairs)] {
+    for (const auto& [from, to] : pairs) world_.links().mend(from, to);
+    if (healed_) cluster_.machine(id).damaged = false;
+    if (healed_) return;
+    do_damage(Fault::wiped, id, {});
+    world_.crash(leader, DeathKind::killed);
+    // The victim is back before the leader.
+    restarting_.erase(id);
+    restart_later(id, 5 * 1'000'000);
+  });
+  return true;
+}
+
 void Nemesis::do_damage(Fault fault, NodeId id, const Directory& old) {
   Machine& machine = cluster_.machine(id);
+  if (healed_) {
+    machine.damaged = false;
+    return;
+  }
   const bool forgets_unknowingly = fault != Fault::wiped;
   if (forgets_unknowingly && !others_hold_all_of(id)) {
     const bool may_be_dropped = fault == Fault::rolled_back;

@@ -38,36 +38,95 @@ bool Nemesis::transfer() {
   return true;
 }
 
+// The leader dies and all its followers hear of it at once: several campaign in one term. Who gives a vote
+// loses its power right then and is back before the election is over: what it has forgotten now, it forgot
+// for good.
+bool Nemesis::contested_election() {
+  const NodeId leader = cluster_.leader();
+  if (leader == NodeId{} || vote_watch_until_ns_ > world_.now()) return false;
+  note(Fault::contested_election, "node " + std::to_string(leader.value()) + " dies");
+  world_.crash(leader, DeathKind::power_cut);
+  for (const NodeId id : cluster_.members()) {
+    if (id != leader && world_.node(id).running()) world_.tell_peer_lost(id, leader);
+  }
+  votes_seen_.clear();
+  vote_watch_until_ns_ = world_.now() + cluster_.options.election_timeout.count() * 2;
+  watch_votes();
+  return true;
+}
+
+void Nemesis::watch_votes() {
+  if (healed_ || world_.now() >= vote_watch_until_ns_) return;
+  for (const NodeId id : cluster_.members()) {
+    replica::Replica* replica = cluster_.replica(id);
+    if (replica == nullptr) continue;
+    const raft::Raft& raft = replica->raft();
+    Vote& seen = votes_seen_.try_emplace(id, Vote{raft.term(), raft.vote()}).first->second;
+    const bool voted = raft.vote() != NodeId{} && raft.vote() != id && Vote{raft.term(), raft.vote()} != seen;
+    seen = {raft.term(), raft.vote()};
+    if (!voted || prng_.chance(1, 3)) continue;
+    matter(Fault::contested_election);
+    hasty_ = id;
+    world_.crash(id, DeathKind::power_cut);
+    hasty_ = NodeId{};
+  }
+  world_.after(static_cast<std::int64_t>(prng_.between(20'000, 200'000)), [this] { watch_votes(); });
+}
+
 bool Nemesis::add_member() {
   if (membership_changes_ > 0 || cluster_.leader() == NodeId{}) return false;
-  if (cluster_.size() >= machines_max || cluster_.members().size() >= members_max) return false;
-  const NodeId id = cluster_.add_machine(false);
-  note(Fault::add_member, "node " + std::to_string(id.value()));
-  cluster_.start(id);
+  const std::size_t count = prng_.chance(1, 2) ? 2 : 1;
+  if (cluster_.size() + count > machines_max || cluster_.members().size() + count > members_max) return false;
+  std::vector<NodeId> fresh;
+  std::vector<raft::MemberChange> changes;
+  std::vector<replica::Member> addresses;
+  for (std::size_t i = 0; i < count; ++i) {
+    const NodeId id = cluster_.add_machine(false);
+    note(Fault::add_member, "node " + std::to_string(id.value()));
+    cluster_.start(id);
+    fresh.push_back(id);
+    changes.push_back({raft::MemberChangeKind::add_learner, id});
+    addresses.push_back(member_named(id));
+  }
   ++membership_changes_;
   // Whatever becomes of the attempt, others may be made later.
   world_.after(20'000 * ms, [this] { --membership_changes_; });
-  on_leader([this, id](replica::Replica& replica) {
-    replica.change_members({{raft::MemberChangeKind::add_learner, id}}, {member_named(id)},
-                           [this, id](const Status& status) {
-                             if (!status.ok()) return;
-                             matter(Fault::add_member);
-                             world_.after(500 * ms, [this, id] { try_promote(id, promotion_tries_max); });
-                           });
+  on_leader([this, fresh, changes, addresses](replica::Replica& replica) {
+    replica.change_members(changes, addresses, [this, fresh](const Status& status) {
+      if (!status.ok()) return;
+      matter(Fault::add_member);
+      const bool replace = prng_.chance(1, 2);
+      world_.after(500 * ms, [this, fresh, replace] { try_promote(fresh, replace, promotion_tries_max); });
+    });
   });
   return true;
 }
 
-void Nemesis::try_promote(NodeId id, int attempts_left) {
+// Promotes all of them in one change; with `replace` as many of the old voters go in the same change, so that
+// the old and the new voters may have no majority in common.
+void Nemesis::try_promote(const std::vector<NodeId>& fresh, bool replace, int attempts_left) {
   if (healed_ || attempts_left == 0) return;
-  on_leader([this, id](replica::Replica& replica) {
-    if (!replica.raft().configuration().is_learner(id)) return;
-    replica.change_members({{raft::MemberChangeKind::promote, id}}, {}, [this](const Status& status) {
-      if (status.ok()) cluster_.coverage.add(Covered::member_promoted);
+  on_leader([this, fresh, replace](replica::Replica& replica) {
+    const raft::Configuration& configuration = replica.raft().configuration();
+    std::vector<raft::MemberChange> changes;
+    for (const NodeId id : fresh) {
+      if (!configuration.is_learner(id)) return;
+      changes.push_back({raft::MemberChangeKind::promote, id});
+    }
+    if (replace) {
+      for (const NodeId voter : configuration.voters) {
+        if (cluster_.machine(voter).damaged) return;  // a minority must not become a majority
+      }
+      for (std::size_t i = 0; i < fresh.size() && i < configuration.voters.size(); ++i) {
+        changes.push_back({raft::MemberChangeKind::remove, configuration.voters[i]});
+      }
+    }
+    replica.change_members(changes, {}, [this, replace](const Status& status) {
+      if (status.ok()) cluster_.coverage.add(replace ? Covered::member_replaced : Covered::member_promoted);
     });
   });
-  world_.after(500 * ms, [this, id, attempts_left] {
-    if (!cluster_.configuration().is_voter(id)) try_promote(id, attempts_left - 1);
+  world_.after(500 * ms, [this, fresh, replace, attempts_left] {
+    if (!cluster_.configuration().is_voter(fresh.front())) try_promote(fresh, replace, attempts_left - 1);
   });
 }
 

@@ -33,12 +33,12 @@ LinkOptions draw_links(Prng& prng) {
 
 std::string_view to_string(Fault fault) {
   constexpr std::string_view names[] = {
-      "kill",        "power_cut",       "kill_all",   "power_cut_all",     "crash_at_step", "pause",
-      "partition",   "one_way",         "bridge",     "isolate_leader",    "swizzle_clog",  "loss",
-      "slow_link",   "false_peer_lost", "client_cut", "disk_slow",         "disk_full",     "disk_frozen",
-      "sync_error",  "bit_flip",        "lost_write", "misdirected_write", "wiped",         "rolled_back",
-      "clock_rate",  "wall_clock",      "transfer",   "add_member",        "remove_member", "read_error",
-      "engine_error"};
+      "kill",         "power_cut",         "kill_all",   "power_cut_all",     "crash_at_step", "pause",
+      "partition",    "one_way",           "bridge",     "isolate_leader",    "swizzle_clog",  "loss",
+      "slow_link",    "false_peer_lost",   "client_cut", "disk_slow",         "disk_full",     "disk_frozen",
+      "sync_error",   "bit_flip",          "lost_write", "misdirected_write", "wiped",         "rolled_back",
+      "clock_rate",   "wall_clock",        "transfer",   "add_member",        "remove_member", "read_error",
+      "engine_error", "contested_election"};
   static_assert(std::size(names) == static_cast<std::size_t>(Fault::count));
   return names[static_cast<std::size_t>(fault)];
 }
@@ -80,7 +80,7 @@ RunOptions draw_options(std::uint64_t seed) {
   options.faults |= 1u << static_cast<unsigned>(Fault::kill);
   options.fault_interval_ns = static_cast<std::int64_t>(prng.between(300, 4000)) * ms;
   // Drawn last, so that what came later did not change the older draws of a seed.
-  for (const Fault fault : {Fault::read_error, Fault::engine_error}) {
+  for (const Fault fault : {Fault::read_error, Fault::engine_error, Fault::contested_election}) {
     if (prng.chance(share, 100)) options.faults |= 1u << static_cast<unsigned>(fault);
   }
   options.leave_minority_out = prng.chance(1, 4);

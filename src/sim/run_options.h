@@ -42,6 +42,7 @@ enum class Fault : std::uint8_t {
   remove_member,
   read_error,
   engine_error,
+  contested_election,
   count,
 };
 std::string_view to_string(Fault fault);
