@@ -1,6 +1,8 @@
 #include "sim/nemesis.h"
 
 #include <algorithm>
+#include <array>
+#include <cstddef>
 #include <string>
 #include <utility>
 
@@ -10,77 +12,47 @@ namespace {
 
 constexpr std::int64_t ms = 1'000'000;
 
-// Faults and their counters have the same names, one after the other, up to the membership changes.
-Covered counter_of(Fault fault) {
-  switch (fault) {
-    case Fault::kill:
-      return Covered::fault_kill;
-    case Fault::power_cut:
-      return Covered::fault_power_cut;
-    case Fault::kill_all:
-      return Covered::fault_kill_all;
-    case Fault::power_cut_all:
-      return Covered::fault_power_cut_all;
-    case Fault::crash_at_step:
-      return Covered::fault_crash_at_step;
-    case Fault::pause:
-      return Covered::fault_pause;
-    case Fault::partition:
-      return Covered::fault_partition;
-    case Fault::one_way:
-      return Covered::fault_one_way;
-    case Fault::bridge:
-      return Covered::fault_bridge;
-    case Fault::isolate_leader:
-      return Covered::fault_isolate_leader;
-    case Fault::swizzle_clog:
-      return Covered::fault_swizzle_clog;
-    case Fault::loss:
-      return Covered::fault_loss;
-    case Fault::slow_link:
-      return Covered::fault_slow_link;
-    case Fault::false_peer_lost:
-      return Covered::fault_false_peer_lost;
-    case Fault::client_cut:
-      return Covered::fault_client_cut;
-    case Fault::disk_slow:
-      return Covered::fault_disk_slow;
-    case Fault::disk_full:
-      return Covered::fault_disk_full;
-    case Fault::disk_frozen:
-      return Covered::fault_disk_frozen;
-    case Fault::sync_error:
-      return Covered::fault_sync_error;
-    case Fault::bit_flip:
-      return Covered::fault_bit_flip;
-    case Fault::lost_write:
-      return Covered::fault_lost_write;
-    case Fault::misdirected_write:
-      return Covered::fault_misdirected_write;
-    case Fault::wiped:
-      return Covered::fault_wiped;
-    case Fault::rolled_back:
-      return Covered::fault_rolled_back;
-    case Fault::clock_rate:
-      return Covered::fault_clock_rate;
-    case Fault::wall_clock:
-      return Covered::fault_wall_clock;
-    case Fault::transfer:
-      return Covered::fault_transfer;
-    case Fault::add_member:
-      return Covered::member_added;
-    case Fault::remove_member:
-      return Covered::member_removed;
-    case Fault::read_error:
-      return Covered::fault_read_error;
-    case Fault::engine_error:
-      return Covered::fault_engine_error;
-    case Fault::contested_election:
-      return Covered::fault_contested_election;
-    case Fault::count:
-      break;
-  }
-  LS_UNREACHABLE("not a fault");
+// The counter of each fault, in the order of the enumeration.
+constexpr auto counters = std::to_array<std::pair<Fault, Covered>>({
+    {Fault::kill, Covered::fault_kill},
+    {Fault::power_cut, Covered::fault_power_cut},
+    {Fault::kill_all, Covered::fault_kill_all},
+    {Fault::power_cut_all, Covered::fault_power_cut_all},
+    {Fault::crash_at_step, Covered::fault_crash_at_step},
+    {Fault::pause, Covered::fault_pause},
+    {Fault::partition, Covered::fault_partition},
+    {Fault::one_way, Covered::fault_one_way},
+    {Fault::bridge, Covered::fault_bridge},
+    {Fault::isolate_leader, Covered::fault_isolate_leader},
+    {Fault::swizzle_clog, Covered::fault_swizzle_clog},
+    {Fault::loss, Covered::fault_loss},
+    {Fault::slow_link, Covered::fault_slow_link},
+    {Fault::false_peer_lost, Covered::fault_false_peer_lost},
+    {Fault::client_cut, Covered::fault_client_cut},
+    {Fault::disk_slow, Covered::fault_disk_slow},
+    {Fault::disk_full, Covered::fault_disk_full},
+    {Fault::disk_frozen, Covered::fault_disk_frozen},
+    {Fault::sync_error, Covered::fault_sync_error},
+    {Fault::bit_flip, Covered::fault_bit_flip},
+    {Fault::lost_write, Covered::fault_lost_write},
+    {Fault::misdirected_write, Covered::fault_misdirected_write},
+    {Fault::wiped, Covered::fault_wiped},
+    {Fault::rolled_back, Covered::fault_rolled_back},
+    {Fault::clock_rate, Covered::fault_clock_rate},
+    {Fault::wall_clock, Covered::fault_wall_clock},
+    {Fault::transfer, Covered::fault_transfer},
+    {Fault::add_member, Covered::member_added},
+    {Fault::remove_member, Covered::member_removed},
+    {Fault::read_error, Covered::fault_read_error},
+    {Fault::engine_error, Covered::fault_engine_error},
+    {Fault::contested_election, Covered::fault_contested_election},
+});
+static_assert(counters.size() == static_cast<std::size_t>(Fault::count));
+
+constexpr Covered counter_of(Fault fault) {
+  const auto& [named, counter] = counters[static_cast<std::size_t>(fault)];
+  LS_MUST(named == fault);
+  return counter;
 }
 
 }  // namespace
