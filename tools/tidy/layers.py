@@ -11,11 +11,13 @@ from tree import Finding, is_test
 LEVEL = {
     "base": 0,
     "env": 1,
+    "proto": 1,
     "raft": 2,
     "engine": 2,
     "log": 3,
     "store": 3,
     "watch": 4,
+    "rpc": 4,
     "replica": 5,
     "remote": 5,
     "service": 6,
@@ -34,7 +36,10 @@ ALSO_IN_TESTS = {"sim", "platform"}
 
 # Other people's libraries: where their headers may be included. `tests` means test files anywhere.
 THIRD_PARTY = {
-    "boost/": {"platform", "gateway", "remote"},
+    "boost/": {"platform", "gateway"},
+    "nghttp2/": {"rpc"},
+    "google/protobuf/": {"proto", "gateway", "remote", "cli"},
+    "openssl/": {"platform", "server"},
     "rocksdb/": {"engine"},
     "gtest/": {"tests"},
     "gmock/": {"tests"},
