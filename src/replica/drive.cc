@@ -44,7 +44,7 @@ void Replica::process(raft::Output output) {
   if (output.vote_restored) restore_vote();
   if (raft_->configuration_index() != peers_as_of_) update_peers();
   // A leader's appends go out while its own disk still writes; what promises durability waits for the disk.
-  send_messages(std::move(output.messages), std::move(output.messages_after_persist), output.persist_id);
+  send_messages(output.messages, std::move(output.messages_after_persist), output.persist_id);
   persist(output);
   if (output.snapshot_abandoned) {
     receiving_snapshot_ = {};
@@ -58,8 +58,8 @@ void Replica::process(raft::Output output) {
   finish_reads(output.reads);
 }
 
-void Replica::send_messages(std::vector<raft::Message> messages, std::vector<raft::Message> after_persist,
-                            raft::PersistId after) {
+void Replica::send_messages(const std::vector<raft::Message>& messages,
+                            std::vector<raft::Message> after_persist, raft::PersistId after) {
   for (const raft::Message& message : messages) send(message);
   if (after_persist.empty()) return;
   if (after <= persisted_) {

@@ -36,8 +36,8 @@ void Replica::start_batch() {
 }
 
 template <class Response, class Request, class Add>
-void Replica::mutate(const Request& request, store::CallOptions options, store::Callback<Response> done,
-                     Add add) {
+void Replica::mutate(const Request& request, const store::CallOptions& options,
+                     store::Callback<Response> done, Add add) {
   Status why;
   if (refuse_call(options, &why)) return done(why);
   if (const Status invalid = store::validate(options.request_id); !invalid.ok()) return done(invalid);
@@ -56,7 +56,7 @@ void Replica::put(store::PutRequest request, store::CallOptions options,
                   store::Callback<store::PutResponse> done) {
   if (const Status invalid = store::validate(request); !invalid.ok()) return done(invalid);
   if (const Status refused = machine_->admit(request); !refused.ok()) return done(refused);
-  mutate(request, std::move(options), std::move(done),
+  mutate(request, options, std::move(done),
          [](store::BatchBuilder& builder, const store::PutRequest& put, const RequestId& id) {
            return builder.put(put, id);
          });
@@ -65,7 +65,7 @@ void Replica::put(store::PutRequest request, store::CallOptions options,
 void Replica::delete_range(store::DeleteRangeRequest request, store::CallOptions options,
                            store::Callback<store::DeleteRangeResponse> done) {
   if (const Status invalid = store::validate(request); !invalid.ok()) return done(invalid);
-  mutate(request, std::move(options), std::move(done),
+  mutate(request, options, std::move(done),
          [](store::BatchBuilder& builder, const store::DeleteRangeRequest& remove, const RequestId& id) {
            return builder.delete_range(remove, id);
          });
@@ -75,7 +75,7 @@ void Replica::txn(store::TxnRequest request, store::CallOptions options,
                   store::Callback<store::TxnResponse> done) {
   if (const Status invalid = store::validate(request); !invalid.ok()) return done(invalid);
   if (const Status refused = machine_->admit(request); !refused.ok()) return done(refused);
-  mutate(request, std::move(options), std::move(done),
+  mutate(request, options, std::move(done),
          [](store::BatchBuilder& builder, const store::TxnRequest& txn, const RequestId& id) {
            return builder.txn(txn, id);
          });
@@ -83,7 +83,7 @@ void Replica::txn(store::TxnRequest request, store::CallOptions options,
 
 void Replica::compact(store::CompactRequest request, store::CallOptions options,
                       store::Callback<store::CompactResponse> done) {
-  mutate(request, std::move(options), std::move(done),
+  mutate(request, options, std::move(done),
          [](store::BatchBuilder& builder, const store::CompactRequest& compact, const RequestId& id) {
            return builder.compact(compact, id);
          });
@@ -94,7 +94,7 @@ void Replica::lease_grant(store::LeaseGrantRequest request, store::CallOptions o
   if (const Status invalid = store::validate(request); !invalid.ok()) return done(invalid);
   if (const Status refused = machine_->admit(request); !refused.ok()) return done(refused);
   request.ttl = store::granted_ttl(request.ttl, options_.lease_ttl_min);
-  mutate(request, std::move(options), std::move(done),
+  mutate(request, options, std::move(done),
          [](store::BatchBuilder& builder, const store::LeaseGrantRequest& grant, const RequestId& id) {
            return builder.lease_grant(grant, id);
          });
@@ -102,7 +102,7 @@ void Replica::lease_grant(store::LeaseGrantRequest request, store::CallOptions o
 
 void Replica::lease_revoke(store::LeaseRevokeRequest request, store::CallOptions options,
                            store::Callback<store::LeaseRevokeResponse> done) {
-  mutate(request, std::move(options), std::move(done),
+  mutate(request, options, std::move(done),
          [](store::BatchBuilder& builder, const store::LeaseRevokeRequest& revoke, const RequestId& id) {
            return builder.lease_revoke(revoke, id);
          });
@@ -110,7 +110,7 @@ void Replica::lease_revoke(store::LeaseRevokeRequest request, store::CallOptions
 
 void Replica::alarm(store::AlarmRequest request, store::CallOptions options,
                     store::Callback<store::AlarmResponse> done) {
-  mutate(request, std::move(options), std::move(done),
+  mutate(request, options, std::move(done),
          [](store::BatchBuilder& builder, const store::AlarmRequest& alarm, const RequestId& id) {
            return builder.alarm(alarm, id);
          });
@@ -118,7 +118,7 @@ void Replica::alarm(store::AlarmRequest request, store::CallOptions options,
 
 void Replica::register_client(store::CallOptions options,
                               store::Callback<store::RegisterClientResponse> done) {
-  mutate(store::RegisterClientCommand{}, std::move(options), std::move(done),
+  mutate(store::RegisterClientCommand{}, options, std::move(done),
          [](store::BatchBuilder& builder, const store::RegisterClientCommand&, const RequestId&) {
            return builder.register_client();
          });

@@ -156,7 +156,7 @@ bool Replica::refuse_call(const store::CallOptions& options, Status* why) const 
 }
 
 template <class Response, class Serve>
-void Replica::read(store::CallOptions options, bool linearizable, store::Callback<Response> done,
+void Replica::read(const store::CallOptions& options, bool linearizable, store::Callback<Response> done,
                    Serve serve) {
   Status why;
   if (refuse_call(options, &why)) return done(why);
@@ -174,7 +174,7 @@ void Replica::range(store::RangeRequest request, store::CallOptions options,
   if (const Status invalid = store::validate(request); !invalid.ok()) return done(invalid);
   const bool linearizable = !request.serializable;
   if (linearizable && request.range_end.empty()) machine_->prefetch(request.key);
-  read(std::move(options), linearizable, std::move(done),
+  read(options, linearizable, std::move(done),
        [this, request = std::move(request)]() -> Result<store::RangeResponse> {
          Result<store::RangeResponse> response = machine_->range(request);
          if (!response.ok()) return response;
@@ -187,21 +187,20 @@ void Replica::range(store::RangeRequest request, store::CallOptions options,
 
 void Replica::lease_time_to_live(store::LeaseTimeToLiveRequest request, store::CallOptions options,
                                  store::Callback<store::LeaseTimeToLiveResponse> done) {
-  read(std::move(options), true, std::move(done),
-       [this, request]() -> Result<store::LeaseTimeToLiveResponse> {
-         // Only the leader knows how far the store clock ran since the newest entry; others answer by that
-         // entry.
-         const std::int64_t store_now_ms =
-             raft_->is_leader() ? std::max(store_clock_.read_ms(now()), machine_->store_time_ms())
-                                : machine_->store_time_ms();
-         store::LeaseTimeToLiveResponse response = machine_->lease_time_to_live(request, store_now_ms);
-         response.header = header();
-         return response;
-       });
+  read(options, true, std::move(done), [this, request]() -> Result<store::LeaseTimeToLiveResponse> {
+    // Only the leader knows how far the store clock ran since the newest entry; others answer by that
+    // entry.
+    const std::int64_t store_now_ms = raft_->is_leader()
+                                          ? std::max(store_clock_.read_ms(now()), machine_->store_time_ms())
+                                          : machine_->store_time_ms();
+    store::LeaseTimeToLiveResponse response = machine_->lease_time_to_live(request, store_now_ms);
+    response.header = header();
+    return response;
+  });
 }
 
 void Replica::lease_leases(store::CallOptions options, store::Callback<store::LeaseLeasesResponse> done) {
-  read(std::move(options), true, std::move(done), [this]() -> Result<store::LeaseLeasesResponse> {
+  read(options, true, std::move(done), [this]() -> Result<store::LeaseLeasesResponse> {
     store::LeaseLeasesResponse response = machine_->lease_leases();
     response.header = header();
     return response;

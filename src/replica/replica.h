@@ -147,9 +147,11 @@ class Replica final : public store::Store, private env::Receiver, private store:
 
   // ---- mutations (mutations.cc)
   template <class Response, class Request, class Add>
-  void mutate(const Request& request, store::CallOptions options, store::Callback<Response> done, Add add);
+  void mutate(const Request& request, const store::CallOptions& options, store::Callback<Response> done,
+              Add add);
   template <class Response, class Serve>
-  void read(store::CallOptions options, bool linearizable, store::Callback<Response> done, Serve serve);
+  void read(const store::CallOptions& options, bool linearizable, store::Callback<Response> done,
+            Serve serve);
   [[nodiscard]] bool refuse_call(const store::CallOptions& options, Status* why) const;
   PendingCommand pending(CommandCallback done, const store::CallOptions& options) const;
   void start_batch();
@@ -163,7 +165,7 @@ class Replica final : public store::Store, private env::Receiver, private store:
   // ---- the loop (drive.cc)
   void drive();
   void process(raft::Output output);
-  void send_messages(std::vector<raft::Message> messages, std::vector<raft::Message> after_persist,
+  void send_messages(const std::vector<raft::Message>& messages, std::vector<raft::Message> after_persist,
                      raft::PersistId after);
   void persist(raft::Output& output);
   void on_durable(raft::PersistId id);
