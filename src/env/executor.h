@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <utility>
 
 #include "base/strong_integer.h"
 #include "base/time.h"
@@ -25,6 +26,9 @@ class Executor {
   // After cancel() returns the closure will not run. Unknown and fired timers are ignored. Call on the
   // strand.
   virtual void cancel(TimerId timer) = 0;
+  // Runs `closure` once, after everything else of this turn of the strand: the place to write out what the
+  // turn produced. Call on the strand. Where there are no turns it is post().
+  virtual void at_turn_end(Closure closure) { post(std::move(closure)); }
 };
 
 // Work beside the strand, one piece at a time, in order (write-back, snapshot files).

@@ -223,12 +223,13 @@ TEST_F(DiskTest, WritesAreServedInOrderWhateverTheirSize) {
   strand.on([&] {
     for (int call = 0; call < calls; ++call) {
       // All go to the same place: the last one must win. Every third is small and may not overtake.
-      file->write_and_sync({write(0, std::to_string(100 + call))}, call % 3 == 1, [&, call](Status status) {
-        EXPECT_TRUE(status.ok());
-        EXPECT_TRUE(strand.executor.on_strand());
-        order.push_back(call);
-        if (call == calls - 1) finished.set_value();
-      });
+      file->write_and_sync({write(0, std::to_string(100 + call))}, call % 3 == 1,
+                           [&, call](const Status& status) {
+                             EXPECT_TRUE(status.ok());
+                             EXPECT_TRUE(strand.executor.on_strand());
+                             order.push_back(call);
+                             if (call == calls - 1) finished.set_value();
+                           });
     }
   });
   finished.get_future().wait();

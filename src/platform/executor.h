@@ -50,9 +50,7 @@ class AsioExecutor final : public env::Executor {
   void post_from_any_thread(env::Closure closure) override;
   env::TimerId schedule(TimePoint deadline, env::Closure closure) override;
   void cancel(env::TimerId timer) override;
-
-  // Runs `closure` once, after everything else of this turn: the place to write out what the turn produced.
-  void at_turn_end(env::Closure closure);
+  void at_turn_end(env::Closure closure) override;
 
   // Runs turns until stop(). May be called again afterwards.
   void run();

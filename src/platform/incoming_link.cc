@@ -13,7 +13,7 @@ constexpr Duration stall_interval = 15s;
 
 }  // namespace
 
-IncomingLink::IncomingLink(LinkContext& context, LinkOwner& owner, std::unique_ptr<Stream> stream)
+IncomingLink::IncomingLink(LinkContext& context, LinkOwner& owner, std::unique_ptr<env::Stream> stream)
     : context_(context), owner_(owner), stream_(std::move(stream)) {
   LS_MUST(stream_ != nullptr);
 }

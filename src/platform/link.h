@@ -11,19 +11,20 @@
 #include <vector>
 
 #include "base/prng.h"
+#include "env/stream.h"
 #include "platform/event_log.h"
 #include "platform/executor.h"
 #include "platform/frame.h"
 #include "platform/frame_reader.h"
 #include "platform/network.h"
 #include "platform/send_queue.h"
-#include "platform/stream.h"
 
 namespace lockstep::platform {
 
 // What the links of one network share.
 struct LinkContext {
   AsioExecutor& executor;
+  std::shared_ptr<env::Streams> streams;
   NetworkOptions options;
   Prng prng;
   EventLog log;
@@ -70,7 +71,7 @@ class OutgoingLink : public std::enable_shared_from_this<OutgoingLink> {
  private:
   enum class State : std::uint8_t { waiting, connecting, greeting, established, closed };
   void dial();
-  void on_connected(std::error_code error, std::unique_ptr<Stream> stream);
+  void on_connected(std::error_code error, std::unique_ptr<env::Stream> stream);
   void write_hello();
   void read_more();
   void on_read(std::error_code error, std::size_t bytes);
@@ -89,8 +90,8 @@ class OutgoingLink : public std::enable_shared_from_this<OutgoingLink> {
   const std::string address_;
   State state_ = State::waiting;
   std::uint64_t generation_ = 0;  // of the connection
-  std::unique_ptr<Connecting> connecting_;
-  std::unique_ptr<Stream> stream_;
+  std::unique_ptr<env::Connecting> connecting_;
+  std::unique_ptr<env::Stream> stream_;
   FrameReader reader_;
   SendQueue queue_;
   std::string hello_frame_;
@@ -103,7 +104,7 @@ class OutgoingLink : public std::enable_shared_from_this<OutgoingLink> {
 
 class IncomingLink : public std::enable_shared_from_this<IncomingLink> {
  public:
-  IncomingLink(LinkContext& context, LinkOwner& owner, std::unique_ptr<Stream> stream);
+  IncomingLink(LinkContext& context, LinkOwner& owner, std::unique_ptr<env::Stream> stream);
 
   void start();
   void close();
@@ -123,7 +124,7 @@ class IncomingLink : public std::enable_shared_from_this<IncomingLink> {
 
   LinkContext& context_;
   LinkOwner& owner_;
-  std::unique_ptr<Stream> stream_;
+  std::unique_ptr<env::Stream> stream_;
   FrameReader reader_;
   NodeId peer_;
   std::string welcome_frame_;

@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "platform/link.h"
+#include "platform/tcp_streams.h"
 
 namespace lockstep::platform {
 namespace {
@@ -19,16 +20,19 @@ constexpr std::size_t unknown_connections_max = 64;
 
 class TcpNetwork::Core final : public LinkOwner, public std::enable_shared_from_this<Core> {
  public:
-  Core(AsioExecutor& executor, RealRandom& random, NetworkOptions options)
-      : context_{executor, options, Prng(random.next()), EventLog(options.log), {}} {
+  Core(AsioExecutor& executor, RealRandom& random, const NetworkOptions& options,
+       std::shared_ptr<env::Streams> streams)
+      : context_{executor, std::move(streams), options, Prng(random.next()), EventLog(options.log), {}} {
     LS_MUST(options.self != NodeId());
+    LS_MUST(context_.streams != nullptr);
   }
 
   Result<std::uint16_t> listen(const std::string& address) {
     LS_MUST(listener_ == nullptr);
-    LS_ASSIGN_OR_RETURN(
-        listener_, listen_tcp(context_.executor.context(), address,
-                              [this](std::unique_ptr<Stream> stream) { on_accepted(std::move(stream)); }));
+    LS_ASSIGN_OR_RETURN(listener_,
+                        context_.streams->listen(address, [this](std::unique_ptr<env::Stream> stream) {
+                          on_accepted(std::move(stream));
+                        }));
     return listener_->port();
   }
 
@@ -155,7 +159,7 @@ class TcpNetwork::Core final : public LinkOwner, public std::enable_shared_from_
     return found->second;
   }
 
-  void on_accepted(std::unique_ptr<Stream> stream) {
+  void on_accepted(std::unique_ptr<env::Stream> stream) {
     ++context_.metrics.connections_accepted;
     if (unknown_.size() >= unknown_connections_max) {
       const auto oldest = unknown_.front();
@@ -173,15 +177,20 @@ class TcpNetwork::Core final : public LinkOwner, public std::enable_shared_from_
 
   LinkContext context_;
   env::Receiver* receiver_ = nullptr;
-  std::unique_ptr<Listener> listener_;
+  std::unique_ptr<env::Listener> listener_;
   std::map<NodeId, Peer> peers_;
   std::list<std::shared_ptr<IncomingLink>> unknown_;  // the oldest first
   std::vector<std::shared_ptr<OutgoingLink>> unflushed_;
   bool flush_at_turn_end_ = false;
 };
 
-TcpNetwork::TcpNetwork(AsioExecutor& executor, RealRandom& random, NetworkOptions options)
-    : core_(std::make_shared<Core>(executor, random, std::move(options))) {}
+TcpNetwork::TcpNetwork(AsioExecutor& executor, RealRandom& random, const NetworkOptions& options)
+    : TcpNetwork(executor, random, options, std::make_shared<TcpStreams>(executor, TcpOptions::for_peers())) {
+}
+
+TcpNetwork::TcpNetwork(AsioExecutor& executor, RealRandom& random, const NetworkOptions& options,
+                       std::shared_ptr<env::Streams> streams)
+    : core_(std::make_shared<Core>(executor, random, options, std::move(streams))) {}
 
 TcpNetwork::~TcpNetwork() {
   core_->close();

@@ -22,6 +22,7 @@
 #include "base/ids.h"
 #include "base/status.h"
 #include "env/network.h"
+#include "env/stream.h"
 #include "platform/executor.h"
 #include "platform/frame.h"
 
@@ -59,7 +60,11 @@ struct NetworkOptions {
 
 class TcpNetwork final : public env::Network {
  public:
-  TcpNetwork(AsioExecutor& executor, RealRandom& random, NetworkOptions options);
+  // Over plain TCP.
+  TcpNetwork(AsioExecutor& executor, RealRandom& random, const NetworkOptions& options);
+  // Over streams of another kind, TLS above all.
+  TcpNetwork(AsioExecutor& executor, RealRandom& random, const NetworkOptions& options,
+             std::shared_ptr<env::Streams> streams);
   ~TcpNetwork() override;
 
   // Accepts peers at "host:port"; port 0 takes a free one. Returns the port.

@@ -58,14 +58,13 @@ void OutgoingLink::dial() {
                                         link.timer_ = {};
                                         link.fail("no answer in time");
                                       }));
-  connecting_ =
-      connect_tcp(context_.executor.context(), address_,
-                  guarded([](OutgoingLink& link, std::error_code error, std::unique_ptr<Stream> stream) {
-                    link.on_connected(error, std::move(stream));
-                  }));
+  connecting_ = context_.streams->connect(
+      address_, guarded([](OutgoingLink& link, std::error_code error, std::unique_ptr<env::Stream> stream) {
+        link.on_connected(error, std::move(stream));
+      }));
 }
 
-void OutgoingLink::on_connected(std::error_code error, std::unique_ptr<Stream> stream) {
+void OutgoingLink::on_connected(std::error_code error, std::unique_ptr<env::Stream> stream) {
   LS_MUST(state_ == State::connecting);
   connecting_.reset();
   if (error) return fail(error.message());

@@ -19,7 +19,7 @@ NetworkOptions network_options(const PlatformOptions& options) {
 Platform::Platform(const PlatformOptions& options)
     : executor_(clock_), worker_(executor_), network_(executor_, random_, network_options(options)) {}
 
-Result<std::unique_ptr<Platform>> Platform::open(PlatformOptions options) {
+Result<std::unique_ptr<Platform>> Platform::open(const PlatformOptions& options) {
   std::unique_ptr<Platform> platform(new Platform(options));
   LS_ASSIGN_OR_RETURN(platform->disk_, FileDisk::open(options.data_directory, platform->executor_));
   if (!options.listen_address.empty()) {

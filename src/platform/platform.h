@@ -31,7 +31,7 @@ class Platform {
  public:
   // Creates the data directory if it is missing and starts listening. Errors: as FileDisk::open and
   // TcpNetwork::listen.
-  static Result<std::unique_ptr<Platform>> open(PlatformOptions options);
+  static Result<std::unique_ptr<Platform>> open(const PlatformOptions& options);
   Platform(const Platform&) = delete;
   Platform& operator=(const Platform&) = delete;
 

@@ -1,4 +1,4 @@
-#include "platform/stream.h"
+#include "platform/tcp_streams.h"
 
 #include <algorithm>
 #include <utility>
@@ -22,11 +22,6 @@ using boost::system::error_code;
 
 // What Asio gives to one system call.
 constexpr std::size_t buffers_per_write_max = 64;
-// A peer that acknowledges nothing for so long is gone, whatever the retransmission timer thinks.
-constexpr int unacknowledged_ms_max = 5000;
-constexpr int keepalive_idle_s = 5;
-constexpr int keepalive_interval_s = 1;
-constexpr int keepalive_probes = 3;
 constexpr std::chrono::milliseconds accept_pause{100};
 
 void set_option(tcp::socket& socket, int level, int option, int value) {
@@ -34,19 +29,19 @@ void set_option(tcp::socket& socket, int level, int option, int value) {
   ::setsockopt(socket.native_handle(), level, option, &value, sizeof value);
 }
 
-void tune(tcp::socket& socket) {
+void tune(tcp::socket& socket, const TcpOptions& options) {
   set_option(socket, IPPROTO_TCP, TCP_NODELAY, 1);
   set_option(socket, SOL_SOCKET, SO_KEEPALIVE, 1);
-  set_option(socket, IPPROTO_TCP, TCP_KEEPIDLE, keepalive_idle_s);
-  set_option(socket, IPPROTO_TCP, TCP_KEEPINTVL, keepalive_interval_s);
-  set_option(socket, IPPROTO_TCP, TCP_KEEPCNT, keepalive_probes);
-  set_option(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, unacknowledged_ms_max);
+  set_option(socket, IPPROTO_TCP, TCP_KEEPIDLE, options.keepalive_idle_s);
+  set_option(socket, IPPROTO_TCP, TCP_KEEPINTVL, options.keepalive_interval_s);
+  set_option(socket, IPPROTO_TCP, TCP_KEEPCNT, options.keepalive_probes);
+  set_option(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, options.unacknowledged_ms_max);
 }
 
-class TcpStream final : public Stream {
+class TcpStream final : public env::Stream {
  public:
-  explicit TcpStream(tcp::socket socket) : socket_(std::move(socket)) {
-    tune(socket_);
+  TcpStream(tcp::socket socket, const TcpOptions& options) : socket_(std::move(socket)) {
+    tune(socket_, options);
     error_code error;
     const tcp::endpoint remote = socket_.remote_endpoint(error);
     if (!error) remote_ = remote.address().to_string() + ":" + std::to_string(remote.port());
@@ -91,10 +86,10 @@ bool split_address(const std::string& address, std::string* host, std::string* p
   return true;
 }
 
-class TcpConnecting final : public Connecting {
+class TcpConnecting final : public env::Connecting {
  public:
-  TcpConnecting(asio::io_context& context, const std::string& address, Done done)
-      : attempt_(std::make_shared<Attempt>(context, std::move(done))) {
+  TcpConnecting(asio::io_context& context, const TcpOptions& options, const std::string& address, Done done)
+      : attempt_(std::make_shared<Attempt>(context, options, std::move(done))) {
     std::string host;
     std::string port;
     if (!split_address(address, &host, &port)) {
@@ -127,14 +122,15 @@ class TcpConnecting final : public Connecting {
 
  private:
   struct Attempt {
-    Attempt(asio::io_context& context, Done callback)
-        : socket(context), resolver(context), done(std::move(callback)) {}
+    Attempt(asio::io_context& context, const TcpOptions& tcp_options, Done callback)
+        : options(tcp_options), socket(context), resolver(context), done(std::move(callback)) {}
     void finish(const error_code& error) {
       if (!done) return;
       Done callback = std::exchange(done, nullptr);
       if (error) return callback(error, nullptr);
-      callback({}, std::make_unique<TcpStream>(std::move(socket)));
+      callback({}, std::make_unique<TcpStream>(std::move(socket), options));
     }
+    TcpOptions options;
     tcp::socket socket;
     tcp::resolver resolver;
     Done done;
@@ -142,10 +138,10 @@ class TcpConnecting final : public Connecting {
   std::shared_ptr<Attempt> attempt_;
 };
 
-class TcpListener final : public Listener {
+class TcpListener final : public env::Listener {
  public:
-  TcpListener(tcp::acceptor acceptor, Accepted accepted)
-      : state_(std::make_shared<State>(std::move(acceptor), std::move(accepted))) {
+  TcpListener(tcp::acceptor acceptor, const TcpOptions& options, Accepted accepted)
+      : state_(std::make_shared<State>(std::move(acceptor), options, std::move(accepted))) {
     accept_next(state_);
   }
   ~TcpListener() override {
@@ -161,8 +157,12 @@ class TcpListener final : public Listener {
 
  private:
   struct State {
-    State(tcp::acceptor from, Accepted callback)
-        : acceptor(std::move(from)), pause(acceptor.get_executor()), accepted(std::move(callback)) {}
+    State(tcp::acceptor from, const TcpOptions& tcp_options, Accepted callback)
+        : options(tcp_options),
+          acceptor(std::move(from)),
+          pause(acceptor.get_executor()),
+          accepted(std::move(callback)) {}
+    TcpOptions options;
     tcp::acceptor acceptor;
     asio::steady_timer pause;
     Accepted accepted;
@@ -171,7 +171,7 @@ class TcpListener final : public Listener {
   static void accept_next(const std::shared_ptr<State>& state) {
     state->acceptor.async_accept([state](const error_code& error, tcp::socket socket) {
       if (!state->open) return;
-      if (!error) state->accepted(std::make_unique<TcpStream>(std::move(socket)));
+      if (!error) state->accepted(std::make_unique<TcpStream>(std::move(socket), state->options));
       if (!state->open) return;
       if (!error || error == asio::error::connection_aborted) return accept_next(state);
       state->pause.expires_after(accept_pause);
@@ -185,19 +185,18 @@ class TcpListener final : public Listener {
 
 }  // namespace
 
-std::unique_ptr<Connecting> connect_tcp(asio::io_context& context, const std::string& address,
-                                        Connecting::Done done) {
-  return std::make_unique<TcpConnecting>(context, address, std::move(done));
+std::unique_ptr<env::Connecting> TcpStreams::connect(const std::string& address, env::Connecting::Done done) {
+  return std::make_unique<TcpConnecting>(executor_.context(), options_, address, std::move(done));
 }
 
-Result<std::unique_ptr<Listener>> listen_tcp(asio::io_context& context, const std::string& address,
-                                             Listener::Accepted accepted) {
+Result<std::unique_ptr<env::Listener>> TcpStreams::listen(const std::string& address,
+                                                          env::Listener::Accepted accepted) {
   std::string host;
   std::string port;
   if (!split_address(address, &host, &port))
     return Status(Code::invalid_argument, "'" + address + "' is not host:port");
   error_code error;
-  tcp::resolver resolver(context);
+  tcp::resolver resolver(executor_.context());
   const auto found = resolver.resolve(host, port, tcp::resolver::passive, error);
   const auto failed = [&](std::string_view what) {
     return Status(Code::io_error, std::string(what) + " " + address + ": " + error.message());
@@ -205,7 +204,7 @@ Result<std::unique_ptr<Listener>> listen_tcp(asio::io_context& context, const st
   if (error) return failed("resolve");
   LS_MUST(!found.empty());
   const tcp::endpoint endpoint = found.begin()->endpoint();
-  tcp::acceptor acceptor(context);
+  tcp::acceptor acceptor(executor_.context());
   acceptor.open(endpoint.protocol(), error);
   if (error) return failed("open a socket for");
   acceptor.set_option(tcp::acceptor::reuse_address(true), error);
@@ -214,7 +213,8 @@ Result<std::unique_ptr<Listener>> listen_tcp(asio::io_context& context, const st
   if (error) return failed("bind");
   acceptor.listen(asio::socket_base::max_listen_connections, error);
   if (error) return failed("listen on");
-  return std::unique_ptr<Listener>(std::make_unique<TcpListener>(std::move(acceptor), std::move(accepted)));
+  return std::unique_ptr<env::Listener>(
+      std::make_unique<TcpListener>(std::move(acceptor), options_, std::move(accepted)));
 }
 
 }  // namespace lockstep::platform
