@@ -1,0 +1,62 @@
+// How one server is set up, after defaults, file, environment and flags were put together (settings.h).
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/time.h"
+
+namespace lockstep::server {
+
+enum class LogLevel : std::uint8_t { debug, info, warning, error };
+enum class LogFormat : std::uint8_t { text, json };
+
+// A name and the address of its peer port: "n1=10.0.0.1:2380".
+struct NamedAddress {
+  std::string name;
+  std::string address;
+  friend bool operator==(const NamedAddress&, const NamedAddress&) = default;
+};
+
+struct ServerOptions {
+  bool dev = false;
+  std::string name = "default";
+  std::string data_directory = "./lockstep-data";
+  std::string listen = "127.0.0.1:2379";
+  std::string advertise;    // what clients are told; empty: `listen`
+  std::string peer_listen;  // empty: a member on its own
+  std::string peer_advertise;
+  std::vector<NamedAddress> initial_cluster;
+  std::vector<std::string> join;  // peer addresses of members of a running cluster
+  std::string cluster_token = "lockstep";
+
+  Duration election_timeout = 1s;
+  Duration heartbeat_interval = 100ms;
+  Duration request_timeout = 7s;
+  Duration lease_ttl_min = 1s;
+  std::uint64_t quota_bytes = 0;
+  std::uint64_t connections_max = 10'000;
+  Duration shutdown_timeout = 10s;
+
+  std::string tls_certificate;
+  std::string tls_key;
+  std::string tls_client_ca;  // set: every client shows a certificate of it
+  std::string peer_tls_certificate;
+  std::string peer_tls_key;
+  std::string peer_tls_ca;
+  std::string root_password_file;
+  Duration token_ttl = 300s;
+
+  LogLevel log_level = LogLevel::info;
+  LogFormat log_format = LogFormat::text;
+};
+
+// The ids follow from what every member is told alike, so that nobody has to hand numbers out: a member is
+// named by the token of its cluster and the address at which the others reach it when it is added.
+ClusterId cluster_id_of(std::string_view token);
+NodeId node_id_of(std::string_view token, std::string_view peer_address);
+
+}  // namespace lockstep::server

@@ -1,0 +1,257 @@
+#include "server/settings.h"
+
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "server/text_values.h"
+
+namespace lockstep::server {
+namespace {
+
+// How a member of ServerOptions is read and shown, by its type.
+Status read_into(std::string& into, std::string_view text) {
+  into = text;
+  return {};
+}
+Status read_into(bool& into, std::string_view text) {
+  LS_ASSIGN_OR_RETURN(into, parse_flag(text));
+  return {};
+}
+Status read_into(Duration& into, std::string_view text) {
+  LS_ASSIGN_OR_RETURN(into, parse_duration(text));
+  return {};
+}
+Status read_into(std::vector<std::string>& into, std::string_view text) {
+  LS_ASSIGN_OR_RETURN(into, parse_addresses(text));
+  return {};
+}
+Status read_into(std::vector<NamedAddress>& into, std::string_view text) {
+  LS_ASSIGN_OR_RETURN(into, parse_named_addresses(text));
+  return {};
+}
+
+constexpr std::array<std::pair<std::string_view, LogLevel>, 4> levels = {{{"debug", LogLevel::debug},
+                                                                          {"info", LogLevel::info},
+                                                                          {"warning", LogLevel::warning},
+                                                                          {"error", LogLevel::error}}};
+constexpr std::array<std::pair<std::string_view, LogFormat>, 2> formats = {
+    {{"text", LogFormat::text}, {"json", LogFormat::json}}};
+
+template <class Value, std::size_t size>
+Status read_name(Value& into, std::string_view text,
+                 const std::array<std::pair<std::string_view, Value>, size>& names) {
+  std::string known;
+  for (const auto& [name, value] : names) {
+    if (name == text) {
+      into = value;
+      return {};
+    }
+    known += known.empty() ? name : fmt::format(", {}", name);
+  }
+  return {Code::invalid_argument, fmt::format("'{}' is none of {}", text, known)};
+}
+template <class Value, std::size_t size>
+std::string show_name(Value value, const std::array<std::pair<std::string_view, Value>, size>& names) {
+  return std::string(std::ranges::find(names, value, &std::pair<std::string_view, Value>::second)->first);
+}
+Status read_into(LogLevel& into, std::string_view text) {
+  return read_name(into, text, levels);
+}
+Status read_into(LogFormat& into, std::string_view text) {
+  return read_name(into, text, formats);
+}
+
+std::string shown(const std::string& value) {
+  return value;
+}
+std::string shown(bool value) {
+  return value ? "true" : "false";
+}
+std::string shown(Duration value) {
+  return show_duration(value);
+}
+std::string shown(LogLevel value) {
+  return show_name(value, levels);
+}
+std::string shown(LogFormat value) {
+  return show_name(value, formats);
+}
+std::string shown(const std::vector<std::string>& values) {
+  std::string text;
+  for (const std::string& value : values) text += (text.empty() ? "" : ",") + value;
+  return text;
+}
+std::string shown(const std::vector<NamedAddress>& values) {
+  std::string text;
+  for (const NamedAddress& value : values)
+    text += (text.empty() ? "" : ",") + value.name + "=" + value.address;
+  return text;
+}
+
+template <auto member>
+constexpr Setting setting(std::string_view name, std::string_view metavar, std::string_view help) {
+  return {name, metavar, help,
+          [](ServerOptions& options, std::string_view text) { return read_into(options.*member, text); },
+          [](const ServerOptions& options) { return shown(options.*member); }};
+}
+
+template <auto member>
+constexpr Setting address_setting(std::string_view name, std::string_view help) {
+  return {name, "HOST:PORT", help,
+          [](ServerOptions& options, std::string_view text) -> Status {
+            LS_ASSIGN_OR_RETURN(options.*member,
+                                text.empty() ? Result<std::string>(std::string()) : parse_address(text));
+            return {};
+          },
+          [](const ServerOptions& options) { return options.*member; }};
+}
+
+// Sizes and counts are both plain numbers; only sizes take units.
+template <auto member>
+constexpr Setting size_setting(std::string_view name, std::string_view help) {
+  return {name, "SIZE", help,
+          [](ServerOptions& options, std::string_view text) -> Status {
+            LS_ASSIGN_OR_RETURN(options.*member, parse_bytes(text));
+            return {};
+          },
+          [](const ServerOptions& options) { return show_bytes(options.*member); }};
+}
+template <auto member>
+constexpr Setting count_setting(std::string_view name, std::string_view help) {
+  return {name, "N", help,
+          [](ServerOptions& options, std::string_view text) -> Status {
+            LS_ASSIGN_OR_RETURN(options.*member, parse_count(text));
+            return {};
+          },
+          [](const ServerOptions& options) { return std::to_string(options.*member); }};
+}
+
+using Options = ServerOptions;
+constexpr std::array all_settings = {
+    setting<&Options::dev>("dev", "", "one member for trying things out: loopback, no TLS, short timeouts"),
+    setting<&Options::name>("name", "NAME", "what this member is called, in lists and in --initial-cluster"),
+    setting<&Options::data_directory>("data-dir", "DIR",
+                                      "where everything is stored; one process a directory"),
+    address_setting<&Options::listen>("listen", "where clients connect"),
+    address_setting<&Options::advertise>("advertise",
+                                         "what clients are told to connect to, if it is another address"),
+    address_setting<&Options::peer_listen>("peer-listen", "where the other members connect"),
+    address_setting<&Options::peer_advertise>("peer-advertise",
+                                              "where the others reach this member, if it is another address"),
+    setting<&Options::initial_cluster>(
+        "initial-cluster", "LIST",
+        "who forms the new cluster, the same at each: n1=host:port,n2=host:port,..."),
+    setting<&Options::join>("join", "LIST", "join a running cluster: peer addresses of some of its members"),
+    setting<&Options::cluster_token>("cluster-token", "TEXT",
+                                     "tells clusters on one network apart; the same at each member"),
+    setting<&Options::election_timeout>("election-timeout", "TIME",
+                                        "silence after which a leader is given up"),
+    setting<&Options::heartbeat_interval>("heartbeat-interval", "TIME",
+                                          "how often a leader is heard at least"),
+    setting<&Options::request_timeout>("request-timeout", "TIME",
+                                       "a request without a deadline of its own gets this one"),
+    setting<&Options::lease_ttl_min>("lease-ttl-min", "TIME", "shorter leases are made this long"),
+    size_setting<&Options::quota_bytes>("quota",
+                                        "size of the data above which writes are refused; 0: no limit"),
+    count_setting<&Options::connections_max>("connections-max", "connections of clients; more are refused"),
+    setting<&Options::shutdown_timeout>("shutdown-timeout", "TIME",
+                                        "how long running requests may take after SIGTERM"),
+    setting<&Options::tls_certificate>("tls-certificate", "FILE", "PEM; clients then need TLS"),
+    setting<&Options::tls_key>("tls-key", "FILE", "PEM, of --tls-certificate"),
+    setting<&Options::tls_client_ca>("tls-client-ca", "FILE", "PEM; clients must show a certificate of it"),
+    setting<&Options::peer_tls_certificate>("peer-tls-certificate", "FILE",
+                                            "PEM, for both ends of connections between members"),
+    setting<&Options::peer_tls_key>("peer-tls-key", "FILE", "PEM, of --peer-tls-certificate"),
+    setting<&Options::peer_tls_ca>("peer-tls-ca", "FILE", "PEM; members must show a certificate of it"),
+    setting<&Options::root_password_file>(
+        "root-password-file", "FILE",
+        "a new cluster starts with authentication on and this password for root"),
+    setting<&Options::token_ttl>("token-ttl", "TIME", "how long a login lasts"),
+    setting<&Options::log_level>("log-level", "LEVEL", "debug, info, warning or error"),
+    setting<&Options::log_format>("log-format", "FORMAT", "text or json"),
+};
+
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = row[0];
+    row[0] = i;
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t above = row[j];
+      row[j] = std::min({above + 1, row[j - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0 : 1)});
+      diagonal = above;
+    }
+  }
+  return row[b.size()];
+}
+
+}  // namespace
+
+std::span<const Setting> settings() {
+  return all_settings;
+}
+
+const Setting* find_setting(std::string_view name) {
+  const auto found = std::ranges::find(all_settings, name, &Setting::name);
+  return found == all_settings.end() ? nullptr : &*found;
+}
+
+std::string key_of(const Setting& setting) {
+  std::string key(setting.name);
+  std::ranges::replace(key, '-', '_');
+  return key;
+}
+
+std::string variable_of(const Setting& setting) {
+  std::string variable = "LOCKSTEP_" + key_of(setting);
+  std::ranges::transform(variable, variable.begin(),
+                         [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+  return variable;
+}
+
+std::string suggestion_for(std::string_view name) {
+  std::string wanted(name);
+  std::ranges::replace(wanted, '_', '-');
+  std::size_t best = std::numeric_limits<std::size_t>::max();
+  std::string suggestion;
+  for (const Setting& known : all_settings) {
+    const std::size_t distance = edit_distance(wanted, known.name);
+    if (distance < best) {
+      best = distance;
+      suggestion = known.name;
+    }
+  }
+  return best <= 1 + wanted.size() / 4 ? suggestion : std::string();
+}
+
+GivenSettings read_environment(const std::function<const char*(const std::string& name)>& variable) {
+  GivenSettings given;
+  for (const Setting& setting : all_settings) {
+    const std::string name = variable_of(setting);
+    if (const char* text = variable(name)) given[std::string(setting.name)] = {text, name};
+  }
+  return given;
+}
+
+Result<Resolved> resolve(std::span<const GivenSettings> layers) {
+  Resolved resolved;
+  for (const GivenSettings& layer : layers) {
+    for (const auto& [name, given] : layer) {
+      const Setting* setting = find_setting(name);
+      LS_MUST(setting != nullptr, "the readers of layers refuse unknown names");
+      if (const Status status = setting->set(resolved.options, given.text); !status.ok())
+        return Status(status.code(), fmt::format("{}: {}", given.origin, status.message()));
+      resolved.origins[name] = given.origin;
+    }
+  }
+  LS_RETURN_IF_ERROR(complete(resolved.options));
+  LS_RETURN_IF_ERROR(check(resolved.options));
+  return resolved;
+}
+
+}  // namespace lockstep::server

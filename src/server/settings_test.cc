@@ -1,0 +1,130 @@
+#include "server/settings.h"
+
+#include <cstdio>
+#include <fstream>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "server/text_values.h"
+
+namespace lockstep::server {
+namespace {
+
+using testing::HasSubstr;
+
+struct Layers {
+  std::string file;                                // content of the file; empty: none
+  std::map<std::string, std::string> environment;  // by variable
+  std::map<std::string, std::string> flags;        // by name without dashes
+};
+
+std::string file_with(const std::string& text) {
+  const std::string path = testing::TempDir() + "lockstep.toml";
+  std::ofstream(path) << text;
+  return path;
+}
+
+Result<Resolved> resolved(const Layers& layers) {
+  std::vector<GivenSettings> given;
+  if (!layers.file.empty()) {
+    LS_ASSIGN_OR_RETURN(given.emplace_back(), read_settings_file(file_with(layers.file)));
+  }
+  given.push_back(read_environment([&](const std::string& name) {
+    const auto found = layers.environment.find(name);
+    return found == layers.environment.end() ? nullptr : found->second.c_str();
+  }));
+  GivenSettings& flags = given.emplace_back();
+  for (const auto& [name, text] : layers.flags) flags[name] = {text, "--" + name};
+  return resolve(given);
+}
+
+std::string why_refused(const Layers& layers) {
+  const Result<Resolved> result = resolved(layers);
+  return result.ok() ? "accepted" : std::string(result.status().message());
+}
+
+TEST(Settings, LaterLayersWinAndSayWhereTheyAre) {
+  const Result<Resolved> result =
+      resolved({.file = "name = \"file\"\nrequest_timeout = \"3s\"\nlog_level = \"error\"\n",
+                .environment = {{"LOCKSTEP_NAME", "variable"}, {"LOCKSTEP_LOG_LEVEL", "debug"}},
+                .flags = {{"name", "flag"}}});
+  ASSERT_TRUE(result.ok()) << result.status().to_string();
+  EXPECT_EQ(result->options.name, "flag");
+  EXPECT_EQ(result->origins.at("name"), "--name");
+  EXPECT_EQ(result->options.log_level, LogLevel::debug);
+  EXPECT_EQ(result->origins.at("log-level"), "LOCKSTEP_LOG_LEVEL");
+  EXPECT_EQ(result->options.request_timeout, 3s);
+  EXPECT_THAT(result->origins.at("request-timeout"), HasSubstr("lockstep.toml:2:"));
+  EXPECT_FALSE(result->origins.contains("listen"));
+}
+
+TEST(Settings, WhatTheFileSaysWrongIsNamedWithItsPlace) {
+  EXPECT_THAT(why_refused({.file = "\ndata_dri = \"x\"\n"}),
+              HasSubstr("lockstep.toml:2:1: unknown key 'data_dri': did you mean data_dir?"));
+  EXPECT_THAT(why_refused({.file = "xyzzy = 1\n"}),
+              HasSubstr("unknown key 'xyzzy': `lockstepd config show`"));
+  EXPECT_THAT(why_refused({.file = "request_timeout = \"3 apples\"\n"}),
+              HasSubstr("lockstep.toml:1:19: '3 apples' is not a duration"));
+  EXPECT_THAT(why_refused({.file = "name = \"a\nb\"\n"}), HasSubstr("lockstep.toml:1:"));
+  EXPECT_THAT(why_refused({.file = "name = 1.5\n"}), HasSubstr("name: expected a text"));
+  EXPECT_THAT(read_settings_file("/nonexistent/lockstep.toml").status().message(), HasSubstr("No such file"));
+}
+
+TEST(Settings, WhatDoesNotFitTogetherIsRefusedWithAWayOut) {
+  const std::vector<std::pair<std::map<std::string, std::string>, std::string>> cases = {
+      {{{"listen", "0.0.0.0:2379"}}, "has no TLS. Make certificates with `lockstepd init`"},
+      {{{"listen", "0.0.0.0:2379"}, {"tls-certificate", "a"}, {"tls-key", "b"}}, "asks nobody who they are"},
+      {{{"tls-certificate", "a"}}, "belong together"},
+      {{{"peer-listen", "10.0.0.1:2380"}}, "--peer-tls-certificate"},
+      {{{"initial-cluster", "n1=127.0.0.1:1"}}, "does not name this member, 'default'"},
+      {{{"initial-cluster", "default=127.0.0.1:1"}, {"join", "127.0.0.1:2"}}, "give one of them"},
+      {{{"initial-cluster", "default=127.0.0.1:1,default=127.0.0.1:2"}}, "names 'default' twice"},
+      {{{"initial-cluster", "default=127.0.0.1:1,b=127.0.0.1:1"}}, "has the address 127.0.0.1:1 twice"},
+      {{{"join", "127.0.0.1:2"}}, "--join needs --peer-listen"},
+      {{{"election-timeout", "200ms"}}, "at least three times --heartbeat-interval 100ms"},
+      {{{"listen", "nowhere"}}, "--listen: 'nowhere' is not an address"},
+      {{{"log-level", "loud"}}, "'loud' is none of debug, info, warning, error"},
+      {{{"quota", "2 GiB"}}, "'2 GiB' is not a size"},
+  };
+  for (const auto& [flags, why] : cases) EXPECT_THAT(why_refused({.flags = flags}), HasSubstr(why));
+}
+
+TEST(Settings, AMemberOfAClusterListensWhereTheOthersExpectIt) {
+  const Result<Resolved> result =
+      resolved({.flags = {{"name", "n2"}, {"initial-cluster", "n1=127.0.0.1:11,n2=http://127.0.0.1:12"}}});
+  ASSERT_TRUE(result.ok()) << result.status().to_string();
+  EXPECT_EQ(result->options.peer_listen, "127.0.0.1:12");
+  EXPECT_EQ(result->options.peer_advertise, "127.0.0.1:12");
+  EXPECT_EQ(result->options.advertise, "127.0.0.1:2379");
+}
+
+TEST(Settings, WhatIsShownCanBeReadBack) {
+  for (const Setting& setting : settings()) {
+    if (setting.metavar.empty()) continue;
+    ServerOptions options;
+    const std::string before = setting.show(options);
+    EXPECT_TRUE(setting.set(options, before).ok()) << setting.name << " " << before;
+    EXPECT_EQ(setting.show(options), before) << setting.name;
+  }
+}
+
+TEST(TextValues, UnitsAndBounds) {
+  EXPECT_EQ(*parse_duration("1.5s"), 1500ms);
+  EXPECT_EQ(*parse_duration("10m"), 10min);
+  EXPECT_EQ(*parse_duration("0"), 0s);
+  for (const char* bad : {"", "5", "-1s", "1 s", "nan s", "1e30h", "s"})
+    EXPECT_FALSE(parse_duration(bad).ok()) << bad;
+  EXPECT_EQ(*parse_bytes("2GiB"), 2ULL << 30);
+  EXPECT_EQ(*parse_bytes("17"), 17U);
+  for (const char* bad : {"", "-1", "1TiBB", "1e40"}) EXPECT_FALSE(parse_bytes(bad).ok()) << bad;
+  EXPECT_EQ(*parse_address("https://[::1]:2379"), "[::1]:2379");
+  for (const char* bad : {"", ":1", "a", "a:", "a:65536", "a:b", "::1:80", "[]:1"})
+    EXPECT_FALSE(parse_address(bad).ok()) << bad;
+  EXPECT_TRUE(is_loopback("127.0.0.9:1"));
+  EXPECT_TRUE(is_loopback("[::1]:1"));
+  EXPECT_FALSE(is_loopback("0.0.0.0:1"));
+}
+
+}  // namespace
+}  // namespace lockstep::server
