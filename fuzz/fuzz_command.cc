@@ -13,28 +13,31 @@ namespace {
 
 bool add(BatchBuilder& batch, const Command& command) {
   const RequestId& id = command.request_id;
+  const Principal who = command.principal;
   if (const auto* put = std::get_if<PutCommand>(&command.body)) {
     return batch.put({std::string(put->key), std::string(put->value), put->lease, put->prev_kv,
                       put->ignore_value, put->ignore_lease},
-                     id);
+                     id, who);
   }
   if (const auto* removal = std::get_if<DeleteRangeCommand>(&command.body)) {
     return batch.delete_range({std::string(removal->key), std::string(removal->range_end), removal->prev_kv},
-                              id);
+                              id, who);
   }
-  if (const auto* txn = std::get_if<TxnRequest>(&command.body)) return batch.txn(*txn, id);
+  if (const auto* txn = std::get_if<TxnRequest>(&command.body)) return batch.txn(*txn, id, who);
   if (const auto* compact = std::get_if<CompactCommand>(&command.body)) {
-    return batch.compact({.revision = compact->revision}, id);
+    return batch.compact({.revision = compact->revision}, id, who);
   }
   if (const auto* grant = std::get_if<LeaseGrantCommand>(&command.body)) {
-    return batch.lease_grant({std::chrono::milliseconds(grant->ttl_ms), grant->id}, id);
+    return batch.lease_grant({std::chrono::milliseconds(grant->ttl_ms), grant->id}, id, who);
   }
   if (const auto* revoke = std::get_if<LeaseRevokeCommand>(&command.body)) {
-    return batch.lease_revoke({revoke->id}, id);
+    return batch.lease_revoke({revoke->id}, id, who);
   }
-  if (const auto* renew = std::get_if<LeaseRenewCommand>(&command.body)) return batch.lease_renew(renew->ids);
-  if (const auto* alarm = std::get_if<AlarmRequest>(&command.body)) return batch.alarm(*alarm, id);
-  if (std::holds_alternative<RegisterClientCommand>(command.body)) return batch.register_client();
+  if (const auto* renew = std::get_if<LeaseRenewCommand>(&command.body))
+    return batch.lease_renew(renew->ids, who);
+  if (const auto* alarm = std::get_if<AlarmRequest>(&command.body)) return batch.alarm(*alarm, id, who);
+  if (std::holds_alternative<RegisterClientCommand>(command.body)) return batch.register_client(who);
+  if (const auto* change = std::get_if<AuthChange>(&command.body)) return batch.auth(*change, id, who);
   return batch.nothing();
 }
 

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "base/assert.h"
+#include "store/auth_codec.h"
 #include "store/leases.h"
 #include "store/result_codec.h"
 #include "store/rows.h"
@@ -18,7 +19,7 @@ bool accepted(const Result<T>& decoded) {
 }
 
 void check(std::uint8_t decoder, std::string_view row) {
-  switch (decoder % 6) {
+  switch (decoder % 9) {
     case 0: {
       const auto decoded = decode_current_row("key", row);
       if (accepted(decoded)) LS_MUST(encode_current_row(*decoded) == row);
@@ -42,9 +43,24 @@ void check(std::uint8_t decoder, std::string_view row) {
       if (accepted(decoded)) LS_MUST(encode_result(*decoded) == row);
       return;
     }
-    default: {
+    case 5: {
       const auto decoded = decode_lease_row(row);
       if (accepted(decoded)) LS_MUST(encode_lease_row(*decoded) == row);
+      return;
+    }
+    case 6: {
+      const auto decoded = decode_auth_head(row);
+      if (accepted(decoded)) LS_MUST(encode_auth_head(*decoded) == row);
+      return;
+    }
+    case 7: {
+      const auto decoded = decode_user(row);
+      if (accepted(decoded)) LS_MUST(encode_user(*decoded) == row);
+      return;
+    }
+    default: {
+      const auto decoded = decode_role(row);
+      if (accepted(decoded)) LS_MUST(encode_role(*decoded) == row);
       return;
     }
   }

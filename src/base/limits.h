@@ -39,6 +39,11 @@ inline constexpr std::size_t inflight_bytes_max = 16 * mebibyte;
 // Proposed by this leader and not yet committed; above it, proposals are refused (never queued without
 // bound).
 inline constexpr std::size_t uncommitted_bytes_max = 64 * mebibyte;
+// Committed here and not yet applied (the engine is behind), or waiting for this member's disk: above it a
+// leader refuses proposals and a follower takes no entries, until it has drained.
+inline constexpr std::size_t unapplied_bytes_max = 64 * mebibyte;
+static_assert(unapplied_bytes_max > inflight_bytes_max,
+              "what is on its way never stops a follower by itself");
 // Entries kept in memory for followers that lag; one that lags further gets a snapshot.
 inline constexpr std::size_t log_memory_bytes_max = 128 * mebibyte;
 static_assert(log_memory_bytes_max > uncommitted_bytes_max, "uncommitted entries stay in memory");
@@ -66,6 +71,20 @@ inline constexpr std::size_t client_answer_bytes_max = 64 * kibibyte;
 inline constexpr std::size_t client_answers_bytes_max = 256 * mebibyte;
 static_assert(client_answers_bytes_max > 2 * client_window_max * client_answer_bytes_max,
               "one client alone never evicts itself");
+
+// Users and roles. Names and passwords stand in rows and commands; nobody needs longer ones.
+inline constexpr std::size_t auth_name_bytes_max = 1 * kibibyte;
+inline constexpr std::size_t auth_password_bytes_max = 1 * kibibyte;
+inline constexpr std::size_t auth_password_hash_bytes_max = 256;
+inline constexpr std::size_t auth_token_key_bytes = 32;  // as long as what it makes (HMAC-SHA256)
+// A changed user or role is written as one row; an entry may change one of them with each command.
+inline constexpr std::size_t auth_row_bytes_max = 192 * kibibyte;
+static_assert(auth_row_bytes_max > 2 * key_bytes_max + kibibyte, "a permission with the longest keys fits");
+// All users and roles together: held in memory, and part of every snapshot.
+inline constexpr std::size_t auth_bytes_max = 16 * mebibyte;
+// Every check of a key asks each role of its user.
+inline constexpr std::size_t auth_roles_per_user_max = 64;
+static_assert(auth_roles_per_user_max * (auth_name_bytes_max + 2) + kibibyte < auth_row_bytes_max);
 
 // State digests are compared every so many entries.
 inline constexpr std::uint64_t digest_interval_entries = 64;

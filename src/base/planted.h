@@ -34,6 +34,7 @@
   X(request_id_ignored, "a repeated request is executed again")                                         \
   X(txn_compare_skipped, "a transaction succeeds whatever it compares")                                 \
   X(revision_reused_after_delete, "a put behind a delete in one entry gets the revision of the delete") \
+  X(txn_nested_permission_skipped, "permissions are not checked inside nested transactions")            \
   X(compare_range_first_only, "a compare over a range looks at its first key only")                     \
   X(request_table_not_in_snapshot, "a snapshot leaves out the table of request ids")                    \
   X(lease_deadline_not_in_snapshot, "a snapshot leaves out when its leases end")                        \

@@ -5,6 +5,7 @@
 #include "base/assert.h"
 #include "base/limits.h"
 #include "base/planted.h"
+#include "store/authorise.h"
 #include "store/errors.h"
 
 namespace lockstep::store {
@@ -82,7 +83,11 @@ Status Applier::execute(Pending& pending) {
   if (LS_PLANTED(revision_reused_after_delete)) close_planted(pending);
   const bool once = request_id.present() && !LS_PLANTED(request_id_ignored);
   std::optional<CommandResult> result;
-  if (once) {
+  if (state_.auth.enabled()) {
+    if (const Status denied = authorise(pending.command); !denied.ok()) result = denied;
+  }
+  const bool allowed = !result.has_value();
+  if (allowed && once) {
     result = state_.clients.admit(request_id, index_, &applied_.meta);
   }
   if (!result.has_value()) {
@@ -97,6 +102,21 @@ Status Applier::execute(Pending& pending) {
   if (sink_ != nullptr) sink_->on_result(position_, *std::move(result));
   ++position_;
   return {};
+}
+
+// Before anything else, so that who may not do a thing does not learn what became of it either. A denial
+// leaves no trace: the same request may be allowed later.
+Status Applier::authorise(const Command& command) const {
+  const RequestId& request_id = command.request_id;
+  const Status denied = Authoriser(state_.auth, state_.leases, command.principal).check(command);
+  if (!denied.ok()) {
+    // It did take effect when it was allowed: "denied" would deny that (I7).
+    return request_id.present() && state_.clients.has_answer(request_id) ? errors::answer_withheld() : denied;
+  }
+  if (!request_id.present() || command.principal.is_cluster()) return {};
+  const auto* user = state_.auth.find_user(command.principal);
+  LS_MUST(user != nullptr, "nobody and outdated credentials were denied");
+  return state_.clients.belongs_to(request_id.client, user->second.id) ? Status() : errors::client_unknown();
 }
 
 // The planted bug must get past the assertions that a key changes once in a revision.
@@ -127,7 +147,9 @@ CommandResult Applier::dispatch(Pending& pending) {
     case CommandKind::alarm:
       return do_alarm(std::get<AlarmRequest>(command.body));
     case CommandKind::register_client:
-      return do_register_client();
+      return do_register_client(command.principal);
+    case CommandKind::auth:
+      return do_auth(std::get<AuthChange>(command.body));
     case CommandKind::nothing:
       return Response(NothingResponse{{.revision = state_.revision}});
   }
@@ -357,9 +379,16 @@ CommandResult Applier::do_alarm(const AlarmRequest& request) {
   return Response(std::move(response));
 }
 
-CommandResult Applier::do_register_client() {
-  const ClientId client = state_.clients.register_client(index_, position_, &applied_.meta);
+CommandResult Applier::do_register_client(Principal principal) {
+  const auto* user = state_.auth.enabled() ? state_.auth.find_user(principal) : nullptr;
+  const ClientId client = state_.clients.register_client(index_, position_, &applied_.meta,
+                                                         user == nullptr ? UserId{} : user->second.id);
   return Response(RegisterClientResponse{{.revision = state_.revision}, client});
+}
+
+CommandResult Applier::do_auth(const AuthChange& change) {
+  LS_RETURN_IF_ERROR(state_.auth.apply(change, &applied_.meta));
+  return Response(AuthResponse{{.revision = state_.revision}});
 }
 
 }  // namespace lockstep::store

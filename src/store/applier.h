@@ -40,6 +40,7 @@ class Applier {
   void expire_leases();
   void prepare(std::span<Pending> group);
   Status execute(Pending& pending);
+  [[nodiscard]] Status authorise(const Command& command) const;
   CommandResult dispatch(Pending& pending);
   void close_planted(const Pending& pending);
   void finish();
@@ -52,7 +53,8 @@ class Applier {
   CommandResult do_lease_revoke(const LeaseRevokeCommand& revoke);
   CommandResult do_lease_renew(const LeaseRenewCommand& renew);
   CommandResult do_alarm(const AlarmRequest& alarm);
-  CommandResult do_register_client();
+  CommandResult do_register_client(Principal principal);
+  CommandResult do_auth(const AuthChange& change);
 
   // Transactions (apply_txn.cc).
   Status check_txn(const TxnRequest& txn, std::span<const char> path) const;

@@ -23,6 +23,7 @@ constexpr std::size_t answer_overhead_bytes = 64;
 struct ClientTable::Client {
   LogIndex last_used;
   Sequence unanswered_first{1};
+  UserId owner;
   std::map<Sequence, std::string> answers;
 
   [[nodiscard]] std::string row() const {
@@ -30,6 +31,7 @@ struct ClientTable::Client {
     Encoder encoder(&out);
     encoder.id(last_used);
     encoder.id(unanswered_first);
+    encoder.id(owner);
     return out;
   }
 };
@@ -55,12 +57,24 @@ std::size_t ClientTable::answers_bytes() const {
   return tables_->answers_bytes;
 }
 
-ClientId ClientTable::register_client(LogIndex index, std::size_t position, std::vector<MetaChange>* meta) {
+bool ClientTable::belongs_to(ClientId id, UserId user) const {
+  const auto position = tables_->clients.find(id);
+  return position == tables_->clients.end() ? user == UserId{} : position->second.owner == user;
+}
+
+bool ClientTable::has_answer(const RequestId& request_id) const {
+  const auto position = tables_->clients.find(request_id.client);
+  return position != tables_->clients.end() && position->second.answers.contains(request_id.sequence);
+}
+
+ClientId ClientTable::register_client(LogIndex index, std::size_t position, std::vector<MetaChange>* meta,
+                                      UserId owner) {
   static_assert((limits::entry_commands_max & (limits::entry_commands_max - 1)) == 0);
   LS_MUST(position < limits::entry_commands_max);
   const ClientId id(index.value() * limits::entry_commands_max + position);
   Client client;
   client.last_used = index;
+  client.owner = owner;
   meta->push_back({client_row_key(id), client.row()});
   const bool inserted = tables_->clients.emplace(id, std::move(client)).second;
   LS_MUST(inserted, "a place in the log is used once");
@@ -147,6 +161,7 @@ Status ClientTable::restore_client(ClientId id, std::string_view row) {
   Client& client = tables_->clients[id];
   client.last_used = decoder.id<LogIndex>();
   client.unanswered_first = decoder.id<Sequence>();
+  client.owner = decoder.id<UserId>();
   if (!decoder.done() || client.unanswered_first < Sequence(1) || client.last_used == LogIndex{}) {
     return {Code::corruption, "malformed client row"};
   }

@@ -4,7 +4,9 @@
 // Invariants:
 //   1. A (client, sequence) is executed at most once, ever: kept answers are repeated; a sequence below
 //      unanswered_first, an unknown or an evicted client is refused, never executed.
-//   2. A client has at most limits::client_window_max kept answers, all answers together at most
+//   2. A client belongs to the user who registered it, or to nobody: under its id others could take its
+//      sequences, and see its answers.
+//   3. A client has at most limits::client_window_max kept answers, all answers together at most
 //      limits::client_answers_bytes_max: above it, and above limits::clients_max, the clients least recently
 //      used by log position are evicted. Never the one being served.
 //
@@ -22,6 +24,7 @@
 
 #include "base/ids.h"
 #include "base/status.h"
+#include "store/principal.h"
 #include "store/result.h"
 #include "store/rows.h"
 
@@ -44,8 +47,14 @@ class ClientTable {
   ClientTable& operator=(const ClientTable&) = delete;
 
   // A new client, named by where it was registered. Row changes go to *meta, here and below.
-  ClientId register_client(LogIndex index, std::size_t position, std::vector<MetaChange>* meta);
+  // `owner` zero: nobody's.
+  ClientId register_client(LogIndex index, std::size_t position, std::vector<MetaChange>* meta,
+                           UserId owner = {});
 
+  // The client may be used by this user. Unknown clients are nobody's.
+  [[nodiscard]] bool belongs_to(ClientId id, UserId user) const;
+  // The request took effect, and its answer is kept.
+  [[nodiscard]] bool has_answer(const RequestId& request_id) const;
   // Before executing: nothing (go on), or what to answer instead.
   std::optional<CommandResult> admit(const RequestId& request_id, LogIndex index,
                                      std::vector<MetaChange>* meta);

@@ -3,6 +3,7 @@
 #include <array>
 
 #include "base/assert.h"
+#include "store/auth_codec.h"
 #include "store/errors.h"
 #include "store/txn_codec.h"
 #include "store/validate.h"
@@ -14,13 +15,14 @@ constexpr std::uint8_t format_version = 1;
 constexpr std::uint8_t header_has_digest = 1;
 
 constexpr std::uint8_t kind_has_request_id = 0x80;
+constexpr std::uint8_t kind_has_principal = 0x40;
 
 constexpr std::uint8_t put_prev_kv = 1;
 constexpr std::uint8_t put_ignore_value = 2;
 constexpr std::uint8_t put_ignore_lease = 4;
 constexpr std::uint8_t put_has_lease = 8;
 
-// The largest frame around a request: kind, request id, flags.
+// The largest frame around a request: kind, request id, principal, flags.
 constexpr std::size_t command_overhead_bytes_max = 64;
 constexpr std::size_t header_bytes_max = 64;
 // validate.cc counts every operation with more than its encoded overhead.
@@ -74,6 +76,12 @@ LeaseRenewCommand decode_lease_renew(Decoder& decoder) {
   command.ids.reserve(count);
   for (std::uint64_t i = 0; i < count; ++i) command.ids.push_back(decoder.id<LeaseId>());
   return command;
+}
+
+Principal decode_principal(Decoder& decoder) {
+  const auto principal = Principal::from_number(decoder.varint());
+  if (principal.is_nobody()) decoder.fail();
+  return principal;
 }
 
 bool check_keys(std::string_view key, std::string_view range_end = {}) {
@@ -130,7 +138,8 @@ CommandKind Command::kind() const {
                                     CommandKind::delete_range, CommandKind::txn,
                                     CommandKind::compact,      CommandKind::lease_grant,
                                     CommandKind::lease_revoke, CommandKind::lease_renew,
-                                    CommandKind::alarm,        CommandKind::register_client};
+                                    CommandKind::alarm,        CommandKind::register_client,
+                                    CommandKind::auth};
   static_assert(kinds.size() == std::variant_size_v<decltype(body)>);
   return kinds[body.index()];
 }
@@ -151,18 +160,17 @@ void BatchBuilder::start(const BatchHeader& header) {
 }
 
 template <class Encode>
-bool BatchBuilder::append(CommandKind kind, const RequestId& request_id, Encode encode_body) {
+bool BatchBuilder::append(CommandKind kind, const RequestId& request_id, Principal principal,
+                          Encode encode_body) {
   LS_MUST(started());
   if (count_ == limits::entry_commands_max) return false;
   const std::size_t size_before = payload_.size();
   Encoder encoder(&payload_);
-  const auto kind_byte = static_cast<std::uint8_t>(kind);
-  if (request_id.present()) {
-    encoder.u8(kind_byte | kind_has_request_id);
-    encode(encoder, request_id);
-  } else {
-    encoder.u8(kind_byte);
-  }
+  encoder.u8(static_cast<std::uint8_t>(static_cast<std::uint8_t>(kind) |
+                                       (request_id.present() ? kind_has_request_id : 0) |
+                                       (principal.is_nobody() ? 0 : kind_has_principal)));
+  if (request_id.present()) encode(encoder, request_id);
+  if (!principal.is_nobody()) encoder.varint(principal.number());
   encode_body(encoder);
   // Whatever header it has in the end (restamp_batch), the batch fits an entry.
   if (payload_.size() > limits::entry_bytes_max - header_bytes_max) {
@@ -174,59 +182,71 @@ bool BatchBuilder::append(CommandKind kind, const RequestId& request_id, Encode 
   return true;
 }
 
-bool BatchBuilder::put(const PutRequest& request, const RequestId& request_id) {
-  return append(CommandKind::put, request_id, [&](Encoder& encoder) { encode_put(encoder, request); });
+bool BatchBuilder::put(const PutRequest& request, const RequestId& request_id, Principal principal) {
+  return append(CommandKind::put, request_id, principal,
+                [&](Encoder& encoder) { encode_put(encoder, request); });
 }
 
-bool BatchBuilder::delete_range(const DeleteRangeRequest& request, const RequestId& request_id) {
-  return append(CommandKind::delete_range, request_id,
+bool BatchBuilder::delete_range(const DeleteRangeRequest& request, const RequestId& request_id,
+                                Principal principal) {
+  return append(CommandKind::delete_range, request_id, principal,
                 [&](Encoder& encoder) { encode_delete_range(encoder, request); });
 }
 
-bool BatchBuilder::txn(const TxnRequest& request, const RequestId& request_id) {
-  return append(CommandKind::txn, request_id, [&](Encoder& encoder) { encode_txn(encoder, request); });
+bool BatchBuilder::txn(const TxnRequest& request, const RequestId& request_id, Principal principal) {
+  return append(CommandKind::txn, request_id, principal,
+                [&](Encoder& encoder) { encode_txn(encoder, request); });
 }
 
-bool BatchBuilder::compact(const CompactRequest& request, const RequestId& request_id) {
-  return append(CommandKind::compact, request_id, [&](Encoder& encoder) { encoder.id(request.revision); });
+bool BatchBuilder::compact(const CompactRequest& request, const RequestId& request_id, Principal principal) {
+  return append(CommandKind::compact, request_id, principal,
+                [&](Encoder& encoder) { encoder.id(request.revision); });
 }
 
-bool BatchBuilder::lease_grant(const LeaseGrantRequest& request, const RequestId& request_id) {
+bool BatchBuilder::lease_grant(const LeaseGrantRequest& request, const RequestId& request_id,
+                               Principal principal) {
   const std::int64_t ttl_ms = std::chrono::ceil<std::chrono::milliseconds>(request.ttl).count();
   LS_MUST(ttl_ms > 0);
   LS_MUST(ttl_ms <= limits::lease_ttl_s_max * 1000);
-  return append(CommandKind::lease_grant, request_id, [&](Encoder& encoder) {
+  return append(CommandKind::lease_grant, request_id, principal, [&](Encoder& encoder) {
     encoder.varint(static_cast<std::uint64_t>(ttl_ms));
     encoder.id(request.id);
   });
 }
 
-bool BatchBuilder::lease_revoke(const LeaseRevokeRequest& request, const RequestId& request_id) {
-  return append(CommandKind::lease_revoke, request_id, [&](Encoder& encoder) { encoder.id(request.id); });
+bool BatchBuilder::lease_revoke(const LeaseRevokeRequest& request, const RequestId& request_id,
+                                Principal principal) {
+  return append(CommandKind::lease_revoke, request_id, principal,
+                [&](Encoder& encoder) { encoder.id(request.id); });
 }
 
-bool BatchBuilder::lease_renew(std::span<const LeaseId> ids) {
+bool BatchBuilder::lease_renew(std::span<const LeaseId> ids, Principal principal) {
   LS_MUST(ids.size() <= limits::lease_renewals_per_command_max);
-  return append(CommandKind::lease_renew, RequestId{}, [&](Encoder& encoder) {
+  return append(CommandKind::lease_renew, RequestId{}, principal, [&](Encoder& encoder) {
     encoder.varint(ids.size());
     for (const LeaseId id : ids) encoder.id(id);
   });
 }
 
-bool BatchBuilder::alarm(const AlarmRequest& request, const RequestId& request_id) {
-  return append(CommandKind::alarm, request_id, [&](Encoder& encoder) {
+bool BatchBuilder::alarm(const AlarmRequest& request, const RequestId& request_id, Principal principal) {
+  return append(CommandKind::alarm, request_id, principal, [&](Encoder& encoder) {
     encoder.u8(static_cast<std::uint8_t>(request.action));
     encoder.id(request.alarm.member);
     encoder.u8(static_cast<std::uint8_t>(request.alarm.kind));
   });
 }
 
-bool BatchBuilder::register_client() {
-  return append(CommandKind::register_client, RequestId{}, [](Encoder&) {});
+bool BatchBuilder::register_client(Principal principal) {
+  return append(CommandKind::register_client, RequestId{}, principal, [](Encoder&) {});
 }
 
 bool BatchBuilder::nothing() {
-  return append(CommandKind::nothing, RequestId{}, [](Encoder&) {});
+  return append(CommandKind::nothing, RequestId{}, Principal(), [](Encoder&) {});
+}
+
+bool BatchBuilder::auth(const AuthChange& change, const RequestId& request_id, Principal principal) {
+  return append(CommandKind::auth, request_id, principal,
+                [&](Encoder& encoder) { encode_auth_change(encoder, change); });
 }
 
 std::string BatchBuilder::take() {
@@ -277,8 +297,9 @@ bool BatchReader::next(Command* command) {
   }
   const std::uint8_t kind = decoder_.u8();
   command->request_id = (kind & kind_has_request_id) != 0 ? decode_request_id(decoder_) : RequestId{};
+  command->principal = (kind & kind_has_principal) != 0 ? decode_principal(decoder_) : Principal();
   bool takes_request_id = true;
-  switch (static_cast<CommandKind>(kind & ~kind_has_request_id)) {
+  switch (static_cast<CommandKind>(kind & ~(kind_has_request_id | kind_has_principal))) {
     case CommandKind::put:
       command->body = decode_put(decoder_);
       break;
@@ -312,6 +333,10 @@ bool BatchReader::next(Command* command) {
     case CommandKind::nothing:
       command->body = NothingCommand{};
       takes_request_id = false;
+      if (!command->principal.is_nobody()) decoder_.fail();
+      break;
+    case CommandKind::auth:
+      command->body = decode_auth_change(decoder_);
       break;
     default:
       decoder_.fail();

@@ -26,6 +26,8 @@
 #include "base/ids.h"
 #include "base/limits.h"
 #include "base/status.h"
+#include "store/auth.h"
+#include "store/principal.h"
 #include "store/types.h"
 
 namespace lockstep::store {
@@ -41,6 +43,7 @@ enum class CommandKind : std::uint8_t {
   alarm = 8,
   register_client = 9,
   nothing = 10,  // moves the store clock, so that leases end
+  auth = 11,     // users, roles, permissions; switching them on and off
 };
 
 // "At this index my digest was that": every member compares (I3, I9).
@@ -88,8 +91,9 @@ struct NothingCommand {};
 
 struct Command {
   RequestId request_id;
+  Principal principal;  // who asked; judged while applying (authorise.h)
   std::variant<NothingCommand, PutCommand, DeleteRangeCommand, TxnRequest, CompactCommand, LeaseGrantCommand,
-               LeaseRevokeCommand, LeaseRenewCommand, AlarmRequest, RegisterClientCommand>
+               LeaseRevokeCommand, LeaseRenewCommand, AlarmRequest, RegisterClientCommand, AuthChange>
       body;
 
   [[nodiscard]] CommandKind kind() const;
@@ -102,18 +106,27 @@ class BatchBuilder {
  public:
   // Starts a new batch; an earlier one that was not taken is dropped.
   void start(const BatchHeader& header);
-  [[nodiscard]] bool put(const PutRequest& request, const RequestId& request_id = {});
-  [[nodiscard]] bool delete_range(const DeleteRangeRequest& request, const RequestId& request_id = {});
-  [[nodiscard]] bool txn(const TxnRequest& request, const RequestId& request_id = {});
-  [[nodiscard]] bool compact(const CompactRequest& request, const RequestId& request_id = {});
+  [[nodiscard]] bool put(const PutRequest& request, const RequestId& request_id = {},
+                         Principal principal = {});
+  [[nodiscard]] bool delete_range(const DeleteRangeRequest& request, const RequestId& request_id = {},
+                                  Principal principal = {});
+  [[nodiscard]] bool txn(const TxnRequest& request, const RequestId& request_id = {},
+                         Principal principal = {});
+  [[nodiscard]] bool compact(const CompactRequest& request, const RequestId& request_id = {},
+                             Principal principal = {});
   // The TTL is the final one (validate.h: granted_ttl()).
-  [[nodiscard]] bool lease_grant(const LeaseGrantRequest& request, const RequestId& request_id = {});
-  [[nodiscard]] bool lease_revoke(const LeaseRevokeRequest& request, const RequestId& request_id = {});
+  [[nodiscard]] bool lease_grant(const LeaseGrantRequest& request, const RequestId& request_id = {},
+                                 Principal principal = {});
+  [[nodiscard]] bool lease_revoke(const LeaseRevokeRequest& request, const RequestId& request_id = {},
+                                  Principal principal = {});
   // At most limits::lease_renewals_per_command_max.
-  [[nodiscard]] bool lease_renew(std::span<const LeaseId> ids);
-  [[nodiscard]] bool alarm(const AlarmRequest& request, const RequestId& request_id = {});
-  [[nodiscard]] bool register_client();
+  [[nodiscard]] bool lease_renew(std::span<const LeaseId> ids, Principal principal = {});
+  [[nodiscard]] bool alarm(const AlarmRequest& request, const RequestId& request_id = {},
+                           Principal principal = {});
+  [[nodiscard]] bool register_client(Principal principal = {});
   [[nodiscard]] bool nothing();
+  [[nodiscard]] bool auth(const AuthChange& change, const RequestId& request_id = {},
+                          Principal principal = {});
 
   [[nodiscard]] bool started() const { return !payload_.empty(); }
   [[nodiscard]] std::size_t count() const { return count_; }
@@ -123,7 +136,7 @@ class BatchBuilder {
 
  private:
   template <class Encode>
-  bool append(CommandKind kind, const RequestId& request_id, Encode encode);
+  bool append(CommandKind kind, const RequestId& request_id, Principal principal, Encode encode);
 
   std::string payload_;
   std::size_t count_ = 0;

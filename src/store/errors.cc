@@ -41,6 +41,54 @@ Status lease_ttl_too_large() {
 Status request_too_large() {
   return {Code::invalid_argument, "etcdserver: request is too large"};
 }
+Status root_user_missing() {
+  return {Code::failed_precondition, "etcdserver: root user does not exist"};
+}
+Status root_role_missing() {
+  return {Code::failed_precondition, "etcdserver: root user does not have root role"};
+}
+Status user_exists() {
+  return {Code::failed_precondition, "etcdserver: user name already exists"};
+}
+Status user_name_empty() {
+  return {Code::invalid_argument, "etcdserver: user name is empty"};
+}
+Status user_not_found() {
+  return {Code::failed_precondition, "etcdserver: user name not found"};
+}
+Status role_exists() {
+  return {Code::failed_precondition, "etcdserver: role name already exists"};
+}
+Status role_name_empty() {
+  return {Code::invalid_argument, "etcdserver: role name is empty"};
+}
+Status role_not_found() {
+  return {Code::failed_precondition, "etcdserver: role name not found"};
+}
+Status role_not_granted() {
+  return {Code::failed_precondition, "etcdserver: role is not granted to the user"};
+}
+Status permission_not_granted() {
+  return {Code::failed_precondition, "etcdserver: permission is not granted to the role"};
+}
+Status permission_denied() {
+  return {Code::permission_denied, "etcdserver: permission denied"};
+}
+Status authentication_failed() {
+  return {Code::invalid_argument, "etcdserver: authentication failed, invalid user ID or password"};
+}
+Status authentication_not_enabled() {
+  return {Code::failed_precondition, "etcdserver: authentication is not enabled"};
+}
+Status invalid_auth_token() {
+  return {Code::unauthenticated, "etcdserver: invalid auth token"};
+}
+Status invalid_auth_management() {
+  return {Code::invalid_argument, "etcdserver: invalid auth management"};
+}
+Status auth_revision_old() {
+  return {Code::invalid_argument, "etcdserver: revision of auth store is old"};
+}
 
 Status key_too_large() {
   return {Code::invalid_argument, "lockstep: key is longer than 64 KiB"};
@@ -65,6 +113,21 @@ Status request_window_exceeded() {
 }
 Status answer_not_kept() {
   return {Code::unknown_outcome, "lockstep: request took effect once; its answer was too large to keep"};
+}
+Status answer_withheld() {
+  return {Code::unknown_outcome, "lockstep: request took effect once; its answer is no longer for this user"};
+}
+Status auth_name_too_large() {
+  return {Code::invalid_argument, "lockstep: name of a user or role is longer than 1 KiB"};
+}
+Status password_too_large() {
+  return {Code::invalid_argument, "lockstep: password is longer than 1 KiB"};
+}
+Status too_many_users_and_roles() {
+  return {Code::resource_exhausted, "lockstep: users and roles take too much space"};
+}
+Status too_many_roles() {
+  return {Code::resource_exhausted, "lockstep: user has too many roles"};
 }
 
 }  // namespace lockstep::store::errors

@@ -30,6 +30,12 @@ struct LeaseTable::Tables {
 LeaseTable::LeaseTable() : tables_(std::make_unique<Tables>()) {}
 LeaseTable::~LeaseTable() = default;
 
+bool LeaseTable::all_keys(LeaseId id, const std::function<bool(std::string_view)>& passes) const {
+  const auto position = tables_->leases.find(id);
+  if (position == tables_->leases.end()) return true;
+  return std::ranges::all_of(position->second->keys, [&](const Node* node) { return passes(node->key()); });
+}
+
 std::optional<LeaseTerms> LeaseTable::find(LeaseId id) const {
   const auto position = tables_->leases.find(id);
   if (position == tables_->leases.end()) return std::nullopt;

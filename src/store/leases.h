@@ -11,6 +11,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string_view>
@@ -49,6 +50,8 @@ class LeaseTable {
   void detach(LeaseId id, Node* node);
   // Sorted by key.
   [[nodiscard]] std::vector<Node*> keys(LeaseId id) const;
+  // Whether all keys of the lease pass, seen in no particular order; true for an unknown lease.
+  [[nodiscard]] bool all_keys(LeaseId id, const std::function<bool(std::string_view)>& passes) const;
 
   // The lease that ends first, of those with deadline_ms <= now_ms.
   [[nodiscard]] std::optional<LeaseId> first_due(std::int64_t now_ms) const;

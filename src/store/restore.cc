@@ -39,6 +39,7 @@ void StateMachine::for_each_meta_row(
     if (key[0] == client_row_key(ClientId{})[0]) visit(key, row);
   });
   state_->space.for_each_row(visit);
+  state_->auth.for_each_row(visit);
   for (const LeaseId id : state_->leases.ids()) {
     visit(lease_row_key(id), encode_lease_row(*state_->leases.find(id)));
   }
@@ -89,6 +90,8 @@ Status StateMachine::restore_meta_row(std::string_view key, std::string_view row
       }
       state_->alarms.push_back({NodeId(parts.second), static_cast<AlarmKind>(parts.first)});
       return {};
+    case 'i':
+      return state_->auth.restore_row(key, row);
     case 'h':
       return state_->space.restore_checkpoint(Revision(static_cast<std::int64_t>(parts.first)), row);
     default:
@@ -136,6 +139,7 @@ Status StateMachine::finish_restore() {
   });
   state.space.finish_restore();
   LS_RETURN_IF_ERROR(state.clients.finish_restore());
+  LS_RETURN_IF_ERROR(state.auth.finish_restore());
   LS_RETURN_IF_ERROR(state.history.restore(state.revision, std::max(state.compacted, Revision{})));
   // Leases know their keys from the rows.
   for (Index::Cursor cursor(state.index, {}); cursor.node() != nullptr; cursor.advance()) {

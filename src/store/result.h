@@ -16,6 +16,11 @@ struct LeaseRenewResponse {
   std::vector<LeaseKeepAliveResponse> renewals;  // their headers are left to the caller
   friend bool operator==(const LeaseRenewResponse&, const LeaseRenewResponse&) = default;
 };
+// To a change of users and roles.
+struct AuthResponse {
+  Header header;
+  friend bool operator==(const AuthResponse&, const AuthResponse&) = default;
+};
 struct NothingResponse {
   Header header;
   friend bool operator==(const NothingResponse&, const NothingResponse&) = default;
@@ -23,7 +28,7 @@ struct NothingResponse {
 
 using Response = std::variant<NothingResponse, PutResponse, DeleteRangeResponse, TxnResponse, CompactResponse,
                               LeaseGrantResponse, LeaseRevokeResponse, LeaseRenewResponse, AlarmResponse,
-                              RegisterClientResponse>;
+                              RegisterClientResponse, AuthResponse>;
 using CommandResult = Result<Response>;
 
 // Where the member that proposed an entry takes the answers. header.cluster, member and term are left to it;

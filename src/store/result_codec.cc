@@ -104,6 +104,7 @@ class ResultEncoder {
       encoder_.u8(static_cast<std::uint8_t>(alarm.kind));
     }
   }
+  void encode(const AuthResponse& response) { header(response.header); }
   void encode(const RegisterClientResponse& response) {
     header(response.header);
     encoder_.id(response.client);
@@ -163,6 +164,8 @@ class ResultDecoder {
         response.client = decoder_.id<ClientId>();
         return response;
       }
+      case 10:
+        return AuthResponse{header()};
       default:
         decoder_.fail();
         return NothingResponse{};
@@ -174,6 +177,7 @@ class ResultDecoder {
   static_assert(std::is_same_v<std::variant_alternative_t<7, Response>, LeaseRenewResponse>);
   static_assert(std::is_same_v<std::variant_alternative_t<8, Response>, AlarmResponse>);
   static_assert(std::is_same_v<std::variant_alternative_t<9, Response>, RegisterClientResponse>);
+  static_assert(std::is_same_v<std::variant_alternative_t<10, Response>, AuthResponse>);
 
   Header header() {
     Header header;

@@ -163,6 +163,18 @@ std::string space_row_key(Revision revision) {
   return key;
 }
 
+std::string_view auth_row_key() {
+  return "ia";
+}
+
+std::string role_row_key(std::string_view name) {
+  return "ir" + std::string(name);
+}
+
+std::string user_row_key(std::string_view name) {
+  return "iu" + std::string(name);
+}
+
 Result<MetaKey> decode_meta_key(std::string_view key) {
   MetaKey decoded;
   if (key.empty()) return malformed("meta row key");
@@ -172,6 +184,11 @@ Result<MetaKey> decode_meta_key(std::string_view key) {
     case 's':
       if (!rest.empty()) return malformed("meta row key");
       return decoded;
+    case 'i': {
+      const bool named = rest.size() > 1 && (rest[0] == 'r' || rest[0] == 'u');
+      if (key != auth_row_key() && !named) return malformed("meta row key");
+      return decoded;
+    }
     case 'l':
     case 'c':
     case 'h':

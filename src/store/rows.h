@@ -44,15 +44,18 @@ Result<RowView> decode_pinned_row(std::string_view key, std::string_view encoded
 std::string history_row_key(Revision first_revision);
 Result<Revision> decode_history_row_key(std::string_view key);
 
-// Meta row keys: one letter, then big-endian numbers.
+// Meta row keys: one letter, then big-endian numbers, or one more letter and a name.
 std::string_view state_row_key();                                // "s"
 std::string lease_row_key(LeaseId id);                           // "l" id
 std::string client_row_key(ClientId id);                         // "c" id
 std::string answer_row_key(ClientId client, Sequence sequence);  // "r" client sequence
 std::string alarm_row_key(const Alarm& alarm);                   // "a" kind (one byte) member
 std::string space_row_key(Revision revision);                    // "h" revision
+std::string_view auth_row_key();                                 // "ia"
+std::string role_row_key(std::string_view name);                 // "ir" name
+std::string user_row_key(std::string_view name);                 // "iu" name
 
-// The parts of any of them, as they stand in the key.
+// The parts of any of them, as they stand in the key. Of users and roles only the kind is told.
 struct MetaKey {
   char kind = 0;
   std::uint64_t first = 0;

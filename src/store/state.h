@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/ids.h"
+#include "store/auth.h"
 #include "store/clients.h"
 #include "store/digest.h"
 #include "store/history.h"
@@ -32,6 +33,7 @@ class StateMachine::State {
   History history;
   LeaseTable leases;
   ClientTable clients;
+  AuthState auth;
   SpaceAccount space;
   std::vector<Alarm> alarms;  // sorted
   DigestChain digests;

@@ -95,6 +95,13 @@ Status StateMachine::admit(const LeaseGrantRequest& request) const {
   return validate(request);
 }
 
+const AuthState& StateMachine::auth() const {
+  return state_->auth;
+}
+Authoriser StateMachine::authoriser(Principal principal) const {
+  return {state_->auth, state_->leases, principal};
+}
+
 Revision StateMachine::revision() const {
   return state_->revision;
 }

@@ -32,6 +32,8 @@
 #include "base/ids.h"
 #include "base/limits.h"
 #include "base/status.h"
+#include "store/auth.h"
+#include "store/authorise.h"
 #include "store/effect.h"
 #include "store/history.h"
 #include "store/result.h"
@@ -87,6 +89,10 @@ class StateMachine {
   [[nodiscard]] Status admit(const PutRequest& request) const;
   [[nodiscard]] Status admit(const TxnRequest& request) const;
   [[nodiscard]] Status admit(const LeaseGrantRequest& request) const;
+
+  // Users, roles and permissions as of now, and how they judge who asks.
+  [[nodiscard]] const AuthState& auth() const;
+  [[nodiscard]] Authoriser authoriser(Principal principal) const;
 
   [[nodiscard]] Revision revision() const;
   [[nodiscard]] Revision compacted_revision() const;

@@ -73,6 +73,7 @@ class Printer {
     head("alarms " + std::to_string(response.alarms.size()), response.header);
     for (const Alarm& alarm : response.alarms) line("  member " + std::to_string(alarm.member.value()));
   }
+  void operator()(const AuthResponse& response) { head("ok", response.header); }
   void operator()(const RegisterClientResponse& response) {
     head("client " + std::to_string(response.client.value()), response.header);
   }
@@ -97,7 +98,8 @@ Script::Script() : machine_(patient), other_(StateMachineOptions{}) {}
 std::string Script::run(const std::string& line) {
   const Words words = split(line);
   output_.clear();
-  if (words.empty() || (!mutation(words) && !lease_command(words) && !inspection(words))) {
+  if (words.empty() ||
+      (!mutation(words) && !lease_command(words) && !auth_command(words) && !inspection(words))) {
     return "unknown command\n";
   }
   return output_;
@@ -115,11 +117,13 @@ void Script::print(const CommandResult& result) {
   }
 }
 
+bool Script::refuses(const Status& status) {
+  if (!status.ok()) output_ += "refused: " + status.to_string() + "\n";
+  return !status.ok();
+}
+
 void Script::propose(const Status& refused, const std::function<bool(BatchBuilder&)>& add) {
-  if (!refused.ok()) {
-    output_ += "refused: " + refused.to_string() + "\n";
-    return;
-  }
+  if (refuses(refused)) return;
   if (!batch_.started()) batch_.start({.store_time_ms = machine_.time_ms});
   LS_MUST(add(batch_));
   if (!gathering_) apply_batch();
@@ -140,25 +144,28 @@ bool Script::mutation(const Words& words) {
   const Words rest = take_request_id(words, &id);
   if (words[0] == "put") {
     const PutRequest request = parse_put(rest);
-    propose(machine_->admit(request), [&](BatchBuilder& batch) { return batch.put(request, id); });
+    propose(machine_->admit(request),
+            [&](BatchBuilder& batch) { return batch.put(request, id, principal_); });
   } else if (words[0] == "del") {
     const DeleteRangeRequest request = parse_delete(rest);
-    propose(validate(request), [&](BatchBuilder& batch) { return batch.delete_range(request, id); });
+    propose(validate(request),
+            [&](BatchBuilder& batch) { return batch.delete_range(request, id, principal_); });
   } else if (words[0] == "txn") {
     const TxnRequest request = parse_txn(rest);
-    propose(machine_->admit(request), [&](BatchBuilder& batch) { return batch.txn(request, id); });
+    propose(machine_->admit(request),
+            [&](BatchBuilder& batch) { return batch.txn(request, id, principal_); });
   } else if (words[0] == "compact") {
     const CompactRequest request{.revision = Revision(std::stoll(words.at(1)))};
-    propose({}, [&](BatchBuilder& batch) { return batch.compact(request, id); });
+    propose({}, [&](BatchBuilder& batch) { return batch.compact(request, id, principal_); });
   } else if (words[0] == "alarm") {
     AlarmRequest request;
     request.action = words.at(1) == "get"  ? AlarmAction::get
                      : words.at(1) == "on" ? AlarmAction::activate
                                            : AlarmAction::deactivate;
     request.alarm = {NodeId(std::stoull(words.at(2))), AlarmKind::no_space};
-    propose({}, [&](BatchBuilder& batch) { return batch.alarm(request, id); });
+    propose({}, [&](BatchBuilder& batch) { return batch.alarm(request, id, principal_); });
   } else if (words[0] == "client") {
-    propose({}, [](BatchBuilder& batch) { return batch.register_client(); });
+    propose({}, [&](BatchBuilder& batch) { return batch.register_client(principal_); });
   } else if (words[0] == "tick") {
     machine_.time_ms += words.size() > 1 ? std::stoll(words[1]) : 0;
     propose({}, [](BatchBuilder& batch) { return batch.nothing(); });
@@ -178,14 +185,18 @@ bool Script::lease_command(const Words& words) {
   const Words rest = take_request_id(words, &id);
   if (words[0] == "grant") {
     const LeaseGrantRequest request{std::chrono::milliseconds(std::stoll(rest.at(2))), lease_of(rest.at(1))};
-    propose(machine_->admit(request), [&](BatchBuilder& batch) { return batch.lease_grant(request, id); });
+    propose(machine_->admit(request),
+            [&](BatchBuilder& batch) { return batch.lease_grant(request, id, principal_); });
   } else if (words[0] == "revoke") {
-    propose({}, [&](BatchBuilder& batch) { return batch.lease_revoke({lease_of(rest.at(1))}, id); });
+    propose({},
+            [&](BatchBuilder& batch) { return batch.lease_revoke({lease_of(rest.at(1))}, id, principal_); });
   } else if (words[0] == "renew") {
     std::vector<LeaseId> ids;
     for (std::size_t i = 1; i < words.size(); ++i) ids.push_back(lease_of(words[i]));
-    propose({}, [&](BatchBuilder& batch) { return batch.lease_renew(ids); });
+    propose({}, [&](BatchBuilder& batch) { return batch.lease_renew(ids, principal_); });
   } else if (words[0] == "ttl") {
+    if (refuses(machine_->authoriser(principal_).check_lease_keys(lease_of(words.at(1)), Access::read)))
+      return true;
     const auto response =
         machine_->lease_time_to_live({lease_of(words.at(1)), true}, machine_->store_time_ms());
     if (!response.found) {
@@ -236,11 +247,8 @@ void Script::print_history() {
 bool Script::inspection(const Words& words) {
   if (words[0] == "get") {
     const RangeRequest request = parse_range(words);
-    const Status invalid = validate(request);
-    if (!invalid.ok()) {
-      output_ += "refused: " + invalid.to_string() + "\n";
-      return true;
-    }
+    if (refuses(validate(request))) return true;
+    if (refuses(machine_->authoriser(principal_).check_read(request.key, request.range_end))) return true;
     const auto response = machine_->range(request);
     if (response.ok()) {
       Printer(&output_, "")(*response);

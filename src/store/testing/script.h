@@ -9,6 +9,9 @@
 //        OPERATIONS: put/del/get as above and ( txn ), separated by ";"
 //   compact N · grant ID TTL_MS · revoke ID · renew ID… · ttl ID · leases · tick [MS] · client
 //   alarm get|on|off MEMBER · batch/end: the commands between are one entry
+//   user add NAME [no_password] · user delete|password NAME · user grant|revoke NAME ROLE
+//   role add|delete NAME · role permit NAME read|write|both K [END] · role forbid NAME K [END]
+//   auth on|off · auth: the state · as NAME|#CREDENTIAL|nobody|cluster: who asks from now on
 //   effects: of the newest entry · history: pinned keys and oldest revision · step N: of compaction · restart
 //   digest: whether a second member, which never restarts and compacts otherwise, has the same
 //
@@ -33,7 +36,11 @@ class Script {
   using Words = std::vector<std::string>;
   bool mutation(const Words& words);
   bool lease_command(const Words& words);
+  bool auth_command(const Words& words);
   bool inspection(const Words& words);
+  void print_auth();
+  // Prints what is wrong, if anything is.
+  bool refuses(const Status& status);
   void propose(const Status& refused, const std::function<bool(BatchBuilder&)>& add);
   void apply_batch();
   void print(const CommandResult& result);
@@ -44,6 +51,7 @@ class Script {
   Machine machine_;
   Machine other_;
   BatchBuilder batch_;
+  Principal principal_;
   bool gathering_ = false;
   std::string output_;
 };
