@@ -30,6 +30,8 @@ class Stream {
   // or close().
   virtual void async_write_some(std::span<const std::string_view> buffers, Done done) = 0;
   virtual void close() = 0;
+  // Nothing will be written any more: the other side sees the end after what was written. Reading goes on.
+  virtual void end_writes() {}
   // For log lines.
   [[nodiscard]] virtual std::string remote_address() const = 0;
   // The common name of the certificate with which the other side proved who it is; empty without one.

@@ -62,6 +62,10 @@ class TcpStream final : public env::Stream {
     error_code ignored;
     socket_.close(ignored);
   }
+  void end_writes() override {
+    error_code ignored;
+    socket_.shutdown(tcp::socket::shutdown_send, ignored);
+  }
   [[nodiscard]] std::string remote_address() const override { return remote_; }
 
  private:

@@ -1,0 +1,222 @@
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "base/assert.h"
+#include "rpc/grpc_wire.h"
+#include "rpc/server_session.h"
+
+namespace lockstep::rpc {
+namespace {
+
+// What a client may do that costs it nothing: so often at once, and so many times a second for ever. An
+// answered call earns one more.
+constexpr double patience_max = 1000;
+constexpr double patience_per_s = 100;
+// Cancelling a call that is older is no attack but a timeout.
+constexpr Duration rapid_reset_age = 1s;
+constexpr std::size_t grpc_message_bytes_max = 4 * limits::kibibyte;
+
+constexpr Http2Header ok_status{":status", "200"};
+constexpr Http2Header grpc_content_type{"content-type", "application/grpc"};
+constexpr std::array<Http2Header, 2> answer_headers = {ok_status, grpc_content_type};
+constexpr std::array<Http2Header, 1> ok_trailers = {Http2Header{"grpc-status", "0"}};
+
+constexpr std::array<std::string_view, grpc_code_count> code_digits = {
+    "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16"};
+
+Call& call_of(Http2Stream& stream) {
+  return static_cast<Call&>(stream);
+}
+
+std::string_view digits_of(GrpcCode code) {
+  return code_digits[static_cast<std::size_t>(code)];
+}
+
+}  // namespace
+
+void ServerSession::answer_changed(Call& call) {
+  sent_since_client_ping_ = true;
+  host_.on_output();
+  if (std::exchange(call.answered, true)) return http2_.body_changed(call);
+  if (!call.finished || call.body_left() != 0) {
+    http2_.submit_response(call, answer_headers, true);
+    return;
+  }
+  const std::string message = percent_encode(call.status.message, grpc_message_bytes_max);
+  const std::array<Http2Header, 5> headers = {
+      ok_status, grpc_content_type, Http2Header{"grpc-status", digits_of(call.status.code)},
+      Http2Header{"grpc-message", message}, Http2Header{"grpc-accept-encoding", "identity"}};
+  const std::size_t count = call.status.code == GrpcCode::unimplemented ? 5 : 4;
+  http2_.submit_response(call, std::span(headers).first(count), false);
+}
+
+void ServerSession::answer_http_error(Call& call) {
+  const std::string status = std::to_string(call.http_error);
+  const std::array<Http2Header, 2> headers = {Http2Header{":status", status}, Http2Header{"allow", "POST"}};
+  call.finished = true;
+  call.answered = true;
+  drop_request(call);
+  http2_.submit_response(call, std::span(headers).first(call.http_error == 405 ? 2 : 1), false);
+  host_.on_output();
+}
+
+void ServerSession::end(Call& call, const GrpcStatus& status) {
+  LS_MUST(!call.ended());
+  call.finished = true;
+  call.status = status;
+  call.body_ends = true;
+  if (call.served != nullptr && call.begun)
+    ++call.served->metrics.ended[static_cast<std::size_t>(status.code)];
+  answer_changed(call);
+}
+
+void ServerSession::added_unsent(std::size_t bytes) {
+  unsent_bytes_ += bytes;
+  shared_.metrics.answer_bytes_unsent += bytes;
+}
+
+void ServerSession::on_body_taken(Http2Stream& stream, std::size_t bytes) {
+  LS_MUST(unsent_bytes_ >= bytes);
+  unsent_bytes_ -= bytes;
+  shared_.metrics.answer_bytes_unsent -= bytes;
+  taken_bytes_ += bytes;
+  Call& call = call_of(stream);
+  if (call.notify && call.body_left() < call.notify_below) post_notification(call);
+}
+
+void ServerSession::post_notification(Call& call) {
+  host_.executor().post([kept = calls_[call.slot], ready = std::exchange(call.notify, nullptr)]() mutable {
+    if (!kept->ended()) ready();
+  });
+}
+
+bool ServerSession::on_body_end(Http2Stream& stream) {
+  Call& call = call_of(stream);
+  LS_MUST(call.finished);
+  if (call.status.ok()) return http2_.submit_trailers(call, ok_trailers);
+  const std::string message = percent_encode(call.status.message, grpc_message_bytes_max);
+  const std::array<Http2Header, 2> trailers = {Http2Header{"grpc-status", digits_of(call.status.code)},
+                                               Http2Header{"grpc-message", message}};
+  return http2_.submit_trailers(call, trailers);
+}
+
+TimePoint ServerSession::expire(TimePoint now) {
+  if (over_) return no_deadline;
+  LS_MUST(!working_);
+  working_ = true;
+  now_ = std::max(now_, now);
+  TimePoint next = no_deadline;
+  for (std::size_t i = 0; i < calls_.size() && !over_; ++i) {
+    Call& call = *calls_[i];
+    if (call.deadline() == no_deadline || call.ended() || call.http_error != 0) continue;
+    if (call.deadline() > now) {
+      next = std::min(next, call.deadline());
+    } else if (call.headers_done) {
+      end(call, {GrpcCode::deadline_exceeded, "context deadline exceeded"});
+      if (call.begun) call.tell_cancelled();
+    }
+  }
+  working_ = false;
+  if (over_) leave_all();
+  return next;
+}
+
+// The stream is gone, whoever ended it.
+void ServerSession::take_leave(Call& call) {
+  LS_MUST(call.session == this);
+  if (call.ended()) {
+    patience_ = std::min(patience_ + 1, patience_max);
+  } else {
+    call.cancelled = true;
+    if (call.begun) {
+      ++call.served->metrics.ended[static_cast<std::size_t>(GrpcCode::cancelled)];
+      call.tell_cancelled();
+    }
+  }
+  drop_request(call);
+  const std::size_t unsent = call.body_left();
+  LS_MUST(unsent_bytes_ >= unsent);
+  unsent_bytes_ -= unsent;
+  shared_.metrics.answer_bytes_unsent -= unsent;
+  --shared_.metrics.calls_open;
+  call.notify = nullptr;
+  call.session = nullptr;
+  call.handler.reset();
+  const std::size_t slot = call.slot;
+  LS_MUST(calls_[slot].get() == &call);
+  std::swap(calls_[slot], calls_.back());
+  calls_[slot]->slot = slot;
+  calls_.pop_back();
+}
+
+void ServerSession::leave_all() {
+  LS_MUST(over_);
+  touched_.clear();
+  closed_.clear();
+  while (!calls_.empty()) {
+    const std::shared_ptr<Call> kept = calls_.back();
+    take_leave(*kept);
+  }
+}
+
+void ServerSession::close() {
+  if (std::exchange(over_, true) || working_) return;
+  working_ = true;
+  leave_all();
+  working_ = false;
+}
+
+void ServerSession::on_cheap_frame(Http2Cheap kind, Http2Stream* stream) {
+  switch (kind) {
+    case Http2Cheap::settings:
+      greeted_ = true;
+      return spend(BadCall::settings_flood);
+    case Http2Cheap::ping:
+      on_client_ping();
+      return spend(BadCall::ping_flood);
+    case Http2Cheap::empty_data:
+      return spend(BadCall::empty_data_flood);
+    case Http2Cheap::priority:
+      return spend(BadCall::priority_flood);
+    case Http2Cheap::reset:
+      if (stream != nullptr && now_ - call_of(*stream).began >= rapid_reset_age) return;
+      return spend(BadCall::reset_flood);
+  }
+}
+
+// Resets that the client made us send count as its own.
+void ServerSession::on_reset_sent(Http2Error error) {
+  ++shared_.metrics.stream_errors[static_cast<std::size_t>(error)];
+  if (error != Http2Error::no_error) spend(BadCall::reset_flood);
+}
+
+void ServerSession::on_goaway_sent(Http2Error error) {
+  ++shared_.metrics.connection_errors[static_cast<std::size_t>(error)];
+}
+
+void ServerSession::spend(BadCall flood) {
+  const double elapsed_s = std::chrono::duration<double>(now_ - patience_at_).count();
+  patience_at_ = now_;
+  patience_ = std::min(patience_ + elapsed_s * patience_per_s, patience_max) - 1;
+  if (patience_ >= 0) return;
+  patience_ = patience_max;  // said once
+  shared_.count(flood);
+  terminate(Http2Error::enhance_your_calm, to_string(flood));
+}
+
+// Whatever we send forgives earlier pings: clients measure their window with pings while they receive.
+void ServerSession::on_client_ping() {
+  if (std::exchange(sent_since_client_ping_, false)) {
+    client_ping_strikes_ = 0;
+  } else if (now_ - last_client_ping_ < shared_.options.client_ping_interval_min) {
+    ++client_ping_strikes_;
+  }
+  last_client_ping_ = now_;
+  if (client_ping_strikes_ <= shared_.options.client_ping_strikes_max) return;
+  client_ping_strikes_ = 0;
+  shared_.count(BadCall::too_many_pings);
+  terminate(Http2Error::enhance_your_calm, "too_many_pings");
+}
+
+}  // namespace lockstep::rpc

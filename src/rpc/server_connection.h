@@ -1,0 +1,86 @@
+// A server session on its stream: reads, writes, times out, lingers. Internal to rpc.
+//
+// Outstanding operations share ownership; a closed connection ignores them and touches its owner no more.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "env/clock.h"
+#include "env/executor.h"
+#include "env/stream.h"
+#include "rpc/server_session.h"
+
+namespace lockstep::rpc {
+
+class ServerConnection;
+
+class ConnectionOwner {
+ public:
+  virtual ~ConnectionOwner() = default;
+  // flush() is wanted at the end of the turn.
+  virtual void on_output(ServerConnection& connection) = 0;
+  virtual void on_closed(ServerConnection& connection) = 0;
+};
+
+class ServerConnection final : public SessionHost, public std::enable_shared_from_this<ServerConnection> {
+ public:
+  ServerConnection(ConnectionOwner& owner, ServerShared& shared, env::Executor& executor, env::Clock& clock,
+                   std::unique_ptr<env::Stream> stream);
+  ~ServerConnection() override;
+
+  void start(std::string_view already_read);
+  // Writes what the session has, unless a write is under way.
+  void flush();
+  // About once a second.
+  void on_tick(TimePoint now);
+  void begin_drain();
+  void close();
+  [[nodiscard]] std::size_t calls() const { return session_.calls(); }
+
+  std::size_t slot = 0;  // of the owner
+  bool unflushed = false;
+
+ private:
+  void on_output() override;
+  void on_deadline(TimePoint deadline) override;
+  env::Executor& executor() override { return executor_; }
+
+  void read_more();
+  void on_read(std::error_code error, std::size_t bytes);
+  void write_rest();
+  void on_written(std::error_code error, std::size_t bytes);
+  void on_everything_written();
+  void on_deadline_timer();
+  void check_keepalive(TimePoint now);
+  void check_stall(TimePoint now);
+  void drain_further();
+
+  ConnectionOwner* owner_;
+  ServerShared& shared_;
+  env::Executor& executor_;
+  env::Clock& clock_;
+  std::unique_ptr<env::Stream> stream_;
+  ServerSession session_;
+  std::vector<char> input_;
+  std::string output_;
+  std::size_t written_ = 0;  // of output_
+  bool writing_ = false;
+  bool lingering_ = false;  // said everything, waits for the other side to close
+  bool closed_ = false;
+  int drain_ticks_ = -1;  // since begin_drain()
+  TimePoint opened_;
+  TimePoint last_read_;
+  TimePoint last_progress_;
+  std::uint64_t progress_ = 0;  // as last looked at
+  std::uint64_t bytes_written_ = 0;
+  bool read_since_tick_ = false;
+  TimePoint pinged_{};
+  TimePoint deadline_armed_ = no_deadline;
+  env::TimerId deadline_timer_;
+};
+
+}  // namespace lockstep::rpc

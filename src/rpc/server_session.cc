@@ -1,0 +1,331 @@
+#include "rpc/server_session.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/assert.h"
+#include "rpc/grpc_wire.h"
+
+namespace lockstep::rpc {
+namespace {
+
+// What a client may do for free; see spend().
+constexpr double patience_at_first = 1000;
+// Beyond the limit a header list is only counted, up to here; then its stream is reset.
+constexpr std::size_t header_list_hopeless_factor = 8;
+// What each field of a header list counts beside its bytes (RFC 9113, section 6.5.2).
+constexpr std::size_t header_field_overhead = 32;
+
+Call& call_of(Http2Stream& stream) {
+  return static_cast<Call&>(stream);
+}
+
+}  // namespace
+
+ServerSession::ServerSession(ServerShared& shared, SessionHost& host, TimePoint now,
+                             std::string remote_address, std::string peer_common_name)
+    : shared_(shared),
+      host_(host),
+      remote_address_(std::move(remote_address)),
+      peer_common_name_(std::move(peer_common_name)),
+      now_(now),
+      patience_(patience_at_first),
+      patience_at_(now),
+      http2_({.server = true,
+              .concurrent_streams_max = shared.options.concurrent_streams_max,
+              .stream_window_bytes = shared.options.stream_window_bytes,
+              .connection_window_bytes = shared.options.connection_window_bytes,
+              .header_list_bytes_max = static_cast<std::uint32_t>(shared.options.header_list_bytes_max)},
+             *this) {}
+
+ServerSession::~ServerSession() {
+  LS_MUST(calls_.empty(), "close() before destruction");
+}
+
+void ServerSession::receive(std::string_view bytes, TimePoint now) {
+  LS_MUST(!working_);
+  if (over_) return;
+  now_ = now;
+  http2_.receive(bytes);
+  work_off();
+}
+
+void ServerSession::produce(std::string& out, std::size_t bytes) {
+  if (over_) return;
+  http2_.produce(out, bytes);
+  work_off();
+}
+
+bool ServerSession::finished() const {
+  if (over_ || http2_.finished()) return true;
+  return refusing_ && calls_.empty() && !http2_.wants_write();
+}
+
+void ServerSession::ping() {
+  ++pings_unanswered_;
+  http2_.ping();
+  host_.on_output();
+}
+
+void ServerSession::terminate(Http2Error error, std::string_view text) {
+  http2_.terminate(error, text);
+  host_.on_output();
+}
+
+void ServerSession::announce_shutdown() {
+  http2_.announce_shutdown();
+  host_.on_output();
+}
+
+void ServerSession::refuse_new_streams() {
+  refusing_ = true;
+  http2_.refuse_new_streams();
+  host_.on_output();
+}
+
+// ---- requests ----
+
+Http2Stream* ServerSession::on_request(std::int32_t id) {
+  const ServerOptions& options = shared_.options;
+  if (refusing_ || calls_.size() >= options.concurrent_streams_max ||
+      shared_.metrics.calls_open >= options.calls_max) {
+    ++shared_.metrics.calls_refused;
+    return nullptr;
+  }
+  std::shared_ptr<Call> call = MethodTable::take_call(shared_.table);
+  call->session = this;
+  call->id = id;
+  call->slot = calls_.size();
+  call->began = now_;
+  ++shared_.metrics.calls_started;
+  ++shared_.metrics.calls_open;
+  calls_.push_back(std::move(call));
+  return calls_.back().get();
+}
+
+bool ServerSession::on_header(Http2Stream& stream, std::string_view name, std::string_view value) {
+  Call& call = call_of(stream);
+  if (call.headers_done) return true;  // a client's trailers say nothing in gRPC
+  const std::size_t limit = shared_.options.header_list_bytes_max;
+  call.header_bytes += name.size() + value.size() + header_field_overhead;
+  if (call.header_bytes > limit * header_list_hopeless_factor) return false;
+  if (call.header_bytes > limit) return true;  // answered when it ends
+  if (name.starts_with(':')) {
+    on_pseudo_header(call, name, value);
+  } else {
+    on_field(call, name, value);
+  }
+  return true;
+}
+
+void ServerSession::on_pseudo_header(Call& call, std::string_view name, std::string_view value) {
+  if (name == ":method") {
+    call.post = value == "POST";
+  } else if (name == ":path") {
+    call.served = shared_.table->find(value);
+    if (call.served == nullptr)
+      mark_bad(call, BadCall::unknown_method, GrpcCode::unimplemented, shared_.table->why_unknown(value));
+  }
+}
+
+void ServerSession::on_field(Call& call, std::string_view name, std::string_view value) {
+  if (name == "content-type") {
+    call.grpc_content = is_grpc_content_type(value);
+  } else if (name == "grpc-timeout") {
+    const std::optional<Duration> timeout = parse_timeout(value);
+    if (!timeout.has_value())
+      return mark_bad(call, BadCall::timeout_malformed, GrpcCode::internal,
+                      "malformed grpc-timeout: " + std::string(value));
+    call.set_deadline(now_ + *timeout);
+    host_.on_deadline(call.deadline());
+  } else if (name == "grpc-encoding") {
+    if (value != "identity")
+      mark_bad(call, BadCall::unknown_encoding, GrpcCode::unimplemented,
+               "grpc: Decompressor is not installed for grpc-encoding \"" + std::string(value) + '"');
+  } else if (name != "te" && name != "grpc-accept-encoding" && !call.add_metadata(name, value)) {
+    mark_bad(call, BadCall::metadata_malformed, GrpcCode::internal,
+             "malformed binary metadata in " + std::string(name));
+  }
+}
+
+// Answered when the headers end; the first reason wins.
+void ServerSession::mark_bad(Call& call, BadCall bad, GrpcCode code, std::string text) {
+  if (!call.error.ok()) return;
+  shared_.count(bad);
+  call.error = {code, std::move(text)};
+}
+
+void ServerSession::on_headers_end(Http2Stream& stream) {
+  Call& call = call_of(stream);
+  if (std::exchange(call.headers_done, true)) return;
+  if (call.header_bytes > shared_.options.header_list_bytes_max) {
+    call.http_error = 431;
+    shared_.count(BadCall::headers_too_large);
+  } else if (!call.post) {
+    call.http_error = 405;
+    shared_.count(BadCall::method_not_allowed);
+  } else if (!call.grpc_content) {
+    call.http_error = 415;
+    shared_.count(BadCall::content_type);
+  }
+  touch(call);
+}
+
+void ServerSession::on_data(Http2Stream& stream, std::string_view bytes) {
+  Call& call = call_of(stream);
+  if (call.ended() || call.http_error != 0 || !call.error.ok()) return;
+  if (shared_.metrics.request_bytes_buffered + bytes.size() > shared_.options.request_bytes_buffered_max) {
+    mark_bad(call, BadCall::message_too_large, GrpcCode::resource_exhausted,
+             "too many requests are being received");
+    return touch(call);
+  }
+  shared_.metrics.request_bytes_buffered += bytes.size();
+  call.request.append(bytes);
+  touch(call);
+}
+
+void ServerSession::on_end(Http2Stream& stream) {
+  Call& call = call_of(stream);
+  call.half_closed = true;
+  touch(call);
+}
+
+void ServerSession::on_closed(Http2Stream& stream, Http2Error /*error*/) {
+  Call& call = call_of(stream);
+  call.closed = true;
+  closed_.push_back(calls_[call.slot]);
+}
+
+void ServerSession::touch(Call& call) {
+  if (!std::exchange(call.touched, true)) touched_.push_back(&call);
+}
+
+// Handlers run here, when the library is at rest: whatever they call back into this session is safe.
+void ServerSession::work_off() {
+  if (working_) return;
+  working_ = true;
+  while (!over_ && (!touched_.empty() || !closed_.empty())) {
+    for (std::size_t i = 0; i < touched_.size() && !over_; ++i) {
+      Call& call = *touched_[i];
+      call.touched = false;
+      if (!call.closed) look_at(call);
+    }
+    touched_.clear();
+    for (std::size_t i = 0; i < closed_.size() && !over_; ++i) take_leave(*closed_[i]);
+    closed_.clear();
+  }
+  working_ = false;
+  if (over_) leave_all();
+}
+
+void ServerSession::look_at(Call& call) {
+  if (!call.headers_done) return;
+  if (call.ended()) return drop_request(call);
+  if (call.http_error != 0) return answer_http_error(call);
+  if (!call.error.ok()) {
+    const bool begun = call.begun;
+    const GrpcStatus error = std::exchange(call.error, {});
+    drop_request(call);
+    end(call, error);
+    if (begun) call.tell_cancelled();
+    return;
+  }
+  if (!call.begun && !begin(call)) return;
+  if (call.served->unary) return look_at_unary(call);
+  look_at_stream(call);
+}
+
+// False: it ended instead.
+bool ServerSession::begin(Call& call) {
+  LS_MUST(call.served != nullptr);
+  call.begun = true;
+  ++call.served->metrics.started;
+  if (call.deadline() <= now_) {
+    end(call, {GrpcCode::deadline_exceeded, "deadline exceeded before the call began"});
+    return false;
+  }
+  if (unsent_bytes_ > shared_.options.connection_unsent_bytes_max) {
+    ++shared_.metrics.calls_refused;
+    end(call, {GrpcCode::resource_exhausted, "this connection does not read its answers"});
+    return false;
+  }
+  if (!call.served->streaming) return true;
+  call.handler = call.served->streaming(calls_[call.slot]);
+  LS_MUST(call.handler != nullptr);
+  return true;
+}
+
+void ServerSession::look_at_unary(Call& call) {
+  if (call.dispatched) {
+    drop_request(call);
+    return;
+  }
+  const FrameLook look = look_at_frame(call.request, shared_.options.message_bytes_max);
+  if (look.verdict == FrameVerdict::more) {
+    if (!call.half_closed) return;
+    if (call.request.empty())
+      return refuse(call, BadCall::message_count, GrpcCode::internal, "no message where one is due");
+    return refuse(call, BadCall::truncated_message, GrpcCode::internal, "the message is cut short");
+  }
+  if (look.verdict != FrameVerdict::message) return refuse_frame(call, look);
+  if (call.request.size() > look.size)
+    return refuse(call, BadCall::message_count, GrpcCode::internal, "more than one message where one is due");
+  if (!call.half_closed) return;
+  call.dispatched = true;
+  call.served->unary(calls_[call.slot], look.message);
+  drop_request(call);
+}
+
+void ServerSession::look_at_stream(Call& call) {
+  std::size_t taken = 0;
+  FrameLook look;
+  while (!call.ended() && !over_) {
+    look = look_at_frame(std::string_view(call.request).substr(taken), shared_.options.message_bytes_max);
+    if (look.verdict != FrameVerdict::message) break;
+    taken += look.size;
+    call.handler->on_message(look.message);
+  }
+  if (over_) return;
+  call.request.erase(0, taken);
+  shared_.metrics.request_bytes_buffered -= taken;
+  if (call.ended()) return drop_request(call);
+  if (look.verdict != FrameVerdict::more) return refuse_frame(call, look);
+  if (!call.half_closed || std::exchange(call.half_close_told, true)) return;
+  if (!call.request.empty())
+    return refuse(call, BadCall::truncated_message, GrpcCode::internal, "the message is cut short");
+  call.handler->on_half_close();
+}
+
+void ServerSession::refuse_frame(Call& call, const FrameLook& look) {
+  switch (look.verdict) {
+    case FrameVerdict::compressed:
+      return refuse(call, BadCall::bad_message_flag, GrpcCode::internal,
+                    "grpc: compressed flag set with identity or empty encoding");
+    case FrameVerdict::bad_flag:
+      return refuse(call, BadCall::bad_message_flag, GrpcCode::internal,
+                    "grpc: received unexpected payload format");
+    case FrameVerdict::too_large:
+      return refuse(call, BadCall::message_too_large, GrpcCode::resource_exhausted,
+                    "grpc: received message larger than max (" + std::to_string(look.size) + " vs. " +
+                        std::to_string(shared_.options.message_bytes_max) + ")");
+    case FrameVerdict::message:
+    case FrameVerdict::more:
+      break;
+  }
+  LS_UNREACHABLE("a good frame");
+}
+
+// Of a call that is being served.
+void ServerSession::refuse(Call& call, BadCall bad, GrpcCode code, std::string text) {
+  shared_.count(bad);
+  drop_request(call);
+  end(call, {code, std::move(text)});
+  call.tell_cancelled();
+}
+
+void ServerSession::drop_request(Call& call) {
+  shared_.metrics.request_bytes_buffered -= call.request.size();
+  call.request.clear();
+}
+
+}  // namespace lockstep::rpc

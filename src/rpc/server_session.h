@@ -1,0 +1,136 @@
+// One connection's HTTP/2 session with its calls, as a pure machine: bytes in, bytes out, handlers called.
+// Internal to rpc; `server.h` puts it on a stream.
+//
+// Handlers run only inside receive(), expire(), close() and after produce() (through Executor::post), never
+// inside what they call. Invariants: see server.h.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "env/executor.h"
+#include "rpc/call.h"
+#include "rpc/grpc_wire.h"
+#include "rpc/http2.h"
+#include "rpc/method_table.h"
+#include "rpc/server.h"
+
+namespace lockstep::rpc {
+
+// What the connections of one server share.
+struct ServerShared {
+  ServerOptions options;
+  std::shared_ptr<MethodTable> table = std::make_shared<MethodTable>();
+  ServerMetrics metrics;
+
+  void count(BadCall bad) { ++metrics.bad_calls[static_cast<std::size_t>(bad)]; }
+};
+
+class SessionHost {
+ public:
+  virtual ~SessionHost() = default;
+  // produce() has something, at the latest at the end of this turn.
+  virtual void on_output() = 0;
+  // expire() is wanted then, if nothing earlier is armed.
+  virtual void on_deadline(TimePoint deadline) = 0;
+  virtual env::Executor& executor() = 0;
+};
+
+class ServerSession final : private Http2Events {
+ public:
+  ServerSession(ServerShared& shared, SessionHost& host, TimePoint now, std::string remote_address,
+                std::string peer_common_name);
+  ~ServerSession() override;
+  ServerSession(const ServerSession&) = delete;
+  ServerSession& operator=(const ServerSession&) = delete;
+
+  void receive(std::string_view bytes, TimePoint now);
+  void produce(std::string& out, std::size_t bytes);
+  [[nodiscard]] bool wants_write() const { return http2_.wants_write(); }
+  [[nodiscard]] bool finished() const;
+  // Ends the calls whose deadline passed. Returns the earliest of the others.
+  TimePoint expire(TimePoint now);
+  // Every call that still runs is cancelled; nothing is sent.
+  void close();
+
+  void ping();
+  [[nodiscard]] bool ping_unanswered() const { return pings_unanswered_ != 0; }
+  void terminate(Http2Error error, std::string_view text);
+  void announce_shutdown();
+  void refuse_new_streams();
+  [[nodiscard]] std::size_t calls() const { return calls_.size(); }
+  [[nodiscard]] bool greeted() const { return greeted_; }
+  // Grows with every byte that the client's windows let through.
+  [[nodiscard]] std::uint64_t taken_bytes() const { return taken_bytes_; }
+  [[nodiscard]] std::size_t unsent_bytes() const { return unsent_bytes_; }
+
+  // Of its calls.
+  void answer_changed(Call& call);
+  void added_unsent(std::size_t bytes);
+  void end(Call& call, const GrpcStatus& status);
+  // Its wish to be told about unsent bytes is fulfilled.
+  void post_notification(Call& call);
+  [[nodiscard]] const std::string& remote_address() const { return remote_address_; }
+  [[nodiscard]] const std::string& peer_common_name() const { return peer_common_name_; }
+
+ private:
+  Http2Stream* on_request(std::int32_t id) override;
+  bool on_header(Http2Stream& stream, std::string_view name, std::string_view value) override;
+  void on_headers_end(Http2Stream& stream) override;
+  void on_data(Http2Stream& stream, std::string_view bytes) override;
+  void on_end(Http2Stream& stream) override;
+  void on_closed(Http2Stream& stream, Http2Error error) override;
+  void on_body_taken(Http2Stream& stream, std::size_t bytes) override;
+  bool on_body_end(Http2Stream& stream) override;
+  void on_cheap_frame(Http2Cheap kind, Http2Stream* stream) override;
+  void on_ping_ack() override { pings_unanswered_ = 0; }
+  void on_reset_sent(Http2Error error) override;
+  void on_goaway_sent(Http2Error error) override;
+
+  void on_pseudo_header(Call& call, std::string_view name, std::string_view value);
+  void on_field(Call& call, std::string_view name, std::string_view value);
+  void mark_bad(Call& call, BadCall bad, GrpcCode code, std::string text);
+  void refuse(Call& call, BadCall bad, GrpcCode code, std::string text);
+  void touch(Call& call);
+  void work_off();
+  void look_at(Call& call);
+  bool begin(Call& call);
+  void look_at_unary(Call& call);
+  void look_at_stream(Call& call);
+  void refuse_frame(Call& call, const FrameLook& look);
+  void answer_http_error(Call& call);
+  void drop_request(Call& call);
+  void take_leave(Call& call);
+  void leave_all();
+  void spend(BadCall flood);
+  void on_client_ping();
+
+  ServerShared& shared_;
+  SessionHost& host_;
+  std::string remote_address_;
+  std::string peer_common_name_;
+  std::vector<std::shared_ptr<Call>> calls_;
+  std::vector<Call*> touched_;
+  std::vector<std::shared_ptr<Call>> closed_;
+  TimePoint now_;
+  std::size_t unsent_bytes_ = 0;
+  std::uint64_t taken_bytes_ = 0;
+  // What the client may still do for free; see spend().
+  double patience_;
+  TimePoint patience_at_;
+  TimePoint last_client_ping_{};
+  int client_ping_strikes_ = 0;
+  bool sent_since_client_ping_ = true;
+  std::uint32_t pings_unanswered_ = 0;
+  bool greeted_ = false;
+  bool working_ = false;
+  bool refusing_ = false;
+  bool over_ = false;  // closed
+  Http2Session http2_;
+};
+
+}  // namespace lockstep::rpc
