@@ -10,10 +10,10 @@ namespace {
 
 constexpr std::size_t text_bytes_max = 1024;
 
-std::string head(PeerMessageKind kind, PeerCallId id) {
+std::string head(std::uint8_t kind, PeerCallId id) {
   std::string bytes;
   Encoder encoder(&bytes);
-  encoder.u8(static_cast<std::uint8_t>(kind));
+  encoder.u8(kind);
   encoder.id(id);
   return bytes;
 }
@@ -26,7 +26,7 @@ void PeerCalls::call(NodeId to, std::string_view request, TimePoint deadline, An
   if (waiting_.size() >= waiting_max)
     return done(Status(Code::resource_exhausted, "etcdserver: too many requests"));
   last_id_ = PeerCallId(last_id_.value() + 1);
-  std::string message = head(PeerMessageKind::call, last_id_);
+  std::string message = head(call_kind, last_id_);
   message += request;
   waiting_.emplace(last_id_, Waiting{to, deadline, std::move(done)});
   network_.send(to, {SharedBytes(std::move(message))});
@@ -47,7 +47,7 @@ bool PeerCalls::on_call(NodeId from, const SharedBytes& message) {
 }
 
 void PeerCalls::send_answer(NodeId to, PeerCallId id, const Result<std::string>& answer) {
-  std::string message = head(PeerMessageKind::call_answer, id);
+  std::string message = head(answer_kind, id);
   Encoder encoder(&message);
   const Status status = answer.status();
   encoder.u8(static_cast<std::uint8_t>(status.code()));

@@ -35,6 +35,10 @@ class PeerCalls {
   // Calls `answer` once, perhaps later.
   using Handler = std::function<void(NodeId from, std::string_view request, Answer answer)>;
 
+  // Kinds of peer_message.h's first byte.
+  static constexpr std::uint8_t call_kind = 8;
+  static constexpr std::uint8_t answer_kind = 9;
+
   static constexpr std::size_t bytes_max = 64 * limits::kibibyte;
   static constexpr std::size_t waiting_max = 1024;
 

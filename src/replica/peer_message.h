@@ -31,9 +31,7 @@ enum class PeerMessageKind : std::uint8_t {
   forward = 2,
   forward_answer = 3,
   birth = 4,
-  members = 5,
-  call = 8,  // peer_calls.h
-  call_answer = 9,
+  members = 5
 };
 
 struct Forward {
