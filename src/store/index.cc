@@ -212,8 +212,6 @@ Index::Cursor::Cursor(const Index& index, std::string_view from) : index_(index)
   node_ = *iterator == ordered.end() ? nullptr : (*iterator)->node;
 }
 
-Index::Cursor::~Cursor() = default;
-
 void Index::Cursor::advance() {
   LS_MUST(node_ != nullptr);
   auto* iterator = std::launder(reinterpret_cast<OrderedSet::const_iterator*>(iterator_));

@@ -103,7 +103,7 @@ class Index {
   class Cursor {
    public:
     Cursor(const Index& index, std::string_view from);
-    ~Cursor();
+    ~Cursor() = default;
     Cursor(const Cursor&) = delete;
     Cursor& operator=(const Cursor&) = delete;
     [[nodiscard]] Node* node() const { return node_; }

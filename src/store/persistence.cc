@@ -48,7 +48,7 @@ void Persistence::start(Recovered recovered) {
           LS_RETURN_IF_ERROR(discard_swept_history(engine, swept));
           return engine.written();
         },
-        [](Result<Position>) {});
+        [](const Result<Position>&) {});
   });
 }
 
@@ -195,7 +195,7 @@ bool Persistence::start_flush() {
         LS_RETURN_IF_ERROR(engine.flush(FlushMode::start));
         return engine.written();
       },
-      [](Result<Position>) {});
+      [](const Result<Position>&) {});
   return true;
 }
 
@@ -217,7 +217,7 @@ bool Persistence::start_fold() {
         batch.put(Table::meta, folded_row_key(), encode_revision_row(folded));
         return engine.write(std::move(batch));
       },
-      [this, folded](Result<Position> position) {
+      [this, folded](const Result<Position>& position) {
         if (!position.ok()) return fail(position.status());
         folded_ = folded;
       });
@@ -324,7 +324,7 @@ void Persistence::install_chunk(SharedBytes bytes, std::move_only_function<void(
               LS_RETURN_IF_ERROR(installer->feed(bytes.view()));
               return true;
             },
-            [done = std::move(done)](Result<bool> fed) mutable { done(fed.status()); });
+            [done = std::move(done)](const Result<bool>& fed) mutable { done(fed.status()); });
       });
 }
 
@@ -359,7 +359,7 @@ void Persistence::abandon_install() {
           installer.reset();
           return true;
         },
-        [](Result<bool>) {});
+        [](const Result<bool>&) {});
   });
 }
 

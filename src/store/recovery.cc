@@ -15,7 +15,6 @@
 namespace lockstep::store {
 namespace {
 
-using engine::Cursor;
 using engine::Direction;
 using engine::Table;
 using engine::View;

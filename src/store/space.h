@@ -39,7 +39,7 @@ class SpaceAccount {
   // Sorts what was restored.
   void finish_restore();
   template <class Visit>
-  void for_each_row(Visit visit) const {
+  void for_each_row(const Visit& visit) const {
     for (const Checkpoint& checkpoint : checkpoints_)
       visit(space_row_key(checkpoint.last), encode(checkpoint));
   }

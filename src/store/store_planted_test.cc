@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "base/planted.h"
+#include "store/testing/auth_matrix.h"
 #include "store/testing/random_run.h"
 
 namespace lockstep::store::testing {
@@ -25,6 +26,14 @@ TEST_P(PlantedBug, IsNoticed) {
   EXPECT_GT(seeds_that_fail(), 0u);
   ASSERT_TRUE(planted::set(GetParam(), false));
   EXPECT_EQ(seeds_that_fail(), 0u);
+}
+
+TEST(PlantedPermissionBug, IsNoticedByTheMatrix) {
+  MatrixTotals totals;
+  ASSERT_TRUE(planted::set("txn_nested_permission_skipped", true));
+  EXPECT_TRUE(auth_matrix(&totals).has_value());
+  ASSERT_TRUE(planted::set("txn_nested_permission_skipped", false));
+  EXPECT_FALSE(auth_matrix(&totals).has_value());
 }
 
 INSTANTIATE_TEST_SUITE_P(Store, PlantedBug,
