@@ -1,0 +1,23 @@
+#include "gateway/etcd/etcd_services.h"
+
+#include "gateway/etcd/cluster_service.h"
+#include "gateway/etcd/kv_service.h"
+#include "gateway/etcd/lease_service.h"
+#include "gateway/etcd/maintenance_service.h"
+#include "gateway/etcd/watch_service.h"
+
+namespace lockstep::gateway {
+
+EtcdServices::EtcdServices(store::Store& store, ClusterFace& cluster, env::Executor& executor,
+                           env::Clock& clock, EtcdOptions options)
+    : edge_(store, cluster, executor, clock, std::move(options)), monitor_(edge_) {}
+
+void EtcdServices::register_with(rpc::ServiceRegistry& registry) {
+  register_store_calls(edge_, registry);
+  register_lease_calls(edge_, monitor_, registry);
+  register_watch(edge_, monitor_, registry);
+  register_cluster(edge_, registry);
+  register_maintenance(edge_, registry);
+}
+
+}  // namespace lockstep::gateway

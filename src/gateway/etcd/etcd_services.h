@@ -1,0 +1,32 @@
+// The etcd v3 protocol on a Store: everything a ServiceRegistry needs, in one object.
+//
+//   EtcdServices services(store, cluster, executor, clock, options);
+//   services.register_with(server);
+//
+// Strand: the core's. The store, the cluster face, executor and clock outlive the calls. Destroy the listener
+// first, then the store (its pending callbacks die with it), then this.
+#pragma once
+
+#include "gateway/etcd/edge.h"
+#include "gateway/etcd/leader_monitor.h"
+
+namespace lockstep::gateway {
+
+class EtcdServices {
+ public:
+  EtcdServices(store::Store& store, ClusterFace& cluster, env::Executor& executor, env::Clock& clock,
+               EtcdOptions options = {});
+  EtcdServices(const EtcdServices&) = delete;
+  EtcdServices& operator=(const EtcdServices&) = delete;
+
+  // May be called for several registries (gRPC, the JSON gateway).
+  void register_with(rpc::ServiceRegistry& registry);
+
+  [[nodiscard]] const EtcdOptions& options() const { return edge_.options(); }
+
+ private:
+  Edge edge_;
+  LeaderMonitor monitor_;
+};
+
+}  // namespace lockstep::gateway

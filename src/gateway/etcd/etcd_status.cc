@@ -1,0 +1,47 @@
+#include "gateway/etcd/etcd_status.h"
+
+#include <string>
+#include <string_view>
+
+namespace lockstep::gateway {
+
+using rpc::GrpcCode;
+using rpc::GrpcStatus;
+
+GrpcStatus to_etcd_status(const Status& status) {
+  GrpcStatus answer = rpc::to_grpc(status);
+  const bool from_etcd = status.message().starts_with("etcdserver: ");
+  if (status.code() == Code::deadline_exceeded && from_etcd) answer.code = GrpcCode::unavailable;
+  if (!from_etcd && !status.message().starts_with("lockstep: ")) answer.message.insert(0, "lockstep: ");
+  return answer;
+}
+
+namespace etcd_errors {
+
+GrpcStatus no_leader() {
+  return {GrpcCode::unavailable, "etcdserver: no leader"};
+}
+GrpcStatus not_for_learner() {
+  return {GrpcCode::failed_precondition, "etcdserver: rpc not supported for learner"};
+}
+GrpcStatus invalid_sort_option() {
+  return {GrpcCode::invalid_argument, "etcdserver: invalid sort option"};
+}
+GrpcStatus too_many_requests() {
+  return {GrpcCode::resource_exhausted, "etcdserver: too many requests"};
+}
+GrpcStatus member_not_found() {
+  return {GrpcCode::not_found, "etcdserver: member not found"};
+}
+GrpcStatus bad_member_urls() {
+  return {GrpcCode::invalid_argument, "etcdserver: given member URLs are invalid"};
+}
+GrpcStatus malformed_request() {
+  return {GrpcCode::internal, "grpc: error unmarshalling request: malformed protocol buffer"};
+}
+GrpcStatus malformed_message() {
+  return {GrpcCode::internal, "grpc: failed to unmarshal the received message malformed protocol buffer"};
+}
+
+}  // namespace etcd_errors
+}  // namespace lockstep::gateway

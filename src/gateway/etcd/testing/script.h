@@ -1,0 +1,57 @@
+// The language of the golden scripts: one line in, what every open call answered out.
+//
+//   SERVICE/METHOD FIELDS                  a unary call: "KV/Put key: 'a' value: '1'" (protobuf's text
+//   format) open NAME SERVICE/METHOD [FIELDS]      a stream, or a unary call that may not answer at once NAME
+//   < FIELDS                          one more message on it NAME half_close | NAME cancel | NAME pause |
+//   NAME read raw SERVICE/METHOD HEX · NAME raw HEX  bytes instead of a message with METADATA VALUE for the
+//   next call leader lost | leader found | learner yes | learner no advance MS · fill N BYTES puts keys
+//   k0000…, each of so many bytes repeat N LINE                          prints only how many answers there
+//   were
+//
+// A header is printed as @REVISION. Answers of calls with a name begin with the name.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "gateway/etcd/etcd_services.h"
+#include "gateway/etcd/testing/fake_call.h"
+#include "gateway/etcd/testing/fake_cluster.h"
+#include "replica/memory_store.h"
+#include "watch/test_store.h"
+
+namespace lockstep::gateway::testing {
+
+class Script {
+ public:
+  Script();
+  std::string run(const std::string& line);
+
+ private:
+  struct OpenCall {
+    std::string method;  // "etcdserverpb.Watch.Watch"
+    std::shared_ptr<FakeCall> call;
+    std::unique_ptr<rpc::ServerStreamHandler> handler;  // null: unary
+    bool told = false;                                  // its end was printed
+  };
+
+  bool world_command(const std::string& word, const std::string& rest);
+  void open(const std::string& name, const std::string& short_method, const std::string& request);
+  void on_call(const std::string& name, const std::string& rest);
+  void settle();
+  void print_answers(const std::string& name, OpenCall& open);
+
+  watch::testing::ManualStrand strand_;
+  replica::MemoryStore store_{strand_, strand_};
+  FakeCluster cluster_{store_};
+  EtcdServices services_{store_, cluster_, strand_, strand_};
+  FakeRegistry registry_;
+  FakeCall::Metadata next_metadata_;
+  std::map<std::string, OpenCall> calls_;  // by name; "" is the last one without
+  std::string output_;
+  std::size_t answers_ = 0;
+  bool counting_ = false;
+};
+
+}  // namespace lockstep::gateway::testing
