@@ -58,7 +58,7 @@ std::string_view to_string(GrpcCode code) {
 }
 
 GrpcStatus to_grpc(const Status& status) {
-  return {code_of(status.code()), std::string(status.message())};
+  return {code_of(status.code()), std::string(status.message()), {}};
 }
 
 }  // namespace lockstep::rpc

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "base/status.h"
+#include "base/time.h"
 
 namespace lockstep::rpc {
 
@@ -33,6 +34,8 @@ enum class GrpcCode : std::uint8_t {
 struct GrpcStatus {
   GrpcCode code = GrpcCode::ok;
   std::string message;  // UTF-8; empty when ok
+  // Asks the client to wait so long before it repeats the call; zero says nothing.
+  Duration retry_after{0};
 
   [[nodiscard]] bool ok() const { return code == GrpcCode::ok; }
   friend bool operator==(const GrpcStatus&, const GrpcStatus&) = default;

@@ -65,15 +65,15 @@ Http2Error error_of(std::uint32_t code) {
   return code < http2_error_count ? static_cast<Http2Error>(code) : Http2Error::internal_error;
 }
 
-// nghttp2 copies neither names nor values that are marked so; it needs them only during the submit for those
-// it may index, and until the frame is packed for all others, so unmarked ones are copied.
 struct FieldArray {
   explicit FieldArray(std::span<const Http2Header> headers) {
     LS_MUST(headers.size() <= submitted_headers_max);
+    constexpr auto lasting = NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE;
     for (const Http2Header& header : headers) {
       fields[count++] = {const_cast<std::uint8_t*>(bytes_of(header.name)),
                          const_cast<std::uint8_t*>(bytes_of(header.value)), header.name.size(),
-                         header.value.size(), NGHTTP2_NV_FLAG_NONE};
+                         header.value.size(),
+                         static_cast<std::uint8_t>(header.lasts ? lasting : NGHTTP2_NV_FLAG_NONE)};
     }
   }
   std::array<nghttp2_nv, submitted_headers_max> fields;
@@ -192,8 +192,7 @@ int on_frame_send(nghttp2_session* /*session*/, const nghttp2_frame* frame, void
 
 int on_frame_not_send(nghttp2_session* /*session*/, const nghttp2_frame* frame, int /*error*/, void* user) {
   if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
-  Impl& impl = impl_of(user);
-  if (Http2Stream* stream = impl.stream_of(frame->hd.stream_id)) impl.events.on_request_not_sent(*stream);
+  impl_of(user).events.on_request_not_sent(frame->hd.stream_id);
   return 0;
 }
 
@@ -264,6 +263,7 @@ nghttp2_session* make_session(const Http2Options& options, Impl& impl) {
   nghttp2_option* option = nullptr;
   LS_MUST(nghttp2_option_new(&option) == 0);
   nghttp2_option_set_no_closed_streams(option, 1);
+  nghttp2_option_set_no_auto_window_update(option, options.manual_windows ? 1 : 0);
   nghttp2_option_set_max_outbound_ack(option, outbound_acks_max);
   nghttp2_option_set_max_settings(option, settings_entries_max);
   nghttp2_option_set_max_continuations(option, continuations_max);
@@ -360,6 +360,9 @@ void Http2Session::Impl::on_frame_sent(const nghttp2_frame& frame) {
       return events.on_goaway_sent(error_of(frame.goaway.error_code));
     case NGHTTP2_DATA:
     case NGHTTP2_HEADERS:
+      if (frame.hd.type == NGHTTP2_HEADERS && frame.headers.cat == NGHTTP2_HCAT_REQUEST) {
+        if (Http2Stream* stream = stream_of(frame.hd.stream_id)) events.on_request_sent(*stream);
+      }
       // An answer before the end of the request: the client may stop sending (RFC 9113, section 8.1).
       if (options.server && (frame.hd.flags & NGHTTP2_FLAG_END_STREAM) != 0 &&
           nghttp2_session_get_stream_remote_close(session, frame.hd.stream_id) == 0)
@@ -449,6 +452,14 @@ void Http2Session::body_changed(Http2Stream& stream) {
 void Http2Session::reset(Http2Stream& stream, Http2Error error) {
   if (impl_->dead) return;
   nghttp2_submit_rst_stream(impl_->session, NGHTTP2_FLAG_NONE, stream.id, static_cast<std::uint32_t>(error));
+}
+
+void Http2Session::consume_connection(std::size_t bytes) {
+  if (!impl_->dead && bytes != 0) nghttp2_session_consume_connection(impl_->session, bytes);
+}
+
+void Http2Session::consume_stream(const Http2Stream& stream, std::size_t bytes) {
+  if (!impl_->dead && bytes != 0) nghttp2_session_consume_stream(impl_->session, stream.id, bytes);
 }
 
 void Http2Session::ping() {

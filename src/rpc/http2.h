@@ -41,6 +41,7 @@ std::string_view to_string(Http2Error error);
 struct Http2Header {
   std::string_view name;
   std::string_view value;
+  bool lasts = false;  // both outlive the session: they are not copied
 };
 
 // The owner's record of a stream derives from this.
@@ -76,8 +77,9 @@ class Http2Events {
   virtual void on_body_taken(Http2Stream& /*stream*/, std::size_t /*bytes*/) {}
   // The body was framed to its end. True: the owner submitted trailers, which end the stream.
   virtual bool on_body_end(Http2Stream& /*stream*/) { return false; }
-  // Client: the request could not be sent at all. on_closed() follows.
-  virtual void on_request_not_sent(Http2Stream& /*stream*/) {}
+  // Client: the request's headers were framed. / They never will be; on_closed() follows or not.
+  virtual void on_request_sent(Http2Stream& /*stream*/) {}
+  virtual void on_request_not_sent(std::int32_t /*id*/) {}
   // The stream is the one reset, if it is known.
   virtual void on_cheap_frame(Http2Cheap /*kind*/, Http2Stream* /*stream*/) {}
   virtual void on_ping_ack() {}
@@ -88,6 +90,7 @@ class Http2Events {
 
 struct Http2Options {
   bool server = true;
+  bool manual_windows = false;
   // Advertised; the owner enforces it in on_request().
   std::uint32_t concurrent_streams_max = 1000;
   std::uint32_t stream_window_bytes = 1024 * 1024;
@@ -116,11 +119,15 @@ class Http2Session {
   bool submit_response(Http2Stream& stream, std::span<const Http2Header> headers, bool has_body);
   // From within on_body_end() only.
   bool submit_trailers(Http2Stream& stream, std::span<const Http2Header> trailers);
-  // Client. Sets the stream's id; zero when no ids are left.
+  // Client. Sets the stream's id; zero when it cannot be sent any more.
   void submit_request(Http2Stream& stream, std::span<const Http2Header> headers, bool has_body);
   // The body grew or now ends.
   void body_changed(Http2Stream& stream);
   void reset(Http2Stream& stream, Http2Error error);
+  // With manual windows: so many bytes of DATA need not be held against the client's connection, and its
+  // stream. Without them, both reopen by themselves.
+  void consume_connection(std::size_t bytes);
+  void consume_stream(const Http2Stream& stream, std::size_t bytes);
 
   void ping();
   // Server: announces that new streams will not be served soon (RFC 9113, section 6.8).

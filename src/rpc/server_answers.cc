@@ -1,5 +1,8 @@
 #include <algorithm>
 #include <array>
+#include <chrono>
+#include <span>
+#include <string>
 #include <utility>
 
 #include "base/assert.h"
@@ -17,20 +20,37 @@ constexpr double patience_per_s = 100;
 constexpr Duration rapid_reset_age = 1s;
 constexpr std::size_t grpc_message_bytes_max = 4 * limits::kibibyte;
 
-constexpr Http2Header ok_status{":status", "200"};
-constexpr Http2Header grpc_content_type{"content-type", "application/grpc"};
+constexpr Http2Header ok_status{":status", "200", true};
+constexpr Http2Header grpc_content_type{"content-type", "application/grpc", true};
 constexpr std::array<Http2Header, 2> answer_headers = {ok_status, grpc_content_type};
-constexpr std::array<Http2Header, 1> ok_trailers = {Http2Header{"grpc-status", "0"}};
+constexpr std::array<Http2Header, 1> ok_trailers = {Http2Header{"grpc-status", "0", true}};
 
 constexpr std::array<std::string_view, grpc_code_count> code_digits = {
     "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16"};
 
+// What says how a call ended, with room before it for what begins an answer that has nothing else.
+struct StatusTrailers {
+  explicit StatusTrailers(const GrpcStatus& status)
+      : message(percent_encode(status.message, grpc_message_bytes_max)),
+        pushback(std::to_string(std::chrono::ceil<std::chrono::milliseconds>(status.retry_after).count())) {
+    headers[count++] = {"grpc-status", code_digits[static_cast<std::size_t>(status.code)]};
+    if (!message.empty()) headers[count++] = {"grpc-message", message};
+    if (status.retry_after > 0ns) headers[count++] = {"grpc-retry-pushback-ms", pushback};
+    // For who tried a compression that we lack.
+    if (status.code == GrpcCode::unimplemented) headers[count++] = {"grpc-accept-encoding", "identity"};
+  }
+  [[nodiscard]] std::span<const Http2Header> all() const { return std::span(headers).first(count); }
+  [[nodiscard]] std::span<const Http2Header> only_trailers() const { return all().subspan(leading); }
+
+  static constexpr std::size_t leading = 2;
+  std::string message;
+  std::string pushback;
+  std::array<Http2Header, leading + 4> headers;
+  std::size_t count = leading;
+};
+
 Call& call_of(Http2Stream& stream) {
   return static_cast<Call&>(stream);
-}
-
-std::string_view digits_of(GrpcCode code) {
-  return code_digits[static_cast<std::size_t>(code)];
 }
 
 }  // namespace
@@ -43,12 +63,10 @@ void ServerSession::answer_changed(Call& call) {
     http2_.submit_response(call, answer_headers, true);
     return;
   }
-  const std::string message = percent_encode(call.status.message, grpc_message_bytes_max);
-  const std::array<Http2Header, 5> headers = {
-      ok_status, grpc_content_type, Http2Header{"grpc-status", digits_of(call.status.code)},
-      Http2Header{"grpc-message", message}, Http2Header{"grpc-accept-encoding", "identity"}};
-  const std::size_t count = call.status.code == GrpcCode::unimplemented ? 5 : 4;
-  http2_.submit_response(call, std::span(headers).first(count), false);
+  StatusTrailers trailers(call.status);
+  trailers.headers[0] = ok_status;
+  trailers.headers[1] = grpc_content_type;
+  http2_.submit_response(call, trailers.all(), false);
 }
 
 void ServerSession::answer_http_error(Call& call) {
@@ -95,10 +113,8 @@ bool ServerSession::on_body_end(Http2Stream& stream) {
   Call& call = call_of(stream);
   LS_MUST(call.finished);
   if (call.status.ok()) return http2_.submit_trailers(call, ok_trailers);
-  const std::string message = percent_encode(call.status.message, grpc_message_bytes_max);
-  const std::array<Http2Header, 2> trailers = {Http2Header{"grpc-status", digits_of(call.status.code)},
-                                               Http2Header{"grpc-message", message}};
-  return http2_.submit_trailers(call, trailers);
+  const StatusTrailers trailers(call.status);
+  return http2_.submit_trailers(call, trailers.only_trailers());
 }
 
 TimePoint ServerSession::expire(TimePoint now) {

@@ -7,11 +7,12 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <vector>
+#include <system_error>
 
 #include "env/clock.h"
 #include "env/executor.h"
 #include "env/stream.h"
+#include "rpc/pipe.h"
 #include "rpc/server_session.h"
 
 namespace lockstep::rpc {
@@ -26,7 +27,9 @@ class ConnectionOwner {
   virtual void on_closed(ServerConnection& connection) = 0;
 };
 
-class ServerConnection final : public SessionHost, public std::enable_shared_from_this<ServerConnection> {
+class ServerConnection final : public SessionHost,
+                               public PipeUser,
+                               public std::enable_shared_from_this<ServerConnection> {
  public:
   ServerConnection(ConnectionOwner& owner, ServerShared& shared, env::Executor& executor, env::Clock& clock,
                    std::unique_ptr<env::Stream> stream);
@@ -34,7 +37,10 @@ class ServerConnection final : public SessionHost, public std::enable_shared_fro
 
   void start(std::string_view already_read);
   // Writes what the session has, unless a write is under way.
-  void flush();
+  void flush() {
+    unflushed = false;
+    if (!lingering_) pipe_->flush();
+  }
   // About once a second.
   void on_tick(TimePoint now);
   void begin_drain();
@@ -49,11 +55,11 @@ class ServerConnection final : public SessionHost, public std::enable_shared_fro
   void on_deadline(TimePoint deadline) override;
   env::Executor& executor() override { return executor_; }
 
-  void read_more();
-  void on_read(std::error_code error, std::size_t bytes);
-  void write_rest();
-  void on_written(std::error_code error, std::size_t bytes);
-  void on_everything_written();
+  void on_bytes(std::string_view bytes) override;
+  void produce(std::string& out, std::size_t bytes) override { session_.produce(out, bytes); }
+  void on_written() override;
+  void on_nothing_to_write() override;
+  void on_lost(std::error_code /*error*/) override { close(); }
   void on_deadline_timer();
   void check_keepalive(TimePoint now);
   void check_stall(TimePoint now);
@@ -63,21 +69,16 @@ class ServerConnection final : public SessionHost, public std::enable_shared_fro
   ServerShared& shared_;
   env::Executor& executor_;
   env::Clock& clock_;
-  std::unique_ptr<env::Stream> stream_;
+  std::shared_ptr<Pipe> pipe_;
   ServerSession session_;
-  std::vector<char> input_;
-  std::string output_;
-  std::size_t written_ = 0;  // of output_
-  bool writing_ = false;
   bool lingering_ = false;  // said everything, waits for the other side to close
   bool closed_ = false;
   int drain_ticks_ = -1;  // since begin_drain()
   TimePoint opened_;
   TimePoint last_read_;
   TimePoint last_progress_;
-  std::uint64_t progress_ = 0;  // as last looked at
-  std::uint64_t bytes_written_ = 0;
-  bool read_since_tick_ = false;
+  std::uint64_t progress_ = 0;       // as last looked at
+  std::uint64_t written_bytes_ = 0;  // as last counted
   TimePoint pinged_{};
   TimePoint deadline_armed_ = no_deadline;
   env::TimerId deadline_timer_;

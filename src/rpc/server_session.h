@@ -12,12 +12,12 @@
 #include <string_view>
 #include <vector>
 
-#include "env/executor.h"
 #include "rpc/call.h"
 #include "rpc/grpc_wire.h"
 #include "rpc/http2.h"
 #include "rpc/method_table.h"
 #include "rpc/server.h"
+#include "rpc/session_host.h"
 
 namespace lockstep::rpc {
 
@@ -28,16 +28,6 @@ struct ServerShared {
   ServerMetrics metrics;
 
   void count(BadCall bad) { ++metrics.bad_calls[static_cast<std::size_t>(bad)]; }
-};
-
-class SessionHost {
- public:
-  virtual ~SessionHost() = default;
-  // produce() has something, at the latest at the end of this turn.
-  virtual void on_output() = 0;
-  // expire() is wanted then, if nothing earlier is armed.
-  virtual void on_deadline(TimePoint deadline) = 0;
-  virtual env::Executor& executor() = 0;
 };
 
 class ServerSession final : private Http2Events {
