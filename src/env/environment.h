@@ -6,6 +6,7 @@
 #include "env/executor.h"
 #include "env/network.h"
 #include "env/random.h"
+#include "env/secrets.h"
 
 namespace lockstep::env {
 
@@ -17,6 +18,10 @@ struct Environment {
   Disk& disk;
   Network& network;
   Worker& worker;
+  // For users and their passwords; null: this member cannot have any. Hashing has a worker of its own, so
+  // that no write-back waits for it; null: the other one.
+  const Secrets* secrets = nullptr;
+  Worker* secrets_worker = nullptr;
 };
 
 }  // namespace lockstep::env

@@ -17,7 +17,10 @@ NetworkOptions network_options(const PlatformOptions& options) {
 }  // namespace
 
 Platform::Platform(const PlatformOptions& options)
-    : executor_(clock_), worker_(executor_), network_(executor_, random_, network_options(options)) {}
+    : executor_(clock_),
+      worker_(executor_),
+      secrets_worker_(executor_, "ls-secrets"),
+      network_(executor_, random_, network_options(options)) {}
 
 Result<std::unique_ptr<Platform>> Platform::open(const PlatformOptions& options) {
   std::unique_ptr<Platform> platform(new Platform(options));
@@ -31,7 +34,7 @@ Result<std::unique_ptr<Platform>> Platform::open(const PlatformOptions& options)
 
 env::Environment Platform::environment() {
   LS_MUST(disk_ != nullptr);
-  return {clock_, random_, executor_, *disk_, network_, worker_};
+  return {clock_, random_, executor_, *disk_, network_, worker_, &secrets_, &secrets_worker_};
 }
 
 }  // namespace lockstep::platform

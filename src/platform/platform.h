@@ -11,6 +11,7 @@
 #include "platform/disk.h"
 #include "platform/executor.h"
 #include "platform/network.h"
+#include "platform/secrets.h"
 #include "platform/system.h"
 #include "platform/work_thread.h"
 
@@ -55,6 +56,8 @@ class Platform {
   AsioExecutor executor_;
   std::unique_ptr<FileDisk> disk_;
   ThreadWorker worker_;
+  OpenSslSecrets secrets_;
+  ThreadWorker secrets_worker_;
   TcpNetwork network_;
   std::uint16_t peer_port_ = 0;
 };

@@ -38,7 +38,8 @@ class WorkThread {
 // The Worker port on a thread of its own. The executor outlives it.
 class ThreadWorker final : public env::Worker {
  public:
-  explicit ThreadWorker(env::Executor& executor) : executor_(executor), thread_("ls-worker") {}
+  explicit ThreadWorker(env::Executor& executor, const std::string& name = "ls-worker")
+      : executor_(executor), thread_(name) {}
   void submit(env::Closure work, env::Closure done) override;
 
  private:

@@ -20,6 +20,7 @@
 #include "replica/peer_message.h"
 #include "replica/replica.h"
 #include "sim/disk.h"
+#include "sim/secrets.h"
 
 namespace lockstep::replica {
 
@@ -51,7 +52,7 @@ class TestMember final : private env::Clock,
     engine_ = engine::open_memory_engine(medium_);
     options.engine = engine_.get();
     Result<std::unique_ptr<Replica>> opened =
-        Replica::open({*this, *this, *this, disk_, *this, *this}, options);
+        Replica::open({*this, *this, *this, disk_, *this, *this, &secrets_}, options);
     ASSERT_TRUE(opened.ok()) << opened.status().to_string();
     replica_ = *std::move(opened);
     settle();
@@ -274,6 +275,7 @@ class TestMember final : private env::Clock,
   std::uint64_t last_timer_ = 0;
   env::Receiver* receiver_ = nullptr;
   std::vector<std::pair<NodeId, SharedBytes>> sent_;
+  sim::SimSecrets secrets_;
   sim::SimDisk disk_;
   std::shared_ptr<engine::MemoryMedium> medium_;
   std::unique_ptr<engine::Engine> engine_;

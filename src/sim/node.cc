@@ -56,7 +56,7 @@ Node::Node(World& world, Owner owner, NodeId id, Prng prng, std::unique_ptr<Stor
       prng_(prng),
       storage_(std::move(storage)),
       factory_(std::move(factory)),
-      environment_{*this, *this, *this, storage_->disk(), *this, *this},
+      environment_{*this, *this, *this, storage_->disk(), *this, *this, &secrets_},
       clock_(world.now(), static_cast<std::int64_t>(prng_.below(clock_start_ns_max)), 0),
       wall_offset_ns_(wall_epoch_ns) {}
 

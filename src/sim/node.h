@@ -15,6 +15,7 @@
 #include "base/prng.h"
 #include "env/environment.h"
 #include "sim/event_queue.h"
+#include "sim/secrets.h"
 
 namespace lockstep::sim {
 
@@ -138,6 +139,7 @@ class Node final : private env::Clock,
   Prng prng_;
   std::unique_ptr<Storage> storage_;
   ProcessFactory factory_;
+  SimSecrets secrets_;
   env::Environment environment_;
   DriftingClock clock_;
   std::int64_t wall_offset_ns_;
