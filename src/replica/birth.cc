@@ -105,14 +105,28 @@ Result<Birth> Birth::load(env::Disk& disk, NodeId self, IncarnationId incarnatio
   return birth;
 }
 
+// A member that joined passes on what it was told, without its own record: else certificates would grow with
+// every member that ever joined.
 std::string Birth::message(NodeId to) const {
   const auto heard = heard_.find(to);
+  Certificate told = certificate_;
+  if (told.size() > 1 && !std::ranges::binary_search(founders_, self_)) told.erase(self_);
   std::string bytes;
   Encoder encoder(&bytes);
   encoder.u64(incarnation_.value());
   encoder.u64(heard == heard_.end() ? 0 : heard->second.value());
-  encode_members(encoder, certificate_);
+  encode_members(encoder, told);
   return bytes;
+}
+
+Status Birth::inherit(Certificate certificate) {
+  if (has_certificate() || certificate.size() <= 1 || certificate.size() >= limits::members_max) return {};
+  if (state_ == BirthState::born) {
+    certificate[self_] = incarnation_;
+    LS_RETURN_IF_ERROR(store(*disk_, certificate));
+  }
+  certificate_ = std::move(certificate);
+  return {};
 }
 
 Status Birth::become_born(Certificate certificate) {
@@ -149,7 +163,10 @@ Result<bool> Birth::receive(NodeId from, std::string_view message) {
   Certificate certificate = decode_members(decoder);
   if (!decoder.done()) return malformed();
   if (std::ranges::binary_search(founders_, from)) heard_[from] = incarnation;
-  if (state_ != BirthState::waiting) return false;
+  if (state_ != BirthState::waiting) {
+    LS_RETURN_IF_ERROR(inherit(std::move(certificate)));
+    return false;
+  }
   if (certificate.size() > 1 || founders_.size() == 1) {
     const auto own = certificate.find(self_);
     if (own != certificate.end() && own->second == incarnation_) {

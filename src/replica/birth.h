@@ -52,6 +52,9 @@ class Birth {
   [[nodiscard]] BirthState state() const { return state_; }
   // What to tell whoever asks, and to ask with: the own incarnation, and the certificate if born.
   [[nodiscard]] std::string message(NodeId to) const;
+  // Of the cluster, not only a record of its own. Members that join keep one, too: a founder that is wiped
+  // when all the others have left must still find it.
+  [[nodiscard]] bool has_certificate() const { return certificate_.size() > 1; }
   // The sender is not born and would like to hear.
   [[nodiscard]] static bool is_question(std::string_view message);
   // The leader found this member caught up: from now on this incarnation is trusted.
@@ -63,6 +66,7 @@ class Birth {
  private:
   Birth(env::Disk& disk, NodeId self, IncarnationId incarnation, std::vector<NodeId> founders);
   Status become_born(Certificate certificate);
+  Status inherit(Certificate certificate);
 
   env::Disk* disk_;
   NodeId self_;

@@ -260,6 +260,7 @@ void Replica::on_timer() {
   }
   tick_leases(present);
   resend_snapshots(present);
+  tell_silent_members(present);
   if (present >= persistence_idle_at_) pump_persistence(true);
   drive();
 }

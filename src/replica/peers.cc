@@ -25,7 +25,7 @@ void Replica::on_message(NodeId from, SharedBytes message) {
     case PeerMessageKind::birth:
       return on_birth(from, message);
     case PeerMessageKind::members:
-      return on_members(message);
+      return on_members(from, message);
   }
   ++bad_messages_;
 }
@@ -48,11 +48,12 @@ void Replica::tell_birth(NodeId to) {
   environment_.network.send(to, {SharedBytes(std::move(bytes))});
 }
 
-// Again and again until born, or until the leader was heard of: messages get lost, and founders come up one
-// by one.
+// Again and again until born, or until both the leader and the certificate were heard of: messages get lost,
+// and founders come up one by one.
 void Replica::ask_for_birth() {
   if (halted_) return;
-  const bool lost = birth_->state() == BirthState::doubtful && raft_->log().last_index() == LogIndex(0);
+  const bool lost = birth_->state() == BirthState::doubtful &&
+                    (raft_->log().last_index() == LogIndex(0) || !birth_->has_certificate());
   if (birth_->state() != BirthState::waiting && !lost) return;
   for (const std::vector<Member>* members : {&options_.founders, &options_.contacts}) {
     for (const Member& member : *members) {
@@ -71,17 +72,31 @@ void Replica::tell_members(NodeId to) {
   environment_.network.send(to, {SharedBytes(std::move(bytes))});
 }
 
-// Whoever lost its log may not know members that joined since, the leader among them, and could not answer
-// them.
-void Replica::on_members(const SharedBytes& message) {
+// Whoever does not answer may be unable to: if all it knew have left while it lagged, it has nobody's
+// address.
+void Replica::tell_silent_members(TimePoint present) {
+  if (!raft_->is_leader() || present < tell_members_after_) return;
+  tell_members_after_ = present + options_.election_timeout;
+  for (const auto& [node, peer] : raft_->peers()) {
+    if (peer.last_heard < present - options_.election_timeout) tell_members(node);
+  }
+}
+
+// Whoever lost its log, or lags, may not know members that joined since, the leader among them, and could not
+// answer them.
+void Replica::on_members(NodeId from, const SharedBytes& message) {
   const Result<std::vector<Member>> members = decode_addresses(message.view().substr(1));
   if (!members.ok()) {
     ++bad_messages_;
     return;
   }
-  if (raft_->log().last_index() != LogIndex(0)) return;  // the log knows better
+  // Of what it contains, the own configuration knows better; of the others, only who speaks needs an answer.
+  const bool log_lost = raft_->log().last_index() == LogIndex(0);
   for (const Member& member : *members) {
-    if (member.id != options_.node) environment_.network.set_peer(member.id, member.address);
+    const bool unknown = member.id == from && !raft_->configuration().contains(from);
+    if (member.id != options_.node && (log_lost || unknown)) {
+      environment_.network.set_peer(member.id, member.address);
+    }
   }
 }
 

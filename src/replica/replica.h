@@ -136,7 +136,8 @@ class Replica final : public store::Store, private env::Receiver, private store:
   void on_birth(NodeId from, const SharedBytes& message);
   void ask_for_birth();
   void tell_members(NodeId to);
-  void on_members(const SharedBytes& message);
+  void tell_silent_members(TimePoint present);
+  void on_members(NodeId from, const SharedBytes& message);
   void tell_birth(NodeId to);
   void send(const raft::Message& message);
   void send_answers();
@@ -238,6 +239,7 @@ class Replica final : public store::Store, private env::Receiver, private store:
   raft::SnapshotId receiving_snapshot_;
   bool installing_ = false;  // its content is taking the place of ours: nothing is applied
   TimePoint persistence_idle_at_ = no_deadline;
+  TimePoint tell_members_after_ = TimePoint::min();
 
   std::deque<WaitingMessages> waiting_messages_;
   raft::PersistId persisted_;

@@ -106,6 +106,37 @@ TEST(RequestIds, OneUsedForAnotherKindOfRequestIsTheClientsMistake) {
   EXPECT_EQ(member.version_of("k"), 1) << "not executed";
 }
 
+// ---- who lags, and what it knows of the others
+
+SharedBytes members_message(std::vector<Member> members) {
+  return SharedBytes(std::string(1, static_cast<char>(PeerMessageKind::members)) +
+                     encode_addresses(std::move(members)));
+}
+
+// It missed the entry by which the present leader joined; all it knew may have left since.
+TEST(Addresses, AMemberThatLagsLearnsFromAStrangerWhereToAnswer) {
+  const NodeId stranger(5);
+  TestMember member(self, {});
+  member.start();
+  raft::Message append;
+  append.kind = raft::MessageKind::append;
+  append.from = leader;
+  append.term = Term(3);
+  raft::Configuration configuration;
+  configuration.voters = {leader};
+  configuration.learners = {self};
+  configuration.context = encode_addresses({{leader, "b:1"}, {self, "a:1"}});
+  append.entries.push_back({Term(3), LogIndex(1), raft::EntryKind::configuration,
+                            SharedBytes(raft::encode_configuration(configuration))});
+  member.receive(std::move(append));
+  ASSERT_EQ(member.addresses, (std::map<NodeId, std::string>{{leader, "b:1"}}));
+
+  member.heartbeat(stranger, Term(9));
+  member.receive(stranger, members_message({{leader, "old:1"}, {stranger, "e:1"}, {NodeId(7), "g:1"}}));
+  EXPECT_EQ(member.addresses, (std::map<NodeId, std::string>{{leader, "b:1"}, {stranger, "e:1"}}))
+      << "the newest configuration it has knows better, and nobody else waits for an answer";
+}
+
 // ---- snapshots to a follower that lags
 
 class Sender : public testing::Test {
@@ -238,6 +269,19 @@ TEST_F(Sender, AnAnswerThatWasOvertakenHoldsNothingUp) {
 }
 
 // ---- a follower that gets one
+
+TEST_F(Sender, TellsTheSilentWhoTheMembersAre) {
+  for (int i = 0; i < 20; ++i) {
+    member.pass(100ms);
+    member.answer_heartbeat(helper);
+    if (i == 0) member.taken(helper, PeerMessageKind::members);
+  }
+  EXPECT_TRUE(member.taken(helper, PeerMessageKind::members).empty());
+  const auto told = member.taken(lagging, PeerMessageKind::members);
+  ASSERT_FALSE(told.empty());
+  EXPECT_LE(told.size(), 3u) << "one in an election timeout";
+  EXPECT_EQ(told.back().view().substr(1), member.replica().raft().configuration().context);
+}
 
 class Receiver : public Sender {
  protected:

@@ -398,6 +398,36 @@ TEST(Birth, AJoinedMembersRecordIsNoCertificateOfTheCluster) {
   EXPECT_EQ(founder.state(), BirthState::waiting);
 }
 
+TEST(Birth, AMemberThatJoinsKeepsTheCertificateForWhenTheFoundersHaveLeft) {
+  Founder a(1, 1, three);
+  Founder b(2, 1, three);
+  Founder c(3, 1, three);
+  b.hear(a);
+  c.hear(a);
+  a.hear(b);
+  a.hear(c);
+  Founder joined(4, 1, {});
+  joined.hear(a);
+  EXPECT_EQ(joined.state(), BirthState::doubtful) << "it is not named";
+  ASSERT_TRUE(joined.birth->restore_vote().ok());
+  joined.load();
+  EXPECT_EQ(joined.state(), BirthState::born);
+
+  Founder joined_later(5, 1, {});
+  ASSERT_TRUE(joined_later.birth->restore_vote().ok());
+  joined_later.hear(joined);
+  joined_later.load();
+  EXPECT_EQ(joined_later.state(), BirthState::born) << "its own record stays";
+  EXPECT_EQ(joined_later.birth->message(NodeId(3)).size(), joined.birth->message(NodeId(3)).size())
+      << "passed on as it was, however many have joined";
+
+  Founder wiped(3, 2, three);
+  wiped.hear(joined_later);
+  EXPECT_EQ(wiped.state(), BirthState::doubtful);
+  b.hear(joined);
+  EXPECT_EQ(b.state(), BirthState::born) << "it is named";
+}
+
 // What one registrar is for (decision 0013): c was cut off with an old "not born" of a, and b was wiped
 // since.
 TEST(Birth, AWipedMemberAndOneThatWasCutOffMakeNoSecondCluster) {

@@ -243,6 +243,7 @@ class TestMember final : private env::Clock,
 
   Options options;
   Status fatal;
+  std::map<NodeId, std::string> addresses;  // as the member told its network
   bool worker_stands_still = false;
   std::uint64_t crash_seed = 1;  // what a loss of power leaves
 
@@ -263,8 +264,8 @@ class TestMember final : private env::Clock,
     work_.emplace_back(std::move(work), std::move(done));
   }
   void set_receiver(env::Receiver* receiver) override { receiver_ = receiver; }
-  void set_peer(NodeId, const std::string&) override {}
-  void remove_peer(NodeId) override {}
+  void set_peer(NodeId peer, const std::string& address) override { addresses[peer] = address; }
+  void remove_peer(NodeId peer) override { addresses.erase(peer); }
   void send(NodeId to, Pieces pieces) override { sent_.emplace_back(to, joined(pieces)); }
 
   TimePoint now_{std::chrono::hours(1)};
