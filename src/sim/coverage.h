@@ -46,6 +46,7 @@ namespace lockstep::sim {
   X(member_promoted)               \
   X(member_replaced)               \
   X(member_removed)                \
+  X(joint_split)                   \
   X(message_lost)                  \
   X(message_duplicated)            \
   X(message_reordered)             \

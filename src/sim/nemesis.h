@@ -82,6 +82,7 @@ class Nemesis {
   bool false_peer_lost();
   bool client_cut();
   bool cut_for_a_while(Fault fault, std::vector<Pair> pairs);
+  void cut_for(Fault fault, std::vector<Pair> pairs, std::int64_t length_ns);
   [[nodiscard]] std::vector<Endpoint> member_endpoints() const;
   [[nodiscard]] std::vector<Endpoint> client_endpoints() const;
 
@@ -89,7 +90,9 @@ class Nemesis {
   bool transfer();
   bool contested_election();
   void watch_votes();
+  void muffle(NodeId candidate);
   bool add_member();
+  void split_for(const std::vector<raft::MemberChange>& changes, const std::vector<NodeId>& voters);
   bool remove_member();
   void try_promote(const std::vector<NodeId>& fresh, bool replace, int attempts_left);
   void on_leader(std::function<void(replica::Replica&)> action);
@@ -109,7 +112,11 @@ class Nemesis {
   };
   std::map<NodeId, Vote> votes_seen_;
   std::int64_t vote_watch_until_ns_ = 0;
-  NodeId hasty_;  // starts again at once
+  NodeId hasty_;         // starts again at once
+  bool muffle_ = false;  // who wins the contested election
+  NodeId muffled_;
+  raft::Configuration committed_configuration_;  // the newest that was seen
+  LogIndex committed_configuration_at_;
   std::uint64_t mattered_ = 0;
   std::uint64_t membership_changes_ = 0;  // under way
   bool healed_ = false;

@@ -96,8 +96,7 @@ bool Nemesis::may_damage(NodeId id) {
   if (leading.configuration_index() > leading.commit_index()) return false;
   for (const NodeId voter : configuration.voters) {
     replica::Replica* replica = cluster_.replica(voter);
-    if (replica == nullptr || replica->raft().configuration_index() != leading.configuration_index())
-      return false;
+    if (replica == nullptr || replica->raft().configuration() != configuration) return false;
   }
   std::size_t damaged = 0;
   for (const NodeId voter : configuration.voters) damaged += cluster_.machine(voter).damaged ? 1 : 0;

@@ -40,7 +40,8 @@ bool Nemesis::transfer() {
 
 // The leader dies and all its followers hear of it at once: several campaign in one term. Who gives a vote
 // loses its power right then and is back before the election is over: what it has forgotten now, it forgot
-// for good.
+// for good. Half of the times the candidate is not heard any more once it has its first vote: the others
+// elect again, among them those that voted, and must not do so in the same term.
 bool Nemesis::contested_election() {
   const NodeId leader = cluster_.leader();
   if (leader == NodeId{} || vote_watch_until_ns_ > world_.now()) return false;
@@ -50,6 +51,8 @@ bool Nemesis::contested_election() {
     if (id != leader && world_.node(id).running()) world_.tell_peer_lost(id, leader);
   }
   votes_seen_.clear();
+  muffle_ = prng_.chance(1, 2);
+  muffled_ = NodeId{};
   vote_watch_until_ns_ = world_.now() + cluster_.options.election_timeout.count() * 2;
   watch_votes();
   return true;
@@ -64,13 +67,27 @@ void Nemesis::watch_votes() {
     Vote& seen = votes_seen_.try_emplace(id, Vote{raft.term(), raft.vote()}).first->second;
     const bool voted = raft.vote() != NodeId{} && raft.vote() != id && Vote{raft.term(), raft.vote()} != seen;
     seen = {raft.term(), raft.vote()};
-    if (!voted || prng_.chance(1, 3)) continue;
+    if (!voted) continue;
+    if (muffle_ && muffled_ == NodeId{}) muffle(raft.vote());
+    if (muffle_ ? raft.vote() != muffled_ : prng_.chance(1, 3)) continue;
     matter(Fault::contested_election);
     hasty_ = id;
     world_.crash(id, DeathKind::power_cut);
     hasty_ = NodeId{};
   }
   world_.after(static_cast<std::int64_t>(prng_.between(20'000, 200'000)), [this] { watch_votes(); });
+}
+
+void Nemesis::muffle(NodeId candidate) {
+  muffled_ = candidate;
+  std::vector<Pair> pairs;
+  for (const Endpoint other : member_endpoints()) {
+    if (other != World::member_endpoint(candidate)) {
+      pairs.emplace_back(World::member_endpoint(candidate), other);
+    }
+  }
+  note(Fault::one_way, "node " + std::to_string(candidate.value()) + " cannot be heard, having a vote");
+  cut_for(Fault::one_way, std::move(pairs), draw_ns(2000, 6000));
 }
 
 bool Nemesis::add_member() {
@@ -121,6 +138,7 @@ void Nemesis::try_promote(const std::vector<NodeId>& fresh, bool replace, int at
         changes.push_back({raft::MemberChangeKind::remove, configuration.voters[i]});
       }
     }
+    if (replace && prng_.chance(1, 2)) split_for(changes, configuration.voters);
     replica.change_members(changes, {}, [this, replace](const Status& status) {
       if (status.ok()) cluster_.coverage.add(replace ? Covered::member_replaced : Covered::member_promoted);
     });
@@ -128,6 +146,40 @@ void Nemesis::try_promote(const std::vector<NodeId>& fresh, bool replace, int at
   world_.after(500 * ms, [this, fresh, replace, attempts_left] {
     if (!cluster_.configuration().is_voter(fresh.front())) try_promote(fresh, replace, attempts_left - 1);
   });
+}
+
+// On the leader's side of the cut are a quorum of the voters to come and none of those so far: nothing can be
+// committed there, and the other side may elect a leader that has not heard of the change.
+void Nemesis::split_for(const std::vector<raft::MemberChange>& changes, const std::vector<NodeId>& voters) {
+  std::set<NodeId> incoming(voters.begin(), voters.end());
+  std::set<NodeId> near{cluster_.leader()};
+  for (const raft::MemberChange& change : changes) {
+    if (change.kind == raft::MemberChangeKind::remove) {
+      incoming.erase(change.node);
+    } else {
+      incoming.insert(change.node);
+      near.insert(change.node);
+    }
+  }
+  const auto count_near = [&](const auto& among) {
+    return static_cast<std::size_t>(
+        std::ranges::count_if(among, [&](NodeId id) { return near.contains(id); }));
+  };
+  for (const NodeId id : incoming) {
+    if (count_near(incoming) < incoming.size() / 2 + 1) near.insert(id);
+  }
+  if (count_near(voters) >= voters.size() / 2 + 1) return;
+  std::vector<Pair> pairs;
+  for (const NodeId far : voters) {
+    if (near.contains(far)) continue;
+    for (const NodeId id : near) {
+      pairs.emplace_back(World::member_endpoint(id), World::member_endpoint(far));
+      pairs.emplace_back(World::member_endpoint(far), World::member_endpoint(id));
+    }
+  }
+  note(Fault::partition, "between the voters to come and those so far");
+  cluster_.coverage.add(Covered::joint_split);
+  cut_for(Fault::partition, std::move(pairs), draw_ns(2000, 6000));
 }
 
 bool Nemesis::remove_member() {
@@ -149,19 +201,25 @@ bool Nemesis::remove_member() {
   return true;
 }
 
+// A member that the newest committed configuration does not contain any more is out. It goes on running for a
+// while (it may campaign, F34), and is never started again. Whoever leads is no witness: it may be a leader
+// of old that was paused, and what is committed there others may have gone beyond.
 void Nemesis::note_membership() {
-  // A member that is in no committed configuration any more is out. It goes on running for a while (it may
-  // campaign, F34), and is never started again.
-  const NodeId leader = cluster_.leader();
-  replica::Replica* replica = leader == NodeId{} ? nullptr : cluster_.replica(leader);
-  if (replica == nullptr) return;
-  const raft::Raft& raft = replica->raft();
-  if (raft.configuration().joint() || raft.configuration_index() > raft.commit_index()) return;
+  for (const NodeId id : cluster_.members()) {
+    replica::Replica* replica = cluster_.replica(id);
+    if (replica == nullptr) continue;
+    const raft::Raft& raft = replica->raft();
+    const LogIndex index = raft.configuration_index();
+    if (index > raft.commit_index() || index <= committed_configuration_at_) continue;
+    committed_configuration_ = raft.configuration();
+    committed_configuration_at_ = index;
+  }
+  if (committed_configuration_.joint()) return;
   for (const NodeId id : cluster_.members()) {
     Machine& machine = cluster_.machine(id);
-    if (raft.configuration().contains(id)) {
+    if (committed_configuration_.contains(id)) {
       machine.joined = true;
-    } else if (machine.joined || (healed_ && !machine.founder)) {
+    } else if (machine.joined) {
       machine.removed = true;
       world_.after(draw_ns(1000, 10'000), [this, id] { world_.crash(id, DeathKind::killed); });
     }

@@ -21,15 +21,19 @@ std::vector<Endpoint> Nemesis::client_endpoints() const {
 
 bool Nemesis::cut_for_a_while(Fault fault, std::vector<Pair> pairs) {
   if (pairs.empty()) return false;
+  // Long enough to outlive elections, or short enough to fall between them.
+  const std::int64_t length_ns = prng_.chance(1, 4) ? draw_ns(2000, 12'000) : draw_ns(100, 4000);
+  cut_for(fault, std::move(pairs), length_ns);
+  return true;
+}
+
+void Nemesis::cut_for(Fault fault, std::vector<Pair> pairs, std::int64_t length_ns) {
   const std::uint64_t cut_before = world_.links().counters().cut;
   for (const auto& [from, to] : pairs) world_.links().cut(from, to);
-  // Long enough to outlive elections, or short enough to fall between them.
-  const std::int64_t length = prng_.chance(1, 4) ? draw_ns(2000, 12'000) : draw_ns(100, 4000);
-  world_.after(length, [this, fault, pairs = std::move(pairs), cut_before] {
+  world_.after(length_ns, [this, fault, pairs = std::move(pairs), cut_before] {
     for (const auto& [from, to] : pairs) world_.links().mend(from, to);
     if (world_.links().counters().cut > cut_before) matter(fault);
   });
-  return true;
 }
 
 bool Nemesis::partition() {
