@@ -7,7 +7,8 @@
 #   ./do tidy --since HEAD~3   clang-tidy on what changed since then
 #   ./do tidy --fix            format the sources, lower the ratchet; then check
 #
-# What changed: since the point where this branch left origin's main; on main itself, in the last 30 commits.
+# What changed: since the point where this branch left origin's main; on main itself, in the last 10 commits, the
+# latest first. A file that was found clean, and includes what it included then, is not looked at again.
 
 # Uses the folder of the debug build. Adds to the counts of ./do test.
 run_tidy() {

@@ -7,6 +7,7 @@ import os
 import pathlib
 import re
 import subprocess
+import tempfile
 import time
 
 from tree import Finding
@@ -39,8 +40,8 @@ def _git(root, *arguments):
     return result.stdout.strip() if result.returncode == 0 else None
 
 
-# Work lands many commits at a time: on the main branch, what the last of them touched counts as changed.
-COMMITS_LOOKED_AT = 30
+# Work lands several commits at a time: on the main branch, what the last of them touched counts as changed.
+COMMITS_LOOKED_AT = 10
 
 
 def base_commit(root):
@@ -54,23 +55,19 @@ def base_commit(root):
 
 
 def changed_sources(tree, since):
-    """The .cc files to look at: changed ones, and for a changed header the source beside it or one that includes it."""
-    changed = (_git(tree.root, "diff", "--name-only", since) or "").split("\n")
-    changed += (_git(tree.root, "ls-files", "--others", "--exclude-standard") or "").split("\n")
+    """The .cc files to look at, the latest changed first: changed ones, and for a changed header a witness of it."""
+    changed = (_git(tree.root, "ls-files", "--others", "--exclude-standard") or "").split("\n")
+    changed += (_git(tree.root, "diff", "--name-only", "HEAD") or "").split("\n")
+    changed += (_git(tree.root, "log", "--format=", "--name-only", f"{since}..HEAD") or "").split("\n")
+    changed = [path for path in changed if path in tree.files]
+    sources = [path if path.endswith(".cc") else _witness(tree, path) for path in changed if path.endswith((".cc", ".h"))]
     if ".clang-tidy" in changed:
-        return [path for path in tree.cpp() if path.endswith(".cc")]
-    sources = set()
-    for path in changed:
-        if path not in tree.files:
-            continue
-        if path.endswith(".cc"):
-            sources.add(path)
-        elif path.endswith(".h"):
-            sources.add(_witness(tree, path))
-    return sorted(source for source in sources if source)
+        sources += [path for path in tree.cpp() if path.endswith(".cc")]
+    return list(dict.fromkeys(source for source in sources if source))
 
 
 def _witness(tree, header):
+    """The source beside the header, or one that includes it."""
     beside = re.sub(r"\.h$", ".cc", header)
     if beside in tree.files:
         return beside
@@ -114,8 +111,9 @@ class CleanFiles:
     version of the compiler. Anything that was not clean is looked at again.
     """
 
-    def __init__(self, tree):
+    def __init__(self, tree, build):
         self.tree = tree
+        self.build = build
         base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
         self.folder = pathlib.Path(base) / "lockstep" / "tidy"
         version = subprocess.run([TIDY, "--version"], capture_output=True, text=True, check=True).stdout
@@ -123,7 +121,9 @@ class CleanFiles:
 
     def _key(self, path, command):
         reached = sorted(_reaches(self.tree, path).items())
-        text = json.dumps([self.settings, command.replace(str(self.tree.root), ""), reached])
+        # The same from any checkout and with any build folder; what is generated into one follows from its sources.
+        command = command.replace(str(self.build), "").replace(str(self.tree.root), "")
+        text = json.dumps([self.settings, command, reached])
         return hashlib.sha256(text.encode()).hexdigest()
 
     def knows(self, path, command):
@@ -137,25 +137,33 @@ class CleanFiles:
             pass  # no place for a cache: slower, not wrong
 
 
+def _commands(tree, build):
+    """How each source is compiled: the last way, if there are several, which for libraries is the planted twin."""
+    with open(os.path.join(build, "compile_commands.json"), encoding="utf-8") as file:
+        return {os.path.relpath(entry["file"], tree.root): entry for entry in json.load(file)}
+
+
 def check_clang_tidy(tree, build, sources, budget_s):
     """Returns (findings, files checked, files left out because the time was up)."""
-    with open(os.path.join(build, "compile_commands.json"), encoding="utf-8") as file:
-        commands = {os.path.relpath(entry["file"], tree.root): entry["command"] for entry in json.load(file)}
-    clean = CleanFiles(tree)
-    sources = [path for path in sources if path in commands]
-    waiting = [path for path in sources if not clean.knows(path, commands[path])]
+    entries = _commands(tree, build)
+    clean = CleanFiles(tree, build)
+    sources = [path for path in sources if path in entries]
+    waiting = [path for path in sources if not clean.knows(path, entries[path]["command"])]
     deadline = time.monotonic() + budget_s
-    findings, left = set(), 0
+    findings, left = set(), []
+    # clang-tidy runs once for each way in which a file is compiled: one is enough.
+    with tempfile.TemporaryDirectory() as commands:
+        (pathlib.Path(commands) / "compile_commands.json").write_text(json.dumps(list(entries.values())))
 
-    def run(path):
-        return None if time.monotonic() > deadline else _tidy_one(tree.root, build, path)
+        def run(path):
+            return None if time.monotonic() > deadline else _tidy_one(tree.root, commands, path)
 
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        for path, result in zip(waiting, pool.map(run, waiting)):
-            if result is None:
-                left += 1
-            elif result:
-                findings |= set(result)
-            else:
-                clean.remember(path, commands[path])
-    return sorted(findings), len(sources) - left, left
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            for path, result in zip(waiting, pool.map(run, waiting)):
+                if result is None:
+                    left.append(path)
+                elif result:
+                    findings |= set(result)
+                else:
+                    clean.remember(path, entries[path]["command"])
+    return sorted(findings), len(sources) - len(left), left
