@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <utility>
+#include <vector>
 
 #include <nghttp2/nghttp2.h>
 
@@ -36,6 +37,8 @@ constexpr std::size_t submitted_headers_max = 32;
 // The library ends the connection when the announced concurrency is exceeded. We announce ours on the wire,
 // tell it this, and refuse single streams.
 constexpr std::uint32_t concurrent_streams_for_library = 0x7fffffff;
+// Clients use every id, or skip a few.
+constexpr std::size_t skipped_ranges_max = 16;
 constexpr std::size_t frame_header_bytes = 9;
 constexpr std::uint8_t goaway_frame_type = 7;
 
@@ -88,6 +91,12 @@ std::string_view to_string(Http2Error error) {
   return error_names[index];
 }
 
+// Stream ids between these, both left out, were never used and may not be any more.
+struct SkippedIds {
+  std::int32_t after = 0;
+  std::int32_t before = 0;
+};
+
 struct Http2Session::Impl {
   Impl(const Http2Options& session_options, Http2Events& session_events);
   ~Impl() { nghttp2_session_del(session); }
@@ -117,6 +126,8 @@ struct Http2Session::Impl {
   std::string first_bytes;     // our SETTINGS, and a last GOAWAY of our own
   std::int32_t cached_id = 0;
   Http2Stream* cached = nullptr;
+  std::vector<SkippedIds> skipped;  // the latest
+  std::int32_t last_request_id = 0;
   bool data_was_empty = false;  // of the DATA frame being read
   bool dead = false;            // the library's session may not be used any more
   bool ending = false;          // terminate() was called
@@ -137,6 +148,11 @@ int on_begin_headers(nghttp2_session* session, const nghttp2_frame* frame, void*
   Impl& impl = impl_of(user);
   if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
   const std::int32_t id = frame->hd.stream_id;
+  if (id > impl.last_request_id + 2) {
+    if (impl.skipped.size() == skipped_ranges_max) impl.skipped.erase(impl.skipped.begin());
+    impl.skipped.push_back({impl.last_request_id, id});
+  }
+  impl.last_request_id = id;
   Http2Stream* stream = impl.events.on_request(id);
   if (stream == nullptr) {
     nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, id, NGHTTP2_REFUSED_STREAM);
@@ -174,9 +190,20 @@ int on_data_chunk(nghttp2_session* /*session*/, std::uint8_t /*flags*/, std::int
   return 0;
 }
 
+// The library takes a request on a smaller id than the last for a late frame of a closed stream. It is one
+// only if that stream ever was.
 int on_begin_frame(nghttp2_session* /*session*/, const nghttp2_frame_hd* header, void* user) {
-  if (header->type == NGHTTP2_DATA) impl_of(user).data_was_empty = true;
-  return 0;
+  Impl& impl = impl_of(user);
+  if (header->type == NGHTTP2_DATA) impl.data_was_empty = true;
+  if (header->type != NGHTTP2_HEADERS || header->stream_id >= impl.last_request_id) return 0;
+  const bool was_skipped = std::ranges::any_of(impl.skipped, [&](const SkippedIds& ids) {
+    return ids.after < header->stream_id && header->stream_id < ids.before;
+  });
+  if (!was_skipped) return 0;
+  impl.ending = true;
+  impl.end_error = Http2Error::protocol_error;
+  impl.end_text = "stream ids must grow";
+  return NGHTTP2_ERR_CALLBACK_FAILURE;
 }
 
 int on_frame_recv(nghttp2_session* /*session*/, const nghttp2_frame* frame, void* user) {

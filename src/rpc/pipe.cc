@@ -25,10 +25,15 @@ Pipe::Pipe(PipeUser& user, std::unique_ptr<env::Stream> stream)
 }
 
 void Pipe::read_more() {
-  if (closed()) return;
+  if (closed() || !wants_reading_ || std::exchange(reading_, true)) return;
   stream_->async_read_some(input_, [self = shared_from_this()](std::error_code error, std::size_t bytes) {
     if (!self->closed()) self->on_read(error, bytes);
   });
+}
+
+void Pipe::set_reading(bool reading) {
+  wants_reading_ = reading;
+  read_more();
 }
 
 void Pipe::on_read(std::error_code error, std::size_t bytes) {
@@ -38,6 +43,7 @@ void Pipe::on_read(std::error_code error, std::size_t bytes) {
   user_->on_bytes({input_.data(), bytes});
   if (closed()) return;
   fit_input(bytes);
+  reading_ = false;
   read_more();
 }
 

@@ -1,4 +1,4 @@
-// A stream with the buffers of a session: reads into one, gathers output in the other. Internal to rpc.
+// A stream with the buffers of a session: reads into one, gathers output in the other.
 //
 // Invariants: 1. one write at a time, of everything there was when it began, up to a bound; 2. an idle pipe
 // holds little memory. Outstanding operations share ownership; after close() the user is not called any more.
@@ -35,6 +35,8 @@ class Pipe : public std::enable_shared_from_this<Pipe> {
   Pipe(PipeUser& user, std::unique_ptr<env::Stream> stream);
 
   void start() { read_more(); }
+  // False: no further read begins until true.
+  void set_reading(bool reading);
   // Writes what the user produces, unless a write is under way.
   void flush();
   void end_writes();
@@ -61,6 +63,8 @@ class Pipe : public std::enable_shared_from_this<Pipe> {
   std::size_t written_ = 0;  // of output_
   std::uint64_t written_bytes_ = 0;
   int small_reads_ = 0;
+  bool reading_ = false;  // a read is under way
+  bool wants_reading_ = true;
   bool writing_ = false;
   bool used_ = false;  // since trim()
 };

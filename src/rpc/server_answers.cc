@@ -203,12 +203,13 @@ void ServerSession::on_cheap_frame(Http2Cheap kind, Http2Stream* stream) {
 
 // Resets that the client made us send count as its own.
 void ServerSession::on_reset_sent(Http2Error error) {
+  if (error == Http2Error::no_error) return;
   ++shared_.metrics.stream_errors[static_cast<std::size_t>(error)];
-  if (error != Http2Error::no_error) spend(BadCall::reset_flood);
+  spend(BadCall::reset_flood);
 }
 
 void ServerSession::on_goaway_sent(Http2Error error) {
-  ++shared_.metrics.connection_errors[static_cast<std::size_t>(error)];
+  if (error != Http2Error::no_error) ++shared_.metrics.connection_errors[static_cast<std::size_t>(error)];
 }
 
 void ServerSession::spend(BadCall flood) {

@@ -126,15 +126,16 @@ void ServerConnection::check_keepalive(TimePoint now) {
 }
 
 void ServerConnection::check_stall(TimePoint now) {
-  const std::uint64_t progress = session_.taken_bytes() + pipe_->written_bytes();
-  if (progress != progress_ || (session_.unsent_bytes() == 0 && !pipe_->writing())) {
+  const bool writing = pipe_->writing();
+  const std::uint64_t progress = writing ? pipe_->written_bytes() : session_.taken_bytes();
+  if (progress != progress_ || (session_.unsent_bytes() == 0 && !writing)) {
     progress_ = progress;
     last_progress_ = now;
     return;
   }
   if (now - last_progress_ < shared_.options.stall_timeout) return;
   shared_.count(BadCall::stalled_reader);
-  if (pipe_->writing()) return close();
+  if (writing) return close();
   session_.terminate(Http2Error::enhance_your_calm, "nothing is read");
 }
 

@@ -77,7 +77,7 @@ class ServerConnection final : public SessionHost,
   TimePoint opened_;
   TimePoint last_read_;
   TimePoint last_progress_;
-  std::uint64_t progress_ = 0;       // as last looked at
+  std::uint64_t progress_ = 0;       // as last looked at: of a write, or of what windows let through
   std::uint64_t written_bytes_ = 0;  // as last counted
   TimePoint pinged_{};
   TimePoint deadline_armed_ = no_deadline;

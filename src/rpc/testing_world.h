@@ -122,6 +122,8 @@ class TestStream final : public env::Stream {
     });
   }
 
+  [[nodiscard]] std::weak_ptr<int> alive() const { return alive_; }
+
  private:
   void go_on() {
     const auto broken = std::make_error_code(std::errc::connection_reset);
@@ -164,7 +166,13 @@ struct TestWire {
   // The far end sends.
   void send(std::string_view bytes) {
     to_stream->bytes.append(bytes);
-    end->poll();
+    if (alive.lock() != nullptr) end->poll();
+  }
+  // The far end closes.
+  void hang_up() {
+    to_stream->ended = true;
+    from_stream->room = SIZE_MAX;
+    if (alive.lock() != nullptr) end->poll();
   }
   // What the near end sent since the last call.
   std::string received() { return std::exchange(from_stream->bytes, {}); }
@@ -174,6 +182,7 @@ struct TestWire {
   std::shared_ptr<TestFlow> from_stream = std::make_shared<TestFlow>();
   std::unique_ptr<TestStream> stream;  // to be given away
   TestStream* end;
+  std::weak_ptr<int> alive = end->alive();  // as long as the near end keeps the stream
 };
 
 inline std::pair<std::unique_ptr<TestStream>, std::unique_ptr<TestStream>> connected_pair(
