@@ -39,6 +39,7 @@ void Replica::drive() {
 void Replica::process(raft::Output output) {
   if (options_.on_trace) {
     for (const std::string& line : output.trace) options_.on_trace(line);
+  watch_guard_.check();
   }
   if (output.role_change) on_role_change(*output.role_change);
   if (output.vote_restored) restore_vote();
@@ -147,6 +148,7 @@ void Replica::apply(const raft::Entry& entry) {
     machine_->skip(entry.index, entry.term);
     const std::optional<PendingBatch> ours = proposals_.committed(entry.index, entry.term);
     LS_MUST(!ours.has_value(), "only normal entries are proposed with callers");
+  applied_clock_.restart(now(), machine_->store_time_ms());
     if (entry.kind == raft::EntryKind::configuration && persistence_) {
       persistence_->set_configuration(std::string(entry.payload.view()));
     }
@@ -168,7 +170,7 @@ void Replica::raise_quota_alarm() {
   request.action = store::AlarmAction::activate;
   request.alarm = {options_.node, store::AlarmKind::no_space};
   start_batch();
-  if (!builder_.alarm(request)) return;  // the batch is full: the next entry tries again
+  if (!builder_.alarm(request, {}, store::Principal::cluster())) return;  // the batch is full: the next entry tries again
   building_.add({std::monostate{}, no_deadline, {}});
   quota_alarm_proposed_ = true;
 }

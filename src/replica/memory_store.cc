@@ -18,6 +18,7 @@ MemoryStore::MemoryStore(env::Executor& executor, env::Clock& clock, MemoryStore
       machine_(options.machine),
       hub_(machine_.history(), executor, clock) {
   store_clock_.restart(clock_.now(), 0);
+  watch_guard_.set_state(machine_);
 }
 
 MemoryStore::~MemoryStore() {
@@ -80,6 +81,7 @@ void MemoryStore::mutate(const Status& refused, const store::CallOptions& option
   if (const Status late = refuse(options); !late.ok()) return done(late);
   store::CommandResult result =
       apply([&](store::BatchBuilder& batch) { return add(batch, options.request_id); });
+  watch_guard_.check();
   if (!result.ok()) return done(result.status());
   auto* response = std::get_if<Response>(&*result);
   // A RequestId used again for a request of another kind has another kind of answer.
@@ -92,32 +94,40 @@ void MemoryStore::range(store::RangeRequest request, store::CallOptions options,
                         store::Callback<store::RangeResponse> done) {
   if (const Status invalid = store::validate(request); !invalid.ok()) return done(invalid);
   if (const Status late = refuse(options); !late.ok()) return done(late);
+  if (const Status denied = machine_.authoriser(options.principal).check(request); !denied.ok())
+    return done(denied);
   done(machine_.range(request));
 }
 
 void MemoryStore::put(store::PutRequest request, store::CallOptions options,
                       store::Callback<store::PutResponse> done) {
   mutate(machine_.admit(request), options, std::move(done),
-         [&](store::BatchBuilder& batch, const RequestId& id) { return batch.put(request, id); });
+         [&](store::BatchBuilder& batch, const RequestId& id) {
+           return batch.put(request, id, options.principal);
+         });
 }
 
 void MemoryStore::delete_range(store::DeleteRangeRequest request, store::CallOptions options,
                                store::Callback<store::DeleteRangeResponse> done) {
   mutate(store::validate(request), options, std::move(done),
-         [&](store::BatchBuilder& batch, const RequestId& id) { return batch.delete_range(request, id); });
+         [&](store::BatchBuilder& batch, const RequestId& id) {
+           return batch.delete_range(request, id, options.principal);
+         });
 }
 
 void MemoryStore::txn(store::TxnRequest request, store::CallOptions options,
                       store::Callback<store::TxnResponse> done) {
   mutate(machine_.admit(request), options, std::move(done),
-         [&](store::BatchBuilder& batch, const RequestId& id) { return batch.txn(request, id); });
+         [&](store::BatchBuilder& batch, const RequestId& id) {
+           return batch.txn(request, id, options.principal);
+         });
 }
 
 void MemoryStore::compact(store::CompactRequest request, store::CallOptions options,
                           store::Callback<store::CompactResponse> done) {
   mutate(Status(), options, std::move(done), [&](store::BatchBuilder& batch, const RequestId& id) {
     schedule_compaction();
-    return batch.compact(request, id);
+    return batch.compact(request, id, options.principal);
   });
 }
 
@@ -125,22 +135,25 @@ void MemoryStore::lease_grant(store::LeaseGrantRequest request, store::CallOptio
                               store::Callback<store::LeaseGrantResponse> done) {
   const Status refused = machine_.admit(request);
   if (refused.ok()) request.ttl = store::granted_ttl(request.ttl, options_.lease_ttl_min);
-  mutate(refused, options, std::move(done),
-         [&](store::BatchBuilder& batch, const RequestId& id) { return batch.lease_grant(request, id); });
+  mutate(refused, options, std::move(done), [&](store::BatchBuilder& batch, const RequestId& id) {
+    return batch.lease_grant(request, id, options.principal);
+  });
 }
 
 void MemoryStore::lease_revoke(store::LeaseRevokeRequest request, store::CallOptions options,
                                store::Callback<store::LeaseRevokeResponse> done) {
-  mutate(Status(), options, std::move(done),
-         [&](store::BatchBuilder& batch, const RequestId& id) { return batch.lease_revoke(request, id); });
+  mutate(Status(), options, std::move(done), [&](store::BatchBuilder& batch, const RequestId& id) {
+    return batch.lease_revoke(request, id, options.principal);
+  });
 }
 
 void MemoryStore::lease_keep_alive(store::LeaseKeepAliveRequest request, store::CallOptions options,
                                    store::Callback<store::LeaseKeepAliveResponse> done) {
   if (const Status late = refuse(options); !late.ok()) return done(late);
   const std::vector<LeaseId> ids{request.id};
-  store::CommandResult result = apply([&](store::BatchBuilder& batch) { return batch.lease_renew(ids); });
-  LS_MUST(result.ok());
+  store::CommandResult result =
+      apply([&](store::BatchBuilder& batch) { return batch.lease_renew(ids, options.principal); });
+  if (!result.ok()) return done(result.status());
   auto& renewed = std::get<store::LeaseRenewResponse>(*result);
   store::LeaseKeepAliveResponse response = std::move(renewed.renewals.at(0));
   response.header = renewed.header;
@@ -150,28 +163,52 @@ void MemoryStore::lease_keep_alive(store::LeaseKeepAliveRequest request, store::
 void MemoryStore::lease_time_to_live(store::LeaseTimeToLiveRequest request, store::CallOptions options,
                                      store::Callback<store::LeaseTimeToLiveResponse> done) {
   if (const Status late = refuse(options); !late.ok()) return done(late);
+  if (const Status denied = machine_.authoriser(options.principal).check(request); !denied.ok())
+    return done(denied);
   done(machine_.lease_time_to_live(request, store_clock_.read_ms(clock_.now())));
 }
 
 void MemoryStore::lease_leases(store::CallOptions options, store::Callback<store::LeaseLeasesResponse> done) {
   if (const Status late = refuse(options); !late.ok()) return done(late);
+  if (const Status denied = machine_.authoriser(options.principal).check_known(); !denied.ok())
+    return done(denied);
   done(machine_.lease_leases());
 }
 
 void MemoryStore::alarm(store::AlarmRequest request, store::CallOptions options,
                         store::Callback<store::AlarmResponse> done) {
-  mutate(Status(), options, std::move(done),
-         [&](store::BatchBuilder& batch, const RequestId& id) { return batch.alarm(request, id); });
+  mutate(Status(), options, std::move(done), [&](store::BatchBuilder& batch, const RequestId& id) {
+    return batch.alarm(request, id, options.principal);
+  });
 }
 
 void MemoryStore::register_client(store::CallOptions options,
                                   store::Callback<store::RegisterClientResponse> done) {
-  mutate(Status(), options, std::move(done),
-         [&](store::BatchBuilder& batch, const RequestId&) { return batch.register_client(); });
+  mutate(Status(), options, std::move(done), [&](store::BatchBuilder& batch, const RequestId&) {
+    return batch.register_client(options.principal);
+  });
 }
 
-Result<std::unique_ptr<store::Subscription>> MemoryStore::watch(store::WatchRequest request) {
-  return hub_.watch(std::move(request));
+Result<std::unique_ptr<store::Subscription>> MemoryStore::watch(store::WatchRequest request,
+                                                                store::CallOptions options) {
+  LS_RETURN_IF_ERROR(machine_.authoriser(options.principal).check(request));
+  LS_ASSIGN_OR_RETURN(auto subscription, hub_.watch(request));
+  return watch_guard_.wrap(std::move(subscription), request, options.principal);
+}
+
+store::Security& MemoryStore::enable_security(const env::Secrets& secrets, env::Worker& worker,
+                                              env::Random& random, AuthenticatorOptions options) {
+  Host& host = *this;
+  authenticator_ = std::make_unique<Authenticator>(host, &secrets, worker, random, options);
+  return *authenticator_;
+}
+
+void MemoryStore::propose_auth(store::AuthChange change, store::CallOptions options,
+                               store::Callback<store::AuthResponse> done) {
+  mutate(store::validate(change), options, std::move(done),
+         [&](store::BatchBuilder& batch, const RequestId& id) {
+           return batch.auth(change, id, options.principal);
+         });
 }
 
 }  // namespace lockstep::replica

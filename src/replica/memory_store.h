@@ -13,7 +13,9 @@
 
 #include "env/clock.h"
 #include "env/executor.h"
+#include "replica/authenticator.h"
 #include "replica/store_clock.h"
+#include "replica/watch_guard.h"
 #include "store/command.h"
 #include "store/state_machine.h"
 #include "store/store.h"
@@ -26,7 +28,7 @@ struct MemoryStoreOptions {
   store::StateMachineOptions machine;
 };
 
-class MemoryStore final : public store::Store, private store::ResultSink {
+class MemoryStore final : public store::Store, private store::ResultSink, private Authenticator::Host {
  public:
   MemoryStore(env::Executor& executor, env::Clock& clock, MemoryStoreOptions options = {});
   ~MemoryStore() override;
@@ -55,9 +57,25 @@ class MemoryStore final : public store::Store, private store::ResultSink {
              store::Callback<store::AlarmResponse> done) override;
   void register_client(store::CallOptions options,
                        store::Callback<store::RegisterClientResponse> done) override;
-  Result<std::unique_ptr<store::Subscription>> watch(store::WatchRequest request) override;
+  using Store::watch;
+  Result<std::unique_ptr<store::Subscription>> watch(store::WatchRequest request,
+                                                     store::CallOptions options) override;
+
+  // Beside it, once there is something to hash passwords with; all three outlive the store.
+  store::Security& enable_security(const env::Secrets& secrets, env::Worker& worker, env::Random& random,
+                                   AuthenticatorOptions options = {});
 
  private:
+  // ---- Authenticator::Host
+  [[nodiscard]] const store::StateMachine& auth_machine() const override { return machine_; }
+  [[nodiscard]] std::int64_t auth_now_ms() override { return store_clock_.read_ms(clock_.now()); }
+  [[nodiscard]] store::Header auth_header() const override { return {.revision = machine_.revision()}; }
+  void propose_auth(store::AuthChange change, store::CallOptions options,
+                    store::Callback<store::AuthResponse> done) override;
+  void when_current(store::CallOptions options, std::move_only_function<void(const Status&)> done) override {
+    done(refuse(options));
+  }
+
   void on_result(std::size_t position, store::CommandResult result) override;
   [[nodiscard]] Status refuse(const store::CallOptions& options) const;
   // One entry with one command; its answer.
@@ -73,6 +91,8 @@ class MemoryStore final : public store::Store, private store::ResultSink {
   MemoryStoreOptions options_;
   store::StateMachine machine_;
   watch::WatchHub hub_;
+  WatchGuard watch_guard_;
+  std::unique_ptr<Authenticator> authenticator_;
   StoreClock store_clock_;
   std::vector<store::CommandResult> results_;
   env::TimerId expiry_timer_;

@@ -36,20 +36,40 @@ void Replica::start_batch() {
 }
 
 template <class Response, class Request, class Add>
-void Replica::mutate(const Request& request, const store::CallOptions& options,
-                     store::Callback<Response> done, Add add) {
+void Replica::mutate(Request& request, const store::CallOptions& options, store::Callback<Response> done,
+                     Add add) {
   Status why;
   if (refuse_call(options, &why)) return done(why);
   if (const Status invalid = store::validate(options.request_id); !invalid.ok()) return done(invalid);
+  // With a request id only the log knows whether it took effect before.
+  const bool judged_here = !options.request_id.present() || options.principal.is_nobody();
+  if (machine_->auth().enabled() && judged_here &&
+      !machine_->authoriser(options.principal).check(request).ok()) {
+    return confirm_denial(std::move(request), options, std::move(done), add);
+  }
   start_batch();
-  if (!add(builder_, request, options.request_id)) {
+  if (!add(builder_, request, options)) {
     flush_batch();
     if (halted_) return done(Status(Code::unavailable, "etcdserver: server stopped"));
     start_batch();
-    const bool added = add(builder_, request, options.request_id);
+    const bool added = add(builder_, request, options);
     LS_MUST(added, "the first command of a batch fits");
   }
   building_.add(pending(std::move(done), options));
+}
+
+// What this member knows may be old: a denial counts once a current state says it, too. It never costs the
+// log an entry, whoever asks and however often (I11).
+template <class Response, class Request, class Add>
+void Replica::confirm_denial(Request request, const store::CallOptions& options,
+                             store::Callback<Response> done, Add add) {
+  when_current(options, [this, request = std::move(request), options, done = std::move(done),
+                         add](const Status& status) mutable {
+    if (!status.ok()) return done(status);
+    const Status denied = machine_->authoriser(options.principal).check(request);
+    if (!denied.ok()) return done(denied);
+    mutate(request, options, std::move(done), add);
+  });
 }
 
 void Replica::put(store::PutRequest request, store::CallOptions options,
@@ -57,8 +77,8 @@ void Replica::put(store::PutRequest request, store::CallOptions options,
   if (const Status invalid = store::validate(request); !invalid.ok()) return done(invalid);
   if (const Status refused = machine_->admit(request); !refused.ok()) return done(refused);
   mutate(request, options, std::move(done),
-         [](store::BatchBuilder& builder, const store::PutRequest& put, const RequestId& id) {
-           return builder.put(put, id);
+         [](store::BatchBuilder& builder, const store::PutRequest& put, const store::CallOptions& call) {
+           return builder.put(put, call.request_id, call.principal);
          });
 }
 
@@ -66,8 +86,9 @@ void Replica::delete_range(store::DeleteRangeRequest request, store::CallOptions
                            store::Callback<store::DeleteRangeResponse> done) {
   if (const Status invalid = store::validate(request); !invalid.ok()) return done(invalid);
   mutate(request, options, std::move(done),
-         [](store::BatchBuilder& builder, const store::DeleteRangeRequest& remove, const RequestId& id) {
-           return builder.delete_range(remove, id);
+         [](store::BatchBuilder& builder, const store::DeleteRangeRequest& remove,
+            const store::CallOptions& call) {
+           return builder.delete_range(remove, call.request_id, call.principal);
          });
 }
 
@@ -76,17 +97,18 @@ void Replica::txn(store::TxnRequest request, store::CallOptions options,
   if (const Status invalid = store::validate(request); !invalid.ok()) return done(invalid);
   if (const Status refused = machine_->admit(request); !refused.ok()) return done(refused);
   mutate(request, options, std::move(done),
-         [](store::BatchBuilder& builder, const store::TxnRequest& txn, const RequestId& id) {
-           return builder.txn(txn, id);
+         [](store::BatchBuilder& builder, const store::TxnRequest& txn, const store::CallOptions& call) {
+           return builder.txn(txn, call.request_id, call.principal);
          });
 }
 
 void Replica::compact(store::CompactRequest request, store::CallOptions options,
                       store::Callback<store::CompactResponse> done) {
-  mutate(request, options, std::move(done),
-         [](store::BatchBuilder& builder, const store::CompactRequest& compact, const RequestId& id) {
-           return builder.compact(compact, id);
-         });
+  mutate(
+      request, options, std::move(done),
+      [](store::BatchBuilder& builder, const store::CompactRequest& compact, const store::CallOptions& call) {
+        return builder.compact(compact, call.request_id, call.principal);
+      });
 }
 
 void Replica::lease_grant(store::LeaseGrantRequest request, store::CallOptions options,
@@ -95,32 +117,43 @@ void Replica::lease_grant(store::LeaseGrantRequest request, store::CallOptions o
   if (const Status refused = machine_->admit(request); !refused.ok()) return done(refused);
   request.ttl = store::granted_ttl(request.ttl, options_.lease_ttl_min);
   mutate(request, options, std::move(done),
-         [](store::BatchBuilder& builder, const store::LeaseGrantRequest& grant, const RequestId& id) {
-           return builder.lease_grant(grant, id);
+         [](store::BatchBuilder& builder, const store::LeaseGrantRequest& grant,
+            const store::CallOptions& call) {
+           return builder.lease_grant(grant, call.request_id, call.principal);
          });
 }
 
 void Replica::lease_revoke(store::LeaseRevokeRequest request, store::CallOptions options,
                            store::Callback<store::LeaseRevokeResponse> done) {
   mutate(request, options, std::move(done),
-         [](store::BatchBuilder& builder, const store::LeaseRevokeRequest& revoke, const RequestId& id) {
-           return builder.lease_revoke(revoke, id);
+         [](store::BatchBuilder& builder, const store::LeaseRevokeRequest& revoke,
+            const store::CallOptions& call) {
+           return builder.lease_revoke(revoke, call.request_id, call.principal);
          });
 }
 
 void Replica::alarm(store::AlarmRequest request, store::CallOptions options,
                     store::Callback<store::AlarmResponse> done) {
   mutate(request, options, std::move(done),
-         [](store::BatchBuilder& builder, const store::AlarmRequest& alarm, const RequestId& id) {
-           return builder.alarm(alarm, id);
+         [](store::BatchBuilder& builder, const store::AlarmRequest& alarm, const store::CallOptions& call) {
+           return builder.alarm(alarm, call.request_id, call.principal);
          });
 }
 
 void Replica::register_client(store::CallOptions options,
                               store::Callback<store::RegisterClientResponse> done) {
-  mutate(store::RegisterClientCommand{}, options, std::move(done),
-         [](store::BatchBuilder& builder, const store::RegisterClientCommand&, const RequestId&) {
-           return builder.register_client();
+  store::RegisterClientCommand request;
+  mutate(request, options, std::move(done),
+         [](store::BatchBuilder& builder, const store::RegisterClientCommand&,
+            const store::CallOptions& call) { return builder.register_client(call.principal); });
+}
+
+void Replica::propose_auth(store::AuthChange change, store::CallOptions options,
+                           store::Callback<store::AuthResponse> done) {
+  if (const Status invalid = store::validate(change); !invalid.ok()) return done(invalid);
+  mutate(change, options, std::move(done),
+         [](store::BatchBuilder& builder, const store::AuthChange& auth, const store::CallOptions& call) {
+           return builder.auth(auth, call.request_id, call.principal);
          });
 }
 
@@ -128,25 +161,48 @@ void Replica::lease_keep_alive(store::LeaseKeepAliveRequest request, store::Call
                                store::Callback<store::LeaseKeepAliveResponse> done) {
   Status why;
   if (refuse_call(options, &why)) return done(why);
-  // All renewals of a turn are one command of ids only, under the most patient caller's deadline.
-  renewals_.push_back({request.id, std::move(done)});
+  if (!machine_->authoriser(options.principal).check(request).ok()) {
+    return when_current(options,
+                        [this, request, options, done = std::move(done)](const Status& status) mutable {
+                          if (!status.ok()) return done(status);
+                          const Status denied = machine_->authoriser(options.principal).check(request);
+                          if (!denied.ok()) return done(denied);
+                          lease_keep_alive(request, std::move(options), std::move(done));
+                        });
+  }
+  // All renewals of a turn are one command of ids only (one for each user), under the most patient caller's
+  // deadline.
+  renewals_.push_back({request.id, options.principal, std::move(done)});
   if (renewals_.size() >= limits::lease_renewals_per_command_max) flush_renewals();
   schedule_flush();
 }
 
 void Replica::flush_renewals() {
   if (renewals_.empty()) return;
+  std::vector<RenewalWaiter> all = std::exchange(renewals_, {});
+  const store::Principal first = all.front().principal;
+  if (std::ranges::all_of(all, [&](const RenewalWaiter& waiter) { return waiter.principal == first; })) {
+    return renew(std::move(all));
+  }
+  std::map<store::Principal, std::vector<RenewalWaiter>> by_user;
+  for (RenewalWaiter& waiter : all) by_user[waiter.principal].push_back(std::move(waiter));
+  for (auto& [principal, waiters] : by_user) renew(std::move(waiters));
+}
+
+// Requires at least one waiter, all of one user.
+void Replica::renew(std::vector<RenewalWaiter> waiters) {
+  const store::Principal principal = waiters.front().principal;
   std::vector<LeaseId> ids;
-  ids.reserve(renewals_.size());
-  for (const RenewalWaiter& waiter : renewals_) ids.push_back(waiter.id);
+  ids.reserve(waiters.size());
+  for (const RenewalWaiter& waiter : waiters) ids.push_back(waiter.id);
   start_batch();
-  if (!builder_.lease_renew(ids)) {
+  if (!builder_.lease_renew(ids, principal)) {
     flush_batch();
     start_batch();
-    const bool added = builder_.lease_renew(ids);
+    const bool added = builder_.lease_renew(ids, principal);
     LS_MUST(added, "the first command of a batch fits");
   }
-  building_.add(pending(std::exchange(renewals_, {}), store::CallOptions{}));
+  building_.add(pending(std::move(waiters), store::CallOptions{}));
 }
 
 void Replica::schedule_flush() {

@@ -12,6 +12,7 @@
 #include "engine/engine.h"
 #include "log/log.h"
 #include "raft/raft.h"
+#include "replica/authenticator.h"
 #include "store/persistence.h"
 #include "store/state_machine.h"
 
@@ -46,6 +47,8 @@ struct Options {
   // Where the state is written, behind the log; outlives the replica and the worker's last job.
   engine::Engine* engine = nullptr;
   log::Options log;  // cluster and node are filled in from above
+  AuthenticatorOptions security;
+
   store::StateMachineOptions machine;
   store::PersistenceOptions persistence;
   // Entries kept in memory for followers that lag; one that lags further gets a snapshot.

@@ -22,6 +22,7 @@ Status Replica::recover_state(store::Recovered* recovered) {
   }
   watch::WatchHubOptions watch_options;
   watch_options.header = [this] { return header(); };
+  watch_guard_.set_state(*machine_);
   watch_hub_ = std::make_unique<watch::WatchHub>(machine_->history(), environment_.executor,
                                                  environment_.clock, std::move(watch_options));
   return Status();

@@ -34,6 +34,7 @@ struct ForwardOrigin {
 
 struct RenewalWaiter {
   LeaseId id;
+  store::Principal principal;
   store::Callback<store::LeaseKeepAliveResponse> done;
 };
 
@@ -42,7 +43,8 @@ using CommandCallback =
                  store::Callback<store::DeleteRangeResponse>, store::Callback<store::TxnResponse>,
                  store::Callback<store::CompactResponse>, store::Callback<store::LeaseGrantResponse>,
                  store::Callback<store::LeaseRevokeResponse>, store::Callback<store::AlarmResponse>,
-                 store::Callback<store::RegisterClientResponse>, std::vector<RenewalWaiter>>;
+                 store::Callback<store::RegisterClientResponse>, store::Callback<store::AuthResponse>,
+                 std::vector<RenewalWaiter>>;
 
 struct PendingCommand {
   CommandCallback done;

@@ -56,6 +56,10 @@ Status Replica::recover() {
   LS_RETURN_IF_ERROR(repair_log(state, recovered.damage, recovered.hard_state));
   start_persistence(std::move(state));
   environment_.network.set_receiver(this);
+  env::Worker* hasher = environment_.secrets_worker;
+  authenticator_ = std::make_unique<Authenticator>(static_cast<Host&>(*this), environment_.secrets,
+                                                   hasher != nullptr ? *hasher : environment_.worker,
+                                                   environment_.random, options_.security);
   for (const Member& contact : options_.contacts) environment_.network.set_peer(contact.id, contact.address);
   update_peers();
   drive();
@@ -175,7 +179,8 @@ void Replica::range(store::RangeRequest request, store::CallOptions options,
   const bool linearizable = !request.serializable;
   if (linearizable && request.range_end.empty()) machine_->prefetch(request.key);
   read(options, linearizable, std::move(done),
-       [this, request = std::move(request)]() -> Result<store::RangeResponse> {
+       [this, request = std::move(request), who = options.principal]() -> Result<store::RangeResponse> {
+         LS_RETURN_IF_ERROR(machine_->authoriser(who).check(request));
          Result<store::RangeResponse> response = machine_->range(request);
          if (!response.ok()) return response;
          const Revision revision = response->header.revision;
@@ -187,29 +192,49 @@ void Replica::range(store::RangeRequest request, store::CallOptions options,
 
 void Replica::lease_time_to_live(store::LeaseTimeToLiveRequest request, store::CallOptions options,
                                  store::Callback<store::LeaseTimeToLiveResponse> done) {
-  read(options, true, std::move(done), [this, request]() -> Result<store::LeaseTimeToLiveResponse> {
-    // Only the leader knows how far the store clock ran since the newest entry; others answer by that
-    // entry.
-    const std::int64_t store_now_ms = raft_->is_leader()
-                                          ? std::max(store_clock_.read_ms(now()), machine_->store_time_ms())
-                                          : machine_->store_time_ms();
-    store::LeaseTimeToLiveResponse response = machine_->lease_time_to_live(request, store_now_ms);
-    response.header = header();
-    return response;
-  });
+  read(options, true, std::move(done),
+       [this, request, who = options.principal]() -> Result<store::LeaseTimeToLiveResponse> {
+         LS_RETURN_IF_ERROR(machine_->authoriser(who).check(request));
+         // Only the leader knows how far the store clock ran since the newest entry; others answer by that
+         // entry.
+         const std::int64_t store_now_ms =
+             raft_->is_leader() ? std::max(store_clock_.read_ms(now()), machine_->store_time_ms())
+                                : machine_->store_time_ms();
+         store::LeaseTimeToLiveResponse response = machine_->lease_time_to_live(request, store_now_ms);
+         response.header = header();
+         return response;
+       });
 }
 
 void Replica::lease_leases(store::CallOptions options, store::Callback<store::LeaseLeasesResponse> done) {
-  read(options, true, std::move(done), [this]() -> Result<store::LeaseLeasesResponse> {
-    store::LeaseLeasesResponse response = machine_->lease_leases();
-    response.header = header();
-    return response;
-  });
+  read(options, true, std::move(done),
+       [this, who = options.principal]() -> Result<store::LeaseLeasesResponse> {
+         LS_RETURN_IF_ERROR(machine_->authoriser(who).check_known());
+         store::LeaseLeasesResponse response = machine_->lease_leases();
+         response.header = header();
+         return response;
+       });
 }
 
-Result<std::unique_ptr<store::Subscription>> Replica::watch(store::WatchRequest request) {
+// A login is judged by how old it is on this clock; leases are not.
+std::int64_t Replica::auth_now_ms() {
+  const StoreClock& clock = raft_->is_leader() ? store_clock_ : applied_clock_;
+  return std::max(clock.read_ms(now()), machine_->store_time_ms());
+}
+
+void Replica::when_current(store::CallOptions options, std::move_only_function<void(const Status&)> done) {
+  Status why;
+  if (refuse_call(options, &why)) return done(why);
+  reads_.add({std::move(done), std::min(options.deadline, now() + options_.request_timeout)});
+  schedule_flush();
+}
+
+Result<std::unique_ptr<store::Subscription>> Replica::watch(store::WatchRequest request,
+                                                            store::CallOptions options) {
   if (halted_) return Status(Code::unavailable, "etcdserver: server stopped");
-  return watch_hub_->watch(std::move(request));
+  LS_RETURN_IF_ERROR(machine_->authoriser(options.principal).check(request));
+  LS_ASSIGN_OR_RETURN(auto subscription, watch_hub_->watch(request));
+  return watch_guard_.wrap(std::move(subscription), request, options.principal);
 }
 
 Status Replica::transfer_leadership(NodeId to) {

@@ -26,6 +26,7 @@
 #include "env/environment.h"
 #include "log/log.h"
 #include "raft/raft.h"
+#include "replica/authenticator.h"
 #include "replica/birth.h"
 #include "replica/options.h"
 #include "replica/proposals.h"
@@ -34,6 +35,7 @@
 #include "replica/snapshot_transfer.h"
 #include "replica/store_clock.h"
 #include "store/command.h"
+#include "replica/watch_guard.h"
 #include "store/engine_history.h"
 #include "store/persistence.h"
 #include "store/state_machine.h"
@@ -56,7 +58,10 @@ struct ReplicaStatus {
   bool may_vote = true;
 };
 
-class Replica final : public store::Store, private env::Receiver, private store::ResultSink {
+class Replica final : public store::Store,
+                      private env::Receiver,
+                      private store::ResultSink,
+                      private Authenticator::Host {
  public:
   // Recovers the directory (or makes it) and joins the others. Blocks while reading. The environment outlives
   // it.
@@ -90,7 +95,12 @@ class Replica final : public store::Store, private env::Receiver, private store:
              store::Callback<store::AlarmResponse> done) override;
   void register_client(store::CallOptions options,
                        store::Callback<store::RegisterClientResponse> done) override;
-  Result<std::unique_ptr<store::Subscription>> watch(store::WatchRequest request) override;
+  using Store::watch;
+  Result<std::unique_ptr<store::Subscription>> watch(store::WatchRequest request,
+                                                     store::CallOptions options) override;
+
+  // ---- users, roles, logins
+  [[nodiscard]] store::Security& security() { return *authenticator_; }
 
   // ---- membership, on the leader. The callback comes when the change is committed and the joint state left,
   // or with an error. Members named by `addresses` become known to every member with the change.
@@ -148,8 +158,10 @@ class Replica final : public store::Store, private env::Receiver, private store:
 
   // ---- mutations (mutations.cc)
   template <class Response, class Request, class Add>
-  void mutate(const Request& request, const store::CallOptions& options, store::Callback<Response> done,
-              Add add);
+  void mutate(Request& request, const store::CallOptions& options, store::Callback<Response> done, Add add);
+  template <class Response, class Request, class Add>
+  void confirm_denial(Request request, const store::CallOptions& options, store::Callback<Response> done,
+                      Add add);
   template <class Response, class Serve>
   void read(const store::CallOptions& options, bool linearizable, store::Callback<Response> done,
             Serve serve);
@@ -177,10 +189,19 @@ class Replica final : public store::Store, private env::Receiver, private store:
   void apply(const raft::Entry& entry);
   void raise_quota_alarm();
   void apply_normal(const raft::Entry& entry);
+  void renew(std::vector<RenewalWaiter> waiters);
   void finish_reads(const std::vector<raft::ReadResult>& reads);
   void finish_member_changes();
   void arm_timer();
   void on_timer();
+  // ---- Authenticator::Host
+  [[nodiscard]] const store::StateMachine& auth_machine() const override { return *machine_; }
+  [[nodiscard]] std::int64_t auth_now_ms() override;
+  [[nodiscard]] store::Header auth_header() const override { return header(); }
+  void propose_auth(store::AuthChange change, store::CallOptions options,
+                    store::Callback<store::AuthResponse> done) override;
+  void when_current(store::CallOptions options, std::move_only_function<void(const Status&)> done) override;
+
   void tick_leases(TimePoint present);
   void halt(const Status& why);
   [[nodiscard]] TimePoint now() { return environment_.clock.now(); }
@@ -228,7 +249,8 @@ class Replica final : public store::Store, private env::Receiver, private store:
 
   Proposals proposals_;
   Reads reads_;
-  StoreClock store_clock_;
+  StoreClock store_clock_;    // a leader's
+  StoreClock applied_clock_;  // goes on from the newest applied entry; for tokens only
   ForwardId last_forward_;
   SeenForwards seen_forwards_;                 // of others
   std::vector<store::CommandResult> results_;  // of the entry being applied
@@ -237,6 +259,8 @@ class Replica final : public store::Store, private env::Receiver, private store:
   std::size_t committed_bytes_ = 0;
   std::map<NodeId, SnapshotTransfer> snapshots_;  // being sent
   raft::SnapshotId receiving_snapshot_;
+  WatchGuard watch_guard_;
+  std::unique_ptr<Authenticator> authenticator_;
   bool installing_ = false;  // its content is taking the place of ours: nothing is applied
   TimePoint persistence_idle_at_ = no_deadline;
   TimePoint tell_members_after_ = TimePoint::min();

@@ -203,3 +203,4 @@ void Replica::on_snapshot_installed(const raft::SnapshotDescription& snapshot,
 }
 
 }  // namespace lockstep::replica
+  watch_guard_.set_state(*machine_);

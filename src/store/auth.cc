@@ -86,7 +86,6 @@ bool AuthState::covers(const User& user, Access access, std::string_view key,
 Status AuthState::apply(const AuthChange& change, std::vector<MetaChange>* meta) {
   LS_MUST(validate(change).ok());
   Status status = std::visit([&](const auto& what) { return this->change(what, meta); }, change);
-  if (status.ok()) ++version_;
   LS_MUST(bytes_ <= limits::auth_bytes_max);
   return status;
 }
@@ -301,7 +300,6 @@ Status AuthState::restore_row(std::string_view key, std::string_view row) {
 }
 
 Status AuthState::finish_restore() {
-  ++version_;
   for (const auto& [name, user] : users_) {
     if (user.id.value() > user.credential.value() || user.credential.value() > revision_.value()) {
       return {Code::corruption, "user from the future"};

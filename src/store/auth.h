@@ -20,6 +20,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -113,8 +114,8 @@ class AuthState {
 
   [[nodiscard]] bool enabled() const { return enabled_; }
   [[nodiscard]] AuthRevision revision() const { return revision_; }
-  // Changes whenever a verdict may have changed; not part of the state.
-  [[nodiscard]] std::uint64_t version() const { return version_; }
+  // Two states with the same one give the same verdicts.
+  [[nodiscard]] std::pair<AuthRevision, bool> version() const { return {revision_, enabled_}; }
   // Empty before the first time it was switched on.
   [[nodiscard]] const std::string& token_key() const { return token_key_; }
   [[nodiscard]] const Users& users() const { return users_; }
@@ -157,7 +158,6 @@ class AuthState {
 
   bool enabled_ = false;
   AuthRevision revision_{1};
-  std::uint64_t version_ = 0;
   std::string token_key_;
   Users users_;
   Roles roles_;

@@ -34,6 +34,33 @@ class Authoriser {
   // By kind of command.
   [[nodiscard]] Status check(const Command& command) const;
 
+  // By request, as it came from outside.
+  [[nodiscard]] Status check(const RangeRequest& request) const {
+    return check_read(request.key, request.range_end);
+  }
+  [[nodiscard]] Status check(const WatchRequest& request) const {
+    return check_read(request.key, request.range_end);
+  }
+  [[nodiscard]] Status check(const PutRequest& request) const {
+    return check_put(request.key, request.lease, request.prev_kv);
+  }
+  [[nodiscard]] Status check(const DeleteRangeRequest& request) const {
+    return check_delete(request.key, request.range_end, request.prev_kv);
+  }
+  [[nodiscard]] Status check(const TxnRequest& request) const { return check_txn(request); }
+  [[nodiscard]] Status check(const CompactRequest&) const { return check_known(); }
+  [[nodiscard]] Status check(const LeaseGrantRequest&) const { return check_known(); }
+  [[nodiscard]] Status check(const LeaseRevokeRequest& request) const {
+    return check_lease_revoke(request.id);
+  }
+  [[nodiscard]] Status check(const LeaseKeepAliveRequest&) const { return check_known(); }
+  [[nodiscard]] Status check(const LeaseTimeToLiveRequest& request) const {
+    return request.keys ? check_lease_keys(request.id, Access::read) : check_known();
+  }
+  [[nodiscard]] Status check(const AlarmRequest& request) const { return check_alarm(request); }
+  [[nodiscard]] Status check(const RegisterClientCommand&) const { return check_known(); }
+  [[nodiscard]] Status check(const AuthChange&) const { return check_root(); }
+
   [[nodiscard]] Status check_read(std::string_view key, std::string_view range_end) const;
   [[nodiscard]] Status check_put(std::string_view key, LeaseId lease, bool prev_kv) const;
   [[nodiscard]] Status check_delete(std::string_view key, std::string_view range_end, bool prev_kv) const;

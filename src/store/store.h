@@ -15,10 +15,12 @@
 #include <memory>
 #include <optional>
 #include <stop_token>
+#include <utility>
 
 #include "base/ids.h"
 #include "base/status.h"
 #include "base/time.h"
+#include "store/principal.h"
 #include "store/types.h"
 
 namespace lockstep::store {
@@ -27,6 +29,7 @@ struct CallOptions {
   TimePoint deadline = no_deadline;
   std::stop_token cancellation;
   RequestId request_id;  // absent (client zero) by default; mutations only
+  Principal principal;   // who asks; from store/security.h
 };
 
 template <class Response>
@@ -81,8 +84,10 @@ class Store {
   // unimplemented where capabilities().deduplicates_requests is false.
   virtual void register_client(CallOptions options, Callback<RegisterClientResponse> done) = 0;
 
-  // Errors known at once come as Result; later ones as an answer with `canceled`.
-  virtual Result<std::unique_ptr<Subscription>> watch(WatchRequest request) = 0;
+  // Errors known at once come as Result; later ones as an answer with `canceled`: also when whoever asked
+  // loses the permission to read what is watched. Of the options, the principal counts.
+  virtual Result<std::unique_ptr<Subscription>> watch(WatchRequest request, CallOptions options) = 0;
+  Result<std::unique_ptr<Subscription>> watch(WatchRequest request) { return watch(std::move(request), {}); }
 };
 
 }  // namespace lockstep::store
