@@ -1,0 +1,297 @@
+#include "gateway/http1/http1_session.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/assert.h"
+
+namespace lockstep::gateway {
+namespace {
+
+bool is_address(std::string_view host) {
+  if (host.starts_with('[')) return true;
+  return !host.empty() &&
+         std::ranges::all_of(host, [](char c) { return (c >= '0' && c <= '9') || c == '.'; });
+}
+
+// Without the port; brackets of IPv6 stay.
+std::string_view host_name(std::string_view host) {
+  if (host.starts_with('[')) return host.substr(0, host.find(']') + 1);
+  return host.substr(0, host.rfind(':'));
+}
+
+std::string hex(std::size_t value) {
+  constexpr std::string_view digits = "0123456789abcdef";
+  std::string out;
+  do {
+    out.insert(out.begin(), digits[value % 16]);
+    value /= 16;
+  } while (value != 0);
+  return out;
+}
+
+}  // namespace
+
+// ---- the exchange ----
+
+void Http1Exchange::respond(const HttpResponse& response) {
+  if (ended() || std::exchange(answered_, true)) return;
+  session_->write_head(response, response.body.size());
+  if (!head_only_) session_->write_raw(response.body);
+  session_->on_answered();
+}
+
+void Http1Exchange::begin(const HttpResponse& head) {
+  if (ended() || std::exchange(answered_, true)) return;
+  session_->write_head(head, std::nullopt);
+  if (!head.body.empty()) send(head.body);
+}
+
+void Http1Exchange::send(std::string_view piece) {
+  if (ended() || piece.empty() || head_only_) return;
+  LS_MUST(answered_, "begin() comes first");
+  session_->write_piece(piece);
+}
+
+void Http1Exchange::finish() {
+  if (ended()) return;
+  LS_MUST(answered_, "begin() comes first");
+  if (!head_only_) session_->write_end();
+  session_->on_answered();
+}
+
+std::size_t Http1Exchange::unsent_bytes() const {
+  return ended() ? 0 : session_->unsent_bytes();
+}
+
+void Http1Exchange::notify_when_unsent_below(std::size_t bytes, std::move_only_function<void()> ready) {
+  if (ended()) return;
+  notify_below_ = bytes;
+  notify_ = std::move(ready);
+  session_->on_notify_wanted();
+}
+
+void Http1Exchange::on_unsent(std::size_t bytes, env::Executor& executor) {
+  if (!notify_ || bytes >= notify_below_) return;
+  executor.post([self = shared_from_this(), ready = std::exchange(notify_, nullptr)]() mutable {
+    if (!self->ended()) ready();
+  });
+}
+
+std::stop_token Http1Exchange::cancellation() {
+  if (!stop_.has_value()) stop_.emplace();
+  if (ended()) stop_->request_stop();
+  return stop_->get_token();
+}
+
+void Http1Exchange::detach(bool cancelled) {
+  session_ = nullptr;
+  notify_ = nullptr;
+  if (cancelled && stop_.has_value()) stop_->request_stop();
+}
+
+// ---- the session ----
+
+Http1Session::Http1Session(HttpShared& shared, Http1Host& host, TimePoint now, std::string remote_address,
+                           std::string peer_common_name)
+    : shared_(shared),
+      host_(host),
+      remote_address_(std::move(remote_address)),
+      peer_common_name_(std::move(peer_common_name)),
+      now_(now),
+      request_began_(now),
+      parser_(std::make_unique<Http1Parser>(shared.options.limits)) {}
+
+Http1Session::~Http1Session() {
+  LS_MUST(exchange_ == nullptr, "close() before destruction");
+}
+
+void Http1Session::receive(std::string_view bytes, TimePoint now) {
+  if (closing_) return;
+  if (input_.empty() && exchange_ == nullptr && !parser_->begun()) request_began_ = now;
+  now_ = now;
+  input_.append(bytes);
+  advance();
+}
+
+bool Http1Session::wants_read() const {
+  return exchange_ == nullptr || input_.size() < shared_.options.pipelined_bytes_max;
+}
+
+void Http1Session::advance() {
+  if (std::exchange(working_, true)) return;
+  while (!closing_ && exchange_ == nullptr && !input_.empty()) {
+    const std::size_t before = input_.size();
+    parse();
+    if (exchange_ == nullptr && input_.size() == before) break;
+  }
+  working_ = false;
+}
+
+void Http1Session::parse() {
+  const std::size_t taken = parser_->put(input_);
+  input_.erase(0, taken);
+  if (parser_->error() != 0) return refuse(parser_->error(), parser_->why());
+  if (!parser_->head_done()) return;
+  if (!parser_->complete()) {
+    if (parser_->expects_continue() && !std::exchange(continued_, true))
+      write_raw("HTTP/1.1 100 Continue\r\n\r\n");
+    return;
+  }
+  serve();
+}
+
+// Whether the request came where it was meant to. Zero: yes.
+int Http1Session::misdirected(const HttpRequest& request, std::string_view* why) const {
+  const std::string_view host = request.field("host").value_or("");
+  const std::vector<std::string>& names = shared_.options.host_names;
+  const std::string_view name = host_name(host);
+  // Browsers always say the host.
+  if (!names.empty() && !host.empty() && !is_address(name) && name != "localhost" &&
+      std::ranges::find(names, name) == names.end()) {
+    *why = "this server does not answer to that name";
+    return 421;
+  }
+  // What a page of another site may send without asking first.
+  const bool sends = request.method != "GET" && request.method != "HEAD";
+  const std::optional<std::string_view> origin = request.field("origin");
+  const bool foreign = origin.has_value() && !origin->ends_with("//" + std::string(host));
+  const std::string_view type = request.field("content-type").value_or("");
+  if (sends && foreign && !type.starts_with("application/json")) {
+    *why = "requests from other sites must be application/json";
+    return 415;
+  }
+  return 0;
+}
+
+void Http1Session::serve() {
+  keep_alive_ = keep_alive_ && parser_->keep_alive();
+  http_1_0_ = parser_->http_1_0();
+  HttpRequest request = parser_->take();
+  parser_ = std::make_unique<Http1Parser>(shared_.options.limits);
+  continued_ = false;
+  request_began_ = now_;
+  request.remote_address = remote_address_;
+  request.peer_common_name = peer_common_name_;
+  exchange_ = std::make_shared<Http1Exchange>(*this, request.method == "HEAD");
+  const HttpResponderPtr responder = exchange_;
+  const auto answer = [&](int status, std::string_view why, const std::string& allow) {
+    ++shared_.metrics.refused[status];
+    HttpResponse response = http_error(status, why);
+    if (!allow.empty()) response.fields.push_back({"Allow", allow});
+    responder->respond(response);
+  };
+  std::string_view why;
+  if (const int status = misdirected(request, &why); status != 0) return answer(status, why, {});
+  const HttpRouter::Found found = shared_.router.find(request.method, request.path);
+  if (found.handler == nullptr && found.allow.empty()) return answer(404, "no such path", {});
+  if (found.handler == nullptr) return answer(405, "this path does not take that method", found.allow);
+  ++shared_.metrics.requests;
+  (*found.handler)(responder, request);
+}
+
+// Where the framing cannot be trusted any more, nothing after it is read.
+void Http1Session::refuse(int status, std::string_view why) {
+  ++shared_.metrics.refused[status];
+  keep_alive_ = false;
+  const HttpResponse response = http_error(status, why);
+  write_head(response, response.body.size());
+  write_raw(response.body);
+  input_.clear();
+  closing_ = true;
+}
+
+void Http1Session::write_head(const HttpResponse& response, std::optional<std::size_t> body_bytes) {
+  std::string head =
+      "HTTP/1.1 " + std::to_string(response.status) + ' ' + std::string(http_reason(response.status));
+  const auto field = [&](std::string_view name, std::string_view value) {
+    head.append("\r\n").append(name).append(": ").append(value);
+  };
+  if (!response.content_type.empty()) field("Content-Type", response.content_type);
+  for (const HttpField& extra : response.fields) field(extra.name, extra.value);
+  field("X-Content-Type-Options", "nosniff");
+  chunked_ = !body_bytes.has_value() && !http_1_0_;
+  until_close_ = !body_bytes.has_value() && http_1_0_;
+  if (until_close_) keep_alive_ = false;
+  if (body_bytes.has_value()) field("Content-Length", std::to_string(*body_bytes));
+  if (chunked_) field("Transfer-Encoding", "chunked");
+  if (!keep_alive_) field("Connection", "close");
+  if (keep_alive_ && http_1_0_) field("Connection", "keep-alive");
+  head.append("\r\n\r\n");
+  write_raw(head);
+}
+
+void Http1Session::write_piece(std::string_view piece) {
+  if (chunked_) write_raw(hex(piece.size()) + "\r\n");
+  write_raw(piece);
+  if (chunked_) write_raw("\r\n");
+}
+
+void Http1Session::write_end() {
+  if (chunked_) write_raw("0\r\n\r\n");
+}
+
+void Http1Session::write_raw(std::string_view bytes) {
+  output_.append(bytes);
+  host_.on_output();
+}
+
+void Http1Session::on_answered() {
+  LS_MUST(exchange_ != nullptr);
+  std::exchange(exchange_, nullptr)->detach(false);
+  if (!keep_alive_) {
+    closing_ = true;
+    input_.clear();
+    return host_.on_output();
+  }
+  request_began_ = now_;
+  if (!input_.empty() && !working_) host_.advance_soon();
+}
+
+void Http1Session::on_notify_wanted() {
+  if (exchange_ != nullptr) exchange_->on_unsent(output_.size(), host_.executor());
+}
+
+void Http1Session::produce(std::string& out, std::size_t bytes) {
+  const std::size_t taken = std::min(bytes, output_.size());
+  if (taken == output_.size() && out.empty()) {
+    out.swap(output_);
+  } else {
+    out.append(output_, 0, taken);
+    output_.erase(0, taken);
+  }
+  on_notify_wanted();
+}
+
+void Http1Session::on_tick(TimePoint now) {
+  now_ = std::max(now_, now);
+  if (closing_ || exchange_ != nullptr) {
+    request_began_ = now_;
+    return;
+  }
+  const HttpServerOptions& options = shared_.options;
+  const Duration waited = now_ - request_began_;
+  if (parser_->head_done()) {
+    if (waited >= options.body_timeout) refuse(408, "the body took too long");
+  } else if (parser_->begun() || !input_.empty()) {
+    if (waited >= options.head_timeout) refuse(408, "the headers took too long");
+  } else if (waited >= options.idle_timeout) {
+    closing_ = true;
+    host_.on_output();
+  }
+}
+
+void Http1Session::drain() {
+  keep_alive_ = false;
+  if (exchange_ != nullptr || parser_->begun() || !input_.empty()) return;
+  closing_ = true;
+  host_.on_output();
+}
+
+void Http1Session::close() {
+  closing_ = true;
+  input_.clear();
+  if (exchange_ != nullptr) std::exchange(exchange_, nullptr)->detach(true);
+}
+
+}  // namespace lockstep::gateway
