@@ -45,7 +45,7 @@ std::vector<std::string> urls_of(const google::protobuf::RepeatedPtrField<std::s
 void list(Edge& edge, const ServerCallPtr& call, std::string_view bytes) {
   pb::MemberListRequest request;
   if (!Edge::parse(*call, bytes, &request)) return;
-  std::optional<store::CallOptions> options = edge.admit(*call);
+  std::optional<store::CallOptions> options = edge.admit(*call, Learners::refused, Needs::user);
   if (!options.has_value()) return;
   if (!request.linearizable()) {
     pb::MemberListResponse message;
@@ -55,6 +55,7 @@ void list(Edge& edge, const ServerCallPtr& call, std::string_view bytes) {
   store::RangeRequest barrier;
   barrier.key = "lockstep";
   barrier.count_only = true;
+  options->principal = store::Principal::cluster();  // the keys are nobody's concern here
   edge.store().range(std::move(barrier), *std::move(options),
                      [&edge, call](const Result<store::RangeResponse>& read) {
                        if (!read.ok()) return Edge::fail(*call, read.status());
@@ -66,7 +67,7 @@ void list(Edge& edge, const ServerCallPtr& call, std::string_view bytes) {
 void add(Edge& edge, const ServerCallPtr& call, std::string_view bytes) {
   pb::MemberAddRequest request;
   if (!Edge::parse(*call, bytes, &request)) return;
-  std::optional<store::CallOptions> options = edge.admit(*call);
+  std::optional<store::CallOptions> options = edge.admit(*call, Learners::refused, Needs::root);
   if (!options.has_value()) return;
   std::vector<std::string> urls = urls_of(request.peerurls());
   if (!are_member_urls(urls)) return call->finish(etcd_errors::bad_member_urls());
@@ -82,7 +83,7 @@ void add(Edge& edge, const ServerCallPtr& call, std::string_view bytes) {
 void remove(Edge& edge, const ServerCallPtr& call, std::string_view bytes) {
   pb::MemberRemoveRequest request;
   if (!Edge::parse(*call, bytes, &request)) return;
-  std::optional<store::CallOptions> options = edge.admit(*call);
+  std::optional<store::CallOptions> options = edge.admit(*call, Learners::refused, Needs::root);
   if (!options.has_value()) return;
   edge.cluster().remove_member(NodeId(request.id()), *std::move(options),
                                answer_when_done<pb::MemberRemoveResponse>(edge, call));
@@ -91,7 +92,7 @@ void remove(Edge& edge, const ServerCallPtr& call, std::string_view bytes) {
 void update(Edge& edge, const ServerCallPtr& call, std::string_view bytes) {
   pb::MemberUpdateRequest request;
   if (!Edge::parse(*call, bytes, &request)) return;
-  std::optional<store::CallOptions> options = edge.admit(*call);
+  std::optional<store::CallOptions> options = edge.admit(*call, Learners::refused, Needs::root);
   if (!options.has_value()) return;
   std::vector<std::string> urls = urls_of(request.peerurls());
   if (!are_member_urls(urls)) return call->finish(etcd_errors::bad_member_urls());
@@ -102,7 +103,7 @@ void update(Edge& edge, const ServerCallPtr& call, std::string_view bytes) {
 void promote(Edge& edge, const ServerCallPtr& call, std::string_view bytes) {
   pb::MemberPromoteRequest request;
   if (!Edge::parse(*call, bytes, &request)) return;
-  std::optional<store::CallOptions> options = edge.admit(*call);
+  std::optional<store::CallOptions> options = edge.admit(*call, Learners::refused, Needs::root);
   if (!options.has_value()) return;
   edge.cluster().promote_member(NodeId(request.id()), *std::move(options),
                                 answer_when_done<pb::MemberPromoteResponse>(edge, call));

@@ -40,11 +40,27 @@ Result<RequestId> request_id_of(const rpc::ServerCall& call) {
   return RequestId{ClientId(client_number), Sequence(sequence_number), Sequence(first_number)};
 }
 
-Edge::Edge(store::Store& store, ClusterFace& cluster, env::Executor& executor, env::Clock& clock,
-           EtcdOptions options)
-    : store_(store), cluster_(cluster), executor_(executor), clock_(clock), options_(std::move(options)) {}
+Edge::Edge(store::Store& store, store::Security& security, ClusterFace& cluster, env::Executor& executor,
+           env::Clock& clock, EtcdOptions options)
+    : store_(store),
+      security_(security),
+      cluster_(cluster),
+      executor_(executor),
+      clock_(clock),
+      options_(std::move(options)) {}
 
-std::optional<store::CallOptions> Edge::admit(rpc::ServerCall& call, Learners learners) {
+// A certificate's name that is no user's is nobody, who may still log in.
+Result<store::Principal> Edge::principal_of(const rpc::ServerCall& call) {
+  std::optional<std::string_view> token = call.metadata(metadata_names::token);
+  if (!token.has_value()) token = call.metadata(metadata_names::authorization);
+  if (token.has_value()) return security_.check_token(*token);
+  const std::string_view name = call.peer_common_name();
+  if (name.empty()) return store::Principal();
+  const Result<store::Principal> user = security_.check_name(name);
+  return user.ok() ? *user : store::Principal();
+}
+
+std::optional<store::CallOptions> Edge::admit(rpc::ServerCall& call, Learners learners, Needs needs) {
   if (learners == Learners::refused && cluster_.is_learner()) {
     call.finish(etcd_errors::not_for_learner());
     return std::nullopt;
@@ -61,6 +77,18 @@ std::optional<store::CallOptions> Edge::admit(rpc::ServerCall& call, Learners le
   store::CallOptions options;
   options.deadline = call.deadline();
   options.request_id = *request_id;
+  if (needs == Needs::no_login) return options;
+  const Result<store::Principal> principal = principal_of(call);
+  Status refused = principal.status();
+  if (principal.ok()) {
+    options.principal = *principal;
+    if (needs == Needs::user) refused = security_.check_known(*principal);
+    if (needs == Needs::root) refused = security_.check_root(*principal);
+  }
+  if (!refused.ok()) {
+    fail(call, refused);
+    return std::nullopt;
+  }
   return options;
 }
 

@@ -28,6 +28,7 @@
 #include "gateway/etcd/etcd_status.h"
 #include "proto/kv.pb.h"
 #include "rpc/server_call.h"
+#include "store/security.h"
 #include "store/store.h"
 
 namespace lockstep::gateway {
@@ -46,6 +47,7 @@ struct EtcdOptions {
 namespace metadata_names {
 inline constexpr std::string_view has_leader = "hasleader";
 inline constexpr std::string_view token = "token";
+inline constexpr std::string_view authorization = "authorization";  // the token of HTTP clients
 inline constexpr std::string_view client_id = "lockstep-client-id";
 inline constexpr std::string_view sequence = "lockstep-sequence";
 inline constexpr std::string_view unanswered_first = "lockstep-unanswered-first";
@@ -53,6 +55,10 @@ inline constexpr std::string_view unanswered_first = "lockstep-unanswered-first"
 
 // Which calls a member serves that does not vote yet.
 enum class Learners : std::uint8_t { refused, served };
+
+// What a call needs beside what the store judges. `user` and `root`: for calls that do not go to the store.
+// `no_login`: whatever token it shows is not looked at.
+enum class Needs : std::uint8_t { nothing, user, root, no_login };
 
 // A message that is parsed into or filled again and again.
 template <class Message>
@@ -76,17 +82,19 @@ class Scratch {
 
 class Edge {
  public:
-  Edge(store::Store& store, ClusterFace& cluster, env::Executor& executor, env::Clock& clock,
-       EtcdOptions options);
+  Edge(store::Store& store, store::Security& security, ClusterFace& cluster, env::Executor& executor,
+       env::Clock& clock, EtcdOptions options);
 
   [[nodiscard]] store::Store& store() { return store_; }
+  [[nodiscard]] store::Security& security() { return security_; }
   [[nodiscard]] ClusterFace& cluster() { return cluster_; }
   [[nodiscard]] env::Executor& executor() { return executor_; }
   [[nodiscard]] env::Clock& clock() { return clock_; }
   [[nodiscard]] const EtcdOptions& options() const { return options_; }
 
   // What the store needs to know of a call; nothing if it was refused: then it is finished.
-  std::optional<store::CallOptions> admit(rpc::ServerCall& call, Learners learners = Learners::refused);
+  std::optional<store::CallOptions> admit(rpc::ServerCall& call, Learners learners = Learners::refused,
+                                          Needs needs = Needs::nothing);
 
   // False if the bytes are no such message: then the call is finished.
   static bool parse(rpc::ServerCall& call, std::string_view bytes, google::protobuf::MessageLite* message);
@@ -105,7 +113,11 @@ class Edge {
   void keep(std::shared_ptr<void> handler) { kept_.push_back(std::move(handler)); }
 
  private:
+  // By the token a call shows, else by the client's certificate.
+  Result<store::Principal> principal_of(const rpc::ServerCall& call);
+
   store::Store& store_;
+  store::Security& security_;
   ClusterFace& cluster_;
   env::Executor& executor_;
   env::Clock& clock_;

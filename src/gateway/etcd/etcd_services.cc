@@ -1,16 +1,21 @@
 #include "gateway/etcd/etcd_services.h"
 
+#include "gateway/etcd/auth_service.h"
 #include "gateway/etcd/cluster_service.h"
 #include "gateway/etcd/kv_service.h"
 #include "gateway/etcd/lease_service.h"
+#include "gateway/etcd/lock_service.h"
 #include "gateway/etcd/maintenance_service.h"
 #include "gateway/etcd/watch_service.h"
 
 namespace lockstep::gateway {
 
-EtcdServices::EtcdServices(store::Store& store, ClusterFace& cluster, env::Executor& executor,
-                           env::Clock& clock, EtcdOptions options)
-    : edge_(store, cluster, executor, clock, std::move(options)), monitor_(edge_) {}
+EtcdServices::EtcdServices(store::Store& store, store::Security& security, ClusterFace& cluster,
+                           env::Executor& executor, env::Clock& clock, EtcdOptions options)
+    : edge_(store, security, cluster, executor, clock, std::move(options)),
+      monitor_(edge_),
+      lock_(store),
+      election_(store) {}
 
 void EtcdServices::register_with(rpc::ServiceRegistry& registry) {
   register_store_calls(edge_, registry);
@@ -18,6 +23,9 @@ void EtcdServices::register_with(rpc::ServiceRegistry& registry) {
   register_watch(edge_, monitor_, registry);
   register_cluster(edge_, registry);
   register_maintenance(edge_, registry);
+  register_auth(edge_, registry);
+  register_lock(edge_, lock_, registry);
+  register_election(edge_, election_, registry);
 }
 
 }  // namespace lockstep::gateway

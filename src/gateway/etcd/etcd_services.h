@@ -9,13 +9,15 @@
 
 #include "gateway/etcd/edge.h"
 #include "gateway/etcd/leader_monitor.h"
+#include "service/election/election.h"
+#include "service/lock/lock.h"
 
 namespace lockstep::gateway {
 
 class EtcdServices {
  public:
-  EtcdServices(store::Store& store, ClusterFace& cluster, env::Executor& executor, env::Clock& clock,
-               EtcdOptions options = {});
+  EtcdServices(store::Store& store, store::Security& security, ClusterFace& cluster, env::Executor& executor,
+               env::Clock& clock, EtcdOptions options = {});
   EtcdServices(const EtcdServices&) = delete;
   EtcdServices& operator=(const EtcdServices&) = delete;
 
@@ -27,6 +29,8 @@ class EtcdServices {
  private:
   Edge edge_;
   LeaderMonitor monitor_;
+  service::Lock lock_;
+  service::Election election_;
 };
 
 }  // namespace lockstep::gateway

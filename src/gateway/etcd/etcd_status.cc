@@ -16,6 +16,20 @@ GrpcStatus to_etcd_status(const Status& status) {
   return answer;
 }
 
+// The codes that authentication uses; the names are Go's.
+std::string describe_cancellation(const GrpcStatus& status) {
+  switch (status.code) {
+    case GrpcCode::permission_denied:
+      return "rpc error: code = PermissionDenied desc = " + status.message;
+    case GrpcCode::unauthenticated:
+      return "rpc error: code = Unauthenticated desc = " + status.message;
+    case GrpcCode::invalid_argument:
+      return "rpc error: code = InvalidArgument desc = " + status.message;
+    default:
+      return status.message;
+  }
+}
+
 namespace etcd_errors {
 
 GrpcStatus no_leader() {
@@ -35,6 +49,9 @@ GrpcStatus member_not_found() {
 }
 GrpcStatus bad_member_urls() {
   return {GrpcCode::invalid_argument, "etcdserver: given member URLs are invalid"};
+}
+GrpcStatus permission_not_given() {
+  return {GrpcCode::invalid_argument, "etcdserver: permission not given"};
 }
 GrpcStatus malformed_request() {
   return {GrpcCode::internal, "grpc: error unmarshalling request: malformed protocol buffer"};

@@ -13,6 +13,9 @@ namespace lockstep::gateway {
 // that does not begin with "etcdserver: " or "lockstep: " is ours and gets the latter.
 rpc::GrpcStatus to_etcd_status(const Status& status);
 
+// As etcd words what ended a watch: with the name of the code.
+std::string describe_cancellation(const rpc::GrpcStatus& status);
+
 namespace etcd_errors {
 rpc::GrpcStatus no_leader();
 rpc::GrpcStatus not_for_learner();
@@ -20,6 +23,7 @@ rpc::GrpcStatus invalid_sort_option();
 rpc::GrpcStatus too_many_requests();
 rpc::GrpcStatus member_not_found();
 rpc::GrpcStatus bad_member_urls();
+rpc::GrpcStatus permission_not_given();
 // Of a unary call and of a stream; gRPC's Go library words them differently.
 rpc::GrpcStatus malformed_request();
 rpc::GrpcStatus malformed_message();

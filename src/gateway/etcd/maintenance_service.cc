@@ -27,7 +27,7 @@ std::string describe(const store::Alarm& alarm) {
 void status(Edge& edge, const ServerCallPtr& call, std::string_view bytes) {
   pb::StatusRequest request;
   if (!Edge::parse(*call, bytes, &request)) return;
-  if (!edge.admit(*call, Learners::served).has_value()) return;
+  if (!edge.admit(*call, Learners::served, Needs::user).has_value()) return;
   const ClusterStatus status = edge.cluster().status();
   pb::StatusResponse message;
   to_wire(edge.cluster().header(), message.mutable_header());
@@ -50,7 +50,7 @@ void status(Edge& edge, const ServerCallPtr& call, std::string_view bytes) {
 void defragment(Edge& edge, const ServerCallPtr& call, std::string_view bytes) {
   pb::DefragmentRequest request;
   if (!Edge::parse(*call, bytes, &request)) return;
-  if (!edge.admit(*call).has_value()) return;
+  if (!edge.admit(*call, Learners::refused, Needs::root).has_value()) return;
   pb::DefragmentResponse message;
   to_wire(edge.cluster().header(), message.mutable_header());
   edge.respond(*call, message);
@@ -119,7 +119,7 @@ template <class Request, class Response>
 void hash(Edge& edge, const ServerCallPtr& call, std::string_view bytes) {
   Request request;
   if (!Edge::parse(*call, bytes, &request)) return;
-  std::optional<store::CallOptions> options = edge.admit(*call);
+  std::optional<store::CallOptions> options = edge.admit(*call, Learners::refused, Needs::root);
   if (!options.has_value()) return;
   Revision revision;
   if constexpr (std::is_same_v<Request, pb::HashKVRequest>) revision = Revision(request.revision());
@@ -141,7 +141,7 @@ void hash(Edge& edge, const ServerCallPtr& call, std::string_view bytes) {
 void move_leader(Edge& edge, const ServerCallPtr& call, std::string_view bytes) {
   pb::MoveLeaderRequest request;
   if (!Edge::parse(*call, bytes, &request)) return;
-  std::optional<store::CallOptions> options = edge.admit(*call);
+  std::optional<store::CallOptions> options = edge.admit(*call, Learners::refused, Needs::root);
   if (!options.has_value()) return;
   edge.cluster().transfer_leadership(NodeId(request.targetid()), *std::move(options),
                                      [&edge, call](const Status& status) {

@@ -133,7 +133,7 @@ class SnapshotStream final : public rpc::ServerStreamHandler {
 void register_snapshot(Edge& edge, rpc::ServiceRegistry& registry) {
   registry.streaming("/etcdserverpb.Maintenance/Snapshot",
                      [&edge](rpc::ServerCallPtr call) -> std::unique_ptr<rpc::ServerStreamHandler> {
-                       if (!edge.admit(*call, Learners::served).has_value())
+                       if (!edge.admit(*call, Learners::served, Needs::root).has_value())
                          return std::make_unique<RefusedStream>();
                        return std::make_unique<SnapshotStream>(edge, std::move(call));
                      });

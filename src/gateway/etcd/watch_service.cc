@@ -32,8 +32,8 @@ struct WatchMessages {
 class WatchStream final : public rpc::ServerStreamHandler {
  public:
   WatchStream(Edge& edge, LeaderMonitor& monitor, std::shared_ptr<WatchMessages> messages,
-              rpc::ServerCallPtr call)
-      : edge_(edge), messages_(std::move(messages)), call_(std::move(call)) {
+              rpc::ServerCallPtr call, store::CallOptions options)
+      : edge_(edge), messages_(std::move(messages)), call_(std::move(call)), options_(std::move(options)) {
     leader_ = monitor.watch(*call_, [this] { end(etcd_errors::no_leader()); });
   }
 
@@ -68,6 +68,7 @@ class WatchStream final : public rpc::ServerStreamHandler {
   Edge& edge_;
   std::shared_ptr<WatchMessages> messages_;
   rpc::ServerCallPtr call_;
+  store::CallOptions options_;
   LeaderMonitor::Registration leader_;
   Watches watches_;
   std::int64_t next_id_ = 0;
@@ -116,8 +117,9 @@ void WatchStream::create(pb::WatchCreateRequest& message) {
     id = next_id_++;
   }
   const Revision start = request.start_revision;
-  Result<std::unique_ptr<store::Subscription>> subscription = edge_.store().watch(std::move(request));
-  if (!subscription.ok()) return refuse(to_etcd_status(subscription.status()).message);
+  Result<std::unique_ptr<store::Subscription>> subscription =
+      edge_.store().watch(std::move(request), options_);
+  if (!subscription.ok()) return refuse(describe_cancellation(to_etcd_status(subscription.status())));
   Watch& watch = watches_[id];
   watch.subscription = *std::move(subscription);
   const Revision newest = edge_.cluster().header().revision;
@@ -268,8 +270,9 @@ void register_watch(Edge& edge, LeaderMonitor& monitor, rpc::ServiceRegistry& re
   registry.streaming(
       "/etcdserverpb.Watch/Watch",
       [&edge, &monitor, messages](rpc::ServerCallPtr call) -> std::unique_ptr<rpc::ServerStreamHandler> {
-        if (!edge.admit(*call).has_value()) return std::make_unique<RefusedStream>();
-        return std::make_unique<WatchStream>(edge, monitor, messages, std::move(call));
+        std::optional<store::CallOptions> options = edge.admit(*call);
+        if (!options.has_value()) return std::make_unique<RefusedStream>();
+        return std::make_unique<WatchStream>(edge, monitor, messages, std::move(call), *std::move(options));
       });
 }
 

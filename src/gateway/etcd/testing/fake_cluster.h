@@ -48,7 +48,8 @@ class FakeCluster final : public ClusterFace {
     status.disk_bytes = 4096;
     status.used_bytes = 1024;
     status.quota_bytes = std::uint64_t{1} << 31;
-    store_.alarm({}, {}, [&](const Result<store::AlarmResponse>& answer) { status.alarms = answer->alarms; });
+    store_.alarm({}, {.principal = store::Principal::cluster()},
+                 [&](const Result<store::AlarmResponse>& answer) { status.alarms = answer->alarms; });
     return status;
   }
   [[nodiscard]] std::vector<MemberInfo> members() const override { return members_; }

@@ -111,6 +111,10 @@ bool Script::world_command(const std::string& word, const std::string& rest) {
   const auto [first, second] = split(rest);
   if (word == "with") {
     next_metadata_[first] = second;
+  } else if (word == "login") {
+    login(first, second);
+  } else if (word == "as") {
+    token_ = first == "nobody" ? "" : first == "forged" ? "forged" : tokens_.at(first);
   } else if (word == "leader") {
     cluster_.set_has_leader(first == "found");
   } else if (word == "learner") {
@@ -132,12 +136,20 @@ bool Script::world_command(const std::string& word, const std::string& rest) {
   return true;
 }
 
+void Script::login(const std::string& user, const std::string& password) {
+  security_.authenticate(user, password, {}, [this, user](Result<store::AuthenticateResponse> answer) {
+    output_ += answer.ok() ? "a token\n" : answer.status().to_string() + "\n";
+    if (answer.ok()) tokens_[user] = std::move(answer->token);
+  });
+}
+
 void Script::open(const std::string& name, const std::string& short_method, const std::string& request) {
   const std::size_t slash = short_method.find('/');
   const std::string service = full_service(short_method.substr(0, slash));
   const std::string path = "/" + service + "/" + short_method.substr(slash + 1);
   OpenCall open;
   open.method = service + "." + short_method.substr(slash + 1);
+  if (!token_.empty()) next_metadata_["token"] = token_;
   open.call = std::make_shared<FakeCall>(path, std::exchange(next_metadata_, {}));
   const bool raw = request.starts_with("raw ");
   if (const rpc::StreamHandlerFactory* factory = registry_.find_streaming(path)) {

@@ -6,7 +6,7 @@
 //   NAME read raw SERVICE/METHOD HEX · NAME raw HEX  bytes instead of a message with METADATA VALUE for the
 //   next call leader lost | leader found | learner yes | learner no advance MS · fill N BYTES puts keys
 //   k0000…, each of so many bytes repeat N LINE                          prints only how many answers there
-//   were
+//   were login USER PASSWORD, as USER: calls show that user's token from here on; as nobody; as forged
 //
 // A header is printed as @REVISION. Answers of calls with a name begin with the name.
 #pragma once
@@ -19,9 +19,32 @@
 #include "gateway/etcd/testing/fake_call.h"
 #include "gateway/etcd/testing/fake_cluster.h"
 #include "replica/memory_store.h"
+#include "sim/secrets.h"
 #include "watch/test_store.h"
 
 namespace lockstep::gateway::testing {
+
+// Numbers in a row.
+class TestRandom final : public env::Random {
+ public:
+  std::uint64_t next() override { return ++last_; }
+
+ private:
+  std::uint64_t last_ = 0;
+};
+
+// Works at once, and says so a turn later.
+class TestWorker final : public env::Worker {
+ public:
+  explicit TestWorker(env::Executor& executor) : executor_(executor) {}
+  void submit(env::Closure work, env::Closure done) override {
+    work();
+    executor_.post(std::move(done));
+  }
+
+ private:
+  env::Executor& executor_;
+};
 
 class Script {
  public:
@@ -36,6 +59,7 @@ class Script {
     bool told = false;                                  // its end was printed
   };
 
+  void login(const std::string& user, const std::string& password);
   bool world_command(const std::string& word, const std::string& rest);
   void open(const std::string& name, const std::string& short_method, const std::string& request);
   void on_call(const std::string& name, const std::string& rest);
@@ -45,10 +69,16 @@ class Script {
   watch::testing::ManualStrand strand_;
   replica::MemoryStore store_{strand_, strand_};
   FakeCluster cluster_{store_};
-  EtcdServices services_{store_, cluster_, strand_, strand_};
+  sim::SimSecrets secrets_;
+  TestRandom random_;
+  TestWorker worker_{strand_};
+  store::Security& security_{store_.enable_security(secrets_, worker_, random_)};
+  EtcdServices services_{store_, security_, cluster_, strand_, strand_};
   FakeRegistry registry_;
   FakeCall::Metadata next_metadata_;
-  std::map<std::string, OpenCall> calls_;  // by name; "" is the last one without
+  std::map<std::string, std::string> tokens_;  // by the name they were kept under
+  std::string token_;                          // that calls show from now on
+  std::map<std::string, OpenCall> calls_;      // by name; "" is the last one without
   std::string output_;
   std::size_t answers_ = 0;
   bool counting_ = false;

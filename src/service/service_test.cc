@@ -1,0 +1,310 @@
+// Locks and elections as stories on a memory store.
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "service/election/election.h"
+#include "service/lock/lock.h"
+#include "service/testing/watched_store.h"
+
+namespace lockstep::service {
+namespace {
+
+using testing::WatchedStore;
+
+class ServiceTest : public ::testing::Test {
+ protected:
+  // A contender and what became of it.
+  struct Contender {
+    std::stop_source stop;
+    std::optional<Result<Ownership>> result;
+
+    [[nodiscard]] bool waits() const { return !result.has_value(); }
+    [[nodiscard]] bool owns() const { return result.has_value() && result->ok(); }
+    [[nodiscard]] Revision token() const { return result.value()->token; }
+    [[nodiscard]] std::string key() const { return result.value()->key; }
+    [[nodiscard]] Code code() const { return result.has_value() ? result->status().code() : Code::ok; }
+  };
+  using ContenderPtr = std::shared_ptr<Contender>;
+
+  LeaseId lease(std::int64_t id, std::int64_t seconds = 3600) {
+    store::LeaseGrantRequest request;
+    request.id = LeaseId(id);
+    request.ttl = std::chrono::seconds(seconds);
+    store.lease_grant(request, {},
+                      [](const Result<store::LeaseGrantResponse>& granted) { LS_MUST(granted.ok()); });
+    settle();
+    return LeaseId(id);
+  }
+  ContenderPtr lock_with(LeaseId lease, const std::string& name = "l") {
+    auto contender = std::make_shared<Contender>();
+    store::CallOptions options;
+    options.cancellation = contender->stop.get_token();
+    lock.lock(name, lease, options,
+              [contender](Result<Ownership> result) { contender->result = std::move(result); });
+    settle();
+    return contender;
+  }
+  ContenderPtr campaign(LeaseId lease, const std::string& value) {
+    auto contender = std::make_shared<Contender>();
+    election.campaign("e", lease, value, {},
+                      [contender](Result<Ownership> result) { contender->result = std::move(result); });
+    settle();
+    return contender;
+  }
+  void unlock(const std::string& key) {
+    lock.unlock(key, {}, [](const Result<store::DeleteRangeResponse>& done) { LS_MUST(done.ok()); });
+    settle();
+  }
+  std::vector<std::string> keys() {
+    std::vector<std::string> names;
+    store::RangeRequest request;
+    request.key = std::string(1, '\0');
+    request.range_end = request.key;
+    store.range(request, {}, [&](const Result<store::RangeResponse>& all) {
+      for (const store::KeyValue& kv : all->kvs) names.push_back(kv.key);
+    });
+    return names;
+  }
+  // What next() gives now, as "value@revision", or nothing yet.
+  std::string observed(LeaderObserver& observer) {
+    if (!asked_) {
+      asked_ = true;
+      observer.next([this](Result<Leader> leader) {
+        asked_ = false;
+        leaders_.push_back(leader.ok()
+                               ? leader->kv.value + "@" + std::to_string(leader->header.revision.value())
+                               : leader.status().to_string());
+      });
+    }
+    settle();
+    if (leaders_.empty()) return "";
+    std::string first = leaders_.front();
+    leaders_.erase(leaders_.begin());
+    return first;
+  }
+  void settle() { store.strand.run(); }
+  void advance(std::int64_t seconds) {
+    store.strand.advance(std::chrono::seconds(seconds));
+    settle();
+  }
+
+  WatchedStore store;
+  Lock lock{store};
+  Election election{store};
+
+ private:
+  std::vector<std::string> leaders_;
+  bool asked_ = false;
+};
+
+TEST_F(ServiceTest, ContendersOwnInTheOrderOfTheirArrivalWithGrowingTokens) {
+  const auto a = lock_with(lease(1));
+  const auto b = lock_with(lease(2));
+  const auto c = lock_with(lease(3));
+  EXPECT_TRUE(a->owns());
+  EXPECT_TRUE(b->waits());
+  EXPECT_EQ(keys(), (std::vector<std::string>{"l/1", "l/2", "l/3"}));
+
+  unlock(a->key());
+  EXPECT_TRUE(b->owns());
+  EXPECT_GT(b->token(), a->token());
+  EXPECT_TRUE(c->waits());
+
+  unlock(b->key());
+  EXPECT_TRUE(c->owns());
+  EXPECT_GT(c->token(), b->token());
+  EXPECT_EQ(lock.contenders(), 0U);
+}
+
+TEST_F(ServiceTest, NamesThatBeginAlikeAreDifferentLocks) {
+  EXPECT_TRUE(lock_with(lease(1), "l")->owns());
+  EXPECT_TRUE(lock_with(lease(2), "l2")->owns());
+  EXPECT_TRUE(lock_with(lease(-3), "")->owns());
+  EXPECT_EQ(keys(), (std::vector<std::string>{"/-3", "l/1", "l2/2"}));
+}
+
+TEST_F(ServiceTest, AReleaseWakesOneWaiter) {
+  std::vector<ContenderPtr> contenders;
+  for (std::int64_t id = 1; id <= 50; ++id) contenders.push_back(lock_with(lease(id)));
+  const int txns = store.txns;
+  const int watches = store.watches;
+  unlock(contenders[0]->key());
+  EXPECT_TRUE(contenders[1]->owns());
+  EXPECT_EQ(store.txns, txns + 1);
+  EXPECT_EQ(store.watches, watches);
+}
+
+TEST_F(ServiceTest, AWaiterThatIsCancelledLeavesNoKeyAndItsPlaceToTheNext) {
+  const auto a = lock_with(lease(1));
+  const auto b = lock_with(lease(2));
+  const auto c = lock_with(lease(3));
+  b->stop.request_stop();
+  settle();
+  EXPECT_EQ(b->code(), Code::cancelled);
+  EXPECT_EQ(keys(), (std::vector<std::string>{"l/1", "l/3"}));
+  EXPECT_TRUE(c->waits()) << "the owner is still there";
+  unlock(a->key());
+  EXPECT_TRUE(c->owns());
+}
+
+TEST_F(ServiceTest, WhoeverIsCancelledBeforeItBeganWritesNothing) {
+  auto contender = std::make_shared<Contender>();
+  contender->stop.request_stop();
+  store::CallOptions options;
+  options.cancellation = contender->stop.get_token();
+  lock.lock("l", lease(1), options,
+            [contender](Result<Ownership> result) { contender->result = std::move(result); });
+  EXPECT_EQ(contender->code(), Code::cancelled);
+  EXPECT_TRUE(keys().empty());
+}
+
+TEST_F(ServiceTest, WithoutALeaseOneOfSixtySecondsIsMade) {
+  const auto a = lock_with(LeaseId());
+  const auto b = lock_with(lease(2));
+  ASSERT_TRUE(a->owns());
+  advance(59);
+  EXPECT_TRUE(b->waits());
+  advance(2);
+  EXPECT_TRUE(b->owns());
+}
+
+TEST_F(ServiceTest, AWaitersOwnLeaseIsRevokedWhenItGivesUp) {
+  const auto a = lock_with(lease(1));
+  const auto b = lock_with(LeaseId());
+  b->stop.request_stop();
+  settle();
+  std::size_t leases = 0;
+  store.lease_leases({}, [&](const Result<store::LeaseLeasesResponse>& all) { leases = all->leases.size(); });
+  EXPECT_EQ(leases, 1U);
+}
+
+TEST_F(ServiceTest, AWaiterWhoseLeaseEndedNeverOwns) {
+  const auto a = lock_with(lease(1));
+  const auto b = lock_with(lease(2, 10));
+  advance(11);
+  unlock(a->key());
+  EXPECT_EQ(b->result->status(), errors::session_expired());
+}
+
+TEST_F(ServiceTest, AnUnknownLeaseIsRefused) {
+  EXPECT_EQ(lock_with(LeaseId(99))->result->status().to_string(),
+            "not_found: etcdserver: requested lease not found");
+}
+
+TEST_F(ServiceTest, TheSameLeaseFindsItsOwnKeyAgain) {
+  const auto a = lock_with(lease(1));
+  const auto again = lock_with(LeaseId(1));
+  ASSERT_TRUE(again->owns());
+  EXPECT_EQ(again->token(), a->token());
+}
+
+TEST_F(ServiceTest, AnUnknownOutcomeLeavesNoKeyBehind) {
+  store.next_txn = WatchedStore::Fault::unknown_done;
+  const auto a = lock_with(lease(1));
+  EXPECT_EQ(a->code(), Code::unknown_outcome);
+  EXPECT_TRUE(keys().empty());
+  EXPECT_TRUE(lock_with(lease(2))->owns());
+}
+
+TEST_F(ServiceTest, ARefusedLookAheadRemovesTheKey) {
+  const auto a = lock_with(lease(1));
+  const auto b = lock_with(lease(2));
+  store.next_txn = WatchedStore::Fault::refused;
+  unlock(a->key());
+  EXPECT_EQ(b->code(), Code::unavailable);
+  EXPECT_TRUE(keys().empty());
+}
+
+TEST_F(ServiceTest, ACompactionDoesNotDisturbAWaiter) {
+  const auto a = lock_with(lease(1));
+  const auto b = lock_with(lease(2));
+  store::CompactRequest request;
+  request.revision = b->waits() ? Revision(3) : Revision(1);
+  store.compact(request, {}, [](const Result<store::CompactResponse>& done) { LS_MUST(done.ok()); });
+  settle();
+  unlock(a->key());
+  EXPECT_TRUE(b->owns());
+}
+
+TEST_F(ServiceTest, ForgottenWaitersAreNotCalled) {
+  auto b = std::make_shared<Contender>();
+  {
+    Lock other(store);
+    other.lock("l", lease(1), {}, [](const Result<Ownership>& result) { LS_MUST(result.ok()); });
+    other.lock("l", lease(2), {}, [b](Result<Ownership> result) { b->result = std::move(result); });
+    settle();
+  }
+  unlock("l/1");
+  EXPECT_TRUE(b->waits());
+}
+
+TEST_F(ServiceTest, ALeaderProclaimsUntilItResigns) {
+  const auto a = campaign(lease(1), "a");
+  ASSERT_TRUE(a->owns());
+  const Leadership leadership{a->key(), a->token(), LeaseId(1)};
+  const auto b = campaign(lease(2), "b");
+  EXPECT_TRUE(b->waits());
+
+  std::optional<Status> proclaimed;
+  election.proclaim(leadership, "a2", {},
+                    [&](const Result<store::Header>& done) { proclaimed = done.status(); });
+  EXPECT_EQ(proclaimed, Status());
+  std::string value;
+  election.leader("e", {}, [&](const Result<Leader>& leader) { value = leader->kv.value; });
+  EXPECT_EQ(value, "a2");
+
+  election.resign(leadership, {}, [&](const Result<store::Header>& done) { proclaimed = done.status(); });
+  settle();
+  EXPECT_EQ(proclaimed, Status());
+  EXPECT_TRUE(b->owns());
+  election.proclaim(leadership, "a3", {},
+                    [&](const Result<store::Header>& done) { proclaimed = done.status(); });
+  EXPECT_EQ(proclaimed, errors::not_leader());
+  election.resign(leadership, {}, [&](const Result<store::Header>& done) { proclaimed = done.status(); });
+  EXPECT_EQ(proclaimed, Status()) << "over already";
+  EXPECT_EQ(keys(), std::vector<std::string>{"e/2"});
+}
+
+TEST_F(ServiceTest, CampaigningAgainChangesTheValue) {
+  const auto a = campaign(lease(1), "a");
+  const auto again = campaign(LeaseId(1), "b");
+  ASSERT_TRUE(again->owns());
+  EXPECT_EQ(again->token(), a->token());
+  std::string value;
+  election.leader("e", {}, [&](const Result<Leader>& leader) { value = leader->kv.value; });
+  EXPECT_EQ(value, "b");
+}
+
+TEST_F(ServiceTest, NobodyLeads) {
+  std::optional<Status> status;
+  election.leader("e", {}, [&](const Result<Leader>& leader) { status = leader.status(); });
+  EXPECT_EQ(status, errors::no_leader());
+}
+
+TEST_F(ServiceTest, AnObserverSeesEveryLeaderAndEveryValue) {
+  const auto observer = election.observe("e", {});
+  EXPECT_EQ(observed(*observer), "");
+  const auto a = campaign(lease(1), "a");
+  EXPECT_EQ(observed(*observer), "a@2");
+  const Leadership leadership{a->key(), a->token(), LeaseId(1)};
+  for (const char* value : {"a2", "a3"}) {
+    election.proclaim(leadership, value, {}, [](const Result<store::Header>& done) { LS_MUST(done.ok()); });
+  }
+  const auto b = campaign(lease(2), "b");
+  EXPECT_EQ(observed(*observer), "a2@3");
+  EXPECT_EQ(observed(*observer), "a3@4");
+  EXPECT_EQ(observed(*observer), "");
+  unlock(a->key());
+  EXPECT_EQ(observed(*observer), "b@6");
+  unlock(b->key());
+  EXPECT_EQ(observed(*observer), "");
+  const auto c = campaign(lease(3), "c");
+  EXPECT_EQ(observed(*observer), "c@8");
+}
+
+}  // namespace
+}  // namespace lockstep::service
