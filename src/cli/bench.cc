@@ -1,0 +1,151 @@
+// lockstep bench: the load client's commands.
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "cli/commands.h"
+#include "cli/load.h"
+#include "cli/text.h"
+
+namespace lockstep::cli {
+namespace {
+
+struct BenchArguments {
+  LoadOptions load;
+  std::string duration = "10s";
+  std::string warm_up = "0";
+  bool serializable = false;
+  bool no_preload = false;
+};
+
+double microseconds(Duration duration) {
+  return static_cast<double>(duration.count()) / 1e3;
+}
+
+Report report_of(std::string_view operation, const LoadOptions& options, const LoadResult& result) {
+  const double seconds = static_cast<double>(result.elapsed.count()) / 1e9;
+  const auto requests = static_cast<double>(std::max<std::uint64_t>(result.requests, 1));
+  Report report;
+  report.fact("operation", std::string(operation))
+      .fact("connections", static_cast<std::uint64_t>(options.connections))
+      .fact("in_flight", static_cast<std::uint64_t>(options.connections * options.in_flight))
+      .fact("requests", result.requests)
+      .fact("seconds", seconds)
+      .fact("requests_per_second", static_cast<double>(result.requests) / std::max(seconds, 1e-9))
+      .fact("p50_us", microseconds(result.latencies.quantile(0.5)))
+      .fact("p90_us", microseconds(result.latencies.quantile(0.9)))
+      .fact("p99_us", microseconds(result.latencies.quantile(0.99)))
+      .fact("p999_us", microseconds(result.latencies.quantile(0.999)))
+      .fact("max_us", microseconds(result.latencies.max()))
+      .fact("client_cpu_us_per_request", microseconds(result.processor) / requests)
+      .fact("failures", result.failures)
+      .fact("misses", result.misses);
+  std::vector<std::string> errors;
+  for (const auto& [text, count] : result.errors) errors.push_back(fmt::format("{} x {}", count, text));
+  report.fact("errors", std::move(errors));
+  return report;
+}
+
+Status run_load(Client& client, LoadConnections& connections, LoadOperation& operation,
+                const LoadOptions& options, LoadResult* result) {
+  Load load(client.executor(), client.clock(), connections, operation, options);
+  LS_RETURN_IF_ERROR(client.wait<Status>(
+      [&](auto done) { load.run([done = std::move(done)]() mutable { done(Status()); }); }));
+  *result = load.result();
+  if (result->requests == 0 && result->failures > 0)
+    return {Code::unavailable, result->errors.empty() ? "every call failed" : result->errors.begin()->first};
+  return {};
+}
+
+Status run_bench(Session& session, const std::string& name, BenchArguments arguments) {
+  LS_ASSIGN_OR_RETURN(Client * client, session.client());
+  LoadOptions& options = arguments.load;
+  LS_ASSIGN_OR_RETURN(options.duration, parse_duration(arguments.duration));
+  LS_ASSIGN_OR_RETURN(options.warm_up, parse_duration(arguments.warm_up));
+  if (options.requests != 0) options.warm_up = {};
+  LoadConnections connections(options.connections, client->settings().endpoints,
+                              [&](const std::string& endpoint) { return client->connections_to(endpoint); });
+  LS_RETURN_IF_ERROR(
+      client->wait<Status>([&](auto done) { connections.open(client->deadline(), std::move(done)); }));
+  LoadResult result;
+  if (name == "get" && !arguments.no_preload) {
+    LoadOptions preload_options = options;
+    preload_options.requests = options.keys;
+    preload_options.warm_up = {};
+    const auto preload = make_preload(options);
+    LS_RETURN_IF_ERROR(run_load(*client, connections, *preload, preload_options, &result));
+  }
+  const auto operation = make_operation(name, arguments.serializable, options);
+  LS_MUST(operation != nullptr);
+  LS_RETURN_IF_ERROR(run_load(*client, connections, *operation, options, &result));
+  const std::string shown =
+      name == "get" ? (arguments.serializable ? "get-serializable" : "get-linearizable") : name;
+  session.print(report_of(shown, options, result));
+  return {};
+}
+
+void add_load_options(CLI::App& command, BenchArguments& arguments, bool with_keys) {
+  LoadOptions& load = arguments.load;
+  command.add_option("--connections", load.connections, "connections, spread over the endpoints")
+      ->check(CLI::Range(1, 10'000))
+      ->capture_default_str();
+  command.add_option("--in-flight", load.in_flight, "calls in flight on each connection")
+      ->check(CLI::Range(1, 10'000))
+      ->capture_default_str();
+  command.add_option("--duration", arguments.duration, "how long")->capture_default_str();
+  command.add_option("--total", load.requests, "so many requests instead of --duration");
+  command.add_option("--warm-up", arguments.warm_up, "not counted, before --duration")->capture_default_str();
+  command.add_option("--seed", load.seed, "of the choice of keys")->capture_default_str();
+  if (!with_keys) return;
+  command.add_option("--keys", load.keys, "how many different keys")
+      ->check(CLI::Range(1, 1'000'000'000))
+      ->capture_default_str();
+  command.add_option("--value-size", load.value_bytes, "bytes of a value")
+      ->check(CLI::Range(0, 1'048'576))
+      ->capture_default_str();
+  command.add_option("--key-prefix", load.key_prefix, "what the keys begin with")->capture_default_str();
+}
+
+}  // namespace
+
+void add_bench_commands(Commands& commands) {
+  CLI::App& bench = commands.group("bench", "measure a cluster with the load client");
+  struct Kind {
+    const char* name;
+    const char* help;
+    const char* examples;
+    bool with_keys;
+  };
+  for (const Kind& kind :
+       {Kind{"put", "put random keys",
+             "  lockstep bench put --connections 10 --in-flight 100 --duration 30s\n"
+             "  lockstep bench put --total 100000 --value-size 1024 -o json\n"
+             "  lockstep bench put --connections 1 --in-flight 1\n",
+             true},
+        Kind{"get", "get random keys, after putting each once",
+             "  lockstep bench get --duration 30s\n"
+             "  lockstep bench get --serializable --connections 10\n"
+             "  lockstep bench get --no-preload --keys 1000\n",
+             true},
+        Kind{"txn", "compare a key's revision and put it, each call in flight on a key of its own",
+             "  lockstep bench txn --connections 8 --in-flight 32\n"
+             "  lockstep bench txn --total 10000 -o json\n"
+             "  lockstep bench txn --keys 100000\n",
+             true},
+        Kind{"lease-grant", "grant leases of 60 s",
+             "  lockstep bench lease-grant --connections 1 --in-flight 64\n"
+             "  lockstep bench lease-grant --total 1000\n"
+             "  lockstep bench lease-grant -o json\n",
+             false}}) {
+    auto arguments = std::make_shared<BenchArguments>();
+    CLI::App& command = commands.command(bench, kind.name, kind.help, kind.examples,
+                                         [arguments, name = std::string(kind.name)](Session& session) {
+                                           return run_bench(session, name, *arguments);
+                                         });
+    add_load_options(command, *arguments, kind.with_keys);
+    if (std::string_view(kind.name) != "get") continue;
+    command.add_flag("--serializable", arguments->serializable, "any member may answer from what it has");
+    command.add_flag("--no-preload", arguments->no_preload, "the keys are there already");
+  }
+}
+
+}  // namespace lockstep::cli

@@ -1,0 +1,45 @@
+#include "cli/client.h"
+
+#include "platform/tcp_streams.h"
+
+namespace lockstep::cli {
+
+Client::Client(ClientSettings settings, std::string password)
+    : settings_(std::move(settings)), password_(std::move(password)), executor_(clock_) {}
+
+Client::~Client() {
+  store_.reset();
+  connections_.reset();
+}
+
+Result<std::unique_ptr<Client>> Client::make(const ClientSettings& settings, std::string password) {
+  if (settings.tls())
+    return Status(Code::unimplemented, "TLS is not built into this client yet: use an endpoint without it");
+  std::unique_ptr<Client> client(new Client(settings, std::move(password)));
+  client->streams_ = std::make_unique<platform::TcpStreams>(client->executor_);
+  client->connections_ = std::make_unique<remote::Connections>(
+      client->executor_, client->clock_, client->random_, *client->streams_,
+      client->connection_options(settings.endpoints));
+  client->store_ = std::make_unique<remote::Store>(*client->connections_);
+  client->admin_ = std::make_unique<remote::Admin>(*client->connections_);
+  return client;
+}
+
+remote::ConnectionsOptions Client::connection_options(const std::vector<std::string>& endpoints) const {
+  remote::ConnectionsOptions options;
+  options.endpoints = endpoints;
+  options.user = settings_.user;
+  options.password = password_;
+  // A person waits: what cannot be reached is said at once.
+  options.fail_fast = true;
+  options.endpoint.channel.tls = settings_.tls();
+  options.endpoint.channel.connect_timeout = std::min<Duration>(settings_.timeout, 5s);
+  return options;
+}
+
+std::unique_ptr<remote::Connections> Client::connections_to(const std::string& endpoint) {
+  return std::make_unique<remote::Connections>(executor_, clock_, random_, *streams_,
+                                               connection_options({endpoint}));
+}
+
+}  // namespace lockstep::cli
