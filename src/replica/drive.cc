@@ -31,6 +31,7 @@ void Replica::drive() {
   if (halted_) return;
   reads_.serve(machine_->applied_index());
   proposals_.run_completions();
+  watch_guard_.check();
   send_answers();
   finish_member_changes();
   arm_timer();
@@ -39,7 +40,6 @@ void Replica::drive() {
 void Replica::process(raft::Output output) {
   if (options_.on_trace) {
     for (const std::string& line : output.trace) options_.on_trace(line);
-  watch_guard_.check();
   }
   if (output.role_change) on_role_change(*output.role_change);
   if (output.vote_restored) restore_vote();
@@ -132,6 +132,7 @@ void Replica::apply_queued() {
     apply(entry);
   }
   if (halted_ || machine_->applied_index() == before) return;
+  applied_clock_.restart(now(), machine_->store_time_ms());
   if (raft_->is_leader()) store_clock_.set(now(), machine_->store_time_ms());
   raft_->applied(now(), machine_->applied_index());
   raise_quota_alarm();
@@ -148,7 +149,6 @@ void Replica::apply(const raft::Entry& entry) {
     machine_->skip(entry.index, entry.term);
     const std::optional<PendingBatch> ours = proposals_.committed(entry.index, entry.term);
     LS_MUST(!ours.has_value(), "only normal entries are proposed with callers");
-  applied_clock_.restart(now(), machine_->store_time_ms());
     if (entry.kind == raft::EntryKind::configuration && persistence_) {
       persistence_->set_configuration(std::string(entry.payload.view()));
     }

@@ -44,11 +44,11 @@ struct Options {
   // Logical size above which puts are refused (a no_space alarm is raised). Zero: no quota.
   std::uint64_t quota_bytes = 0;
 
+  AuthenticatorOptions security;
+
   // Where the state is written, behind the log; outlives the replica and the worker's last job.
   engine::Engine* engine = nullptr;
   log::Options log;  // cluster and node are filled in from above
-  AuthenticatorOptions security;
-
   store::StateMachineOptions machine;
   store::PersistenceOptions persistence;
   // Entries kept in memory for followers that lag; one that lags further gets a snapshot.

@@ -55,11 +55,11 @@ Status Replica::recover() {
   make_raft(std::move(restored));
   LS_RETURN_IF_ERROR(repair_log(state, recovered.damage, recovered.hard_state));
   start_persistence(std::move(state));
-  environment_.network.set_receiver(this);
   env::Worker* hasher = environment_.secrets_worker;
   authenticator_ = std::make_unique<Authenticator>(static_cast<Host&>(*this), environment_.secrets,
                                                    hasher != nullptr ? *hasher : environment_.worker,
                                                    environment_.random, options_.security);
+  environment_.network.set_receiver(this);
   for (const Member& contact : options_.contacts) environment_.network.set_peer(contact.id, contact.address);
   update_peers();
   drive();

@@ -34,8 +34,8 @@
 #include "replica/seen_forwards.h"
 #include "replica/snapshot_transfer.h"
 #include "replica/store_clock.h"
-#include "store/command.h"
 #include "replica/watch_guard.h"
+#include "store/command.h"
 #include "store/engine_history.h"
 #include "store/persistence.h"
 #include "store/state_machine.h"
@@ -171,9 +171,18 @@ class Replica final : public store::Store,
   void schedule_flush();
   void flush();
   void flush_renewals();
+  void renew(std::vector<RenewalWaiter> waiters);
   void flush_batch();
   void propose_batch(std::string payload, PendingBatch batch);
   void forward_batch(std::string payload, PendingBatch batch);
+
+  // ---- Authenticator::Host
+  [[nodiscard]] const store::StateMachine& auth_machine() const override { return *machine_; }
+  [[nodiscard]] std::int64_t auth_now_ms() override;
+  [[nodiscard]] store::Header auth_header() const override { return header(); }
+  void propose_auth(store::AuthChange change, store::CallOptions options,
+                    store::Callback<store::AuthResponse> done) override;
+  void when_current(store::CallOptions options, std::move_only_function<void(const Status&)> done) override;
 
   // ---- the loop (drive.cc)
   void drive();
@@ -189,19 +198,10 @@ class Replica final : public store::Store,
   void apply(const raft::Entry& entry);
   void raise_quota_alarm();
   void apply_normal(const raft::Entry& entry);
-  void renew(std::vector<RenewalWaiter> waiters);
   void finish_reads(const std::vector<raft::ReadResult>& reads);
   void finish_member_changes();
   void arm_timer();
   void on_timer();
-  // ---- Authenticator::Host
-  [[nodiscard]] const store::StateMachine& auth_machine() const override { return *machine_; }
-  [[nodiscard]] std::int64_t auth_now_ms() override;
-  [[nodiscard]] store::Header auth_header() const override { return header(); }
-  void propose_auth(store::AuthChange change, store::CallOptions options,
-                    store::Callback<store::AuthResponse> done) override;
-  void when_current(store::CallOptions options, std::move_only_function<void(const Status&)> done) override;
-
   void tick_leases(TimePoint present);
   void halt(const Status& why);
   [[nodiscard]] TimePoint now() { return environment_.clock.now(); }
@@ -238,6 +238,8 @@ class Replica final : public store::Store,
   std::shared_ptr<store::StateMachine> machine_;
   std::unique_ptr<store::Persistence> persistence_;
   std::unique_ptr<watch::WatchHub> watch_hub_;  // after the machine, whose history it reads
+  WatchGuard watch_guard_;
+  std::unique_ptr<Authenticator> authenticator_;
   std::unique_ptr<raft::Raft> raft_;
   std::optional<Birth> birth_;
 
@@ -259,8 +261,6 @@ class Replica final : public store::Store,
   std::size_t committed_bytes_ = 0;
   std::map<NodeId, SnapshotTransfer> snapshots_;  // being sent
   raft::SnapshotId receiving_snapshot_;
-  WatchGuard watch_guard_;
-  std::unique_ptr<Authenticator> authenticator_;
   bool installing_ = false;  // its content is taking the place of ours: nothing is applied
   TimePoint persistence_idle_at_ = no_deadline;
   TimePoint tell_members_after_ = TimePoint::min();

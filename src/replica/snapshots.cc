@@ -196,6 +196,7 @@ void Replica::on_snapshot_installed(const raft::SnapshotDescription& snapshot,
   const std::shared_ptr<store::StateMachine> replaced = std::exchange(machine_, std::move(machine));
   cold_history_->forget();
   watch_hub_->on_restored(machine_->history());
+  watch_guard_.set_state(*machine_);
   persistence_->start(*std::move(recovered));
   proposals_.skipped(snapshot.index);
   raft_->snapshot_installed(now(), snapshot.id);
@@ -203,4 +204,3 @@ void Replica::on_snapshot_installed(const raft::SnapshotDescription& snapshot,
 }
 
 }  // namespace lockstep::replica
-  watch_guard_.set_state(*machine_);
