@@ -294,6 +294,8 @@ void Authenticator::permissions_of_role(std::string role, store::CallOptions opt
          const auto found = auth().roles().find(role);
          if (found == auth().roles().end()) return store::errors::role_not_found();
          response->permissions = found->second.permissions;
+         if (role == store::root_name)
+           response->permissions = {{store::PermissionKind::read_write, "", std::string(1, '\0')}};
          return Status();
        });
 }

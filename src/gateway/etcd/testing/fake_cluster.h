@@ -111,7 +111,7 @@ class FakeCluster final : public ClusterFace {
     store::RangeRequest request;
     request.key = "x";
     request.count_only = true;
-    store_.range(std::move(request), {},
+    store_.range(std::move(request), {.principal = store::Principal::cluster()},
                  [&](const Result<store::RangeResponse>& answer) { revision = answer->header.revision; });
     return revision;
   }
