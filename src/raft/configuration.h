@@ -21,7 +21,7 @@
 namespace lockstep::raft {
 
 // Carried unread beside the member lists: the driver's addresses of the members.
-inline constexpr std::size_t configuration_context_bytes_max = 16 * limits::kibibyte;
+inline constexpr std::size_t configuration_context_bytes_max = 32 * limits::kibibyte;
 
 struct Configuration {
   std::vector<NodeId> voters;

@@ -1,4 +1,5 @@
-// Where members are reached: carried in the context of the raft configuration, so that it changes with it.
+// Who the members are and where they are reached: carried in the context of the raft configuration, so that
+// it changes with it.
 #pragma once
 
 #include <string>
@@ -14,6 +15,8 @@ namespace lockstep::replica {
 std::string encode_addresses(std::vector<Member> members);
 // Errors: corruption.
 Result<std::vector<Member>> decode_addresses(std::string_view context);
+// Whether it may be listed: its texts are not too long.
+bool listable(const Member& member);
 // `context` with `added` put in. A context that does not decode is replaced.
 std::string merge_addresses(std::string_view context, const std::vector<Member>& added);
 

@@ -234,7 +234,7 @@ void Replica::arm_timer() {
   if (reads_.wants_retry()) wanted = std::min(wanted, present + read_retry_interval);
   if (log_->flush_idle_wanted()) wanted = std::min(wanted, present + log_idle_interval);
   if (log_->disk_full()) wanted = std::min(wanted, std::max(present, log_try_after_));
-  wanted = std::min(wanted, persistence_idle_at_);
+  wanted = std::min({wanted, persistence_idle_at_, peer_calls_.next_deadline()});
   if (timer_ != env::TimerId{} && timer_at_ <= wanted) return;  // fires early enough; looks again then
   if (timer_ != env::TimerId{}) environment_.executor.cancel(timer_);
   timer_ = env::TimerId{};
@@ -252,6 +252,7 @@ void Replica::on_timer() {
   const TimePoint present = now();
   raft_->tick(present);
   proposals_.expire(present);
+  peer_calls_.expire(present);
   reads_.expire(present);
   reads_.retry();
   if (reads_.building()) schedule_flush();

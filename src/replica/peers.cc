@@ -15,7 +15,14 @@ void Replica::send(const raft::Message& message) {
 
 void Replica::on_message(NodeId from, SharedBytes message) {
   if (halted_) return;
-  switch (static_cast<PeerMessageKind>(peer_message_kind(message.view()))) {
+  const std::uint8_t kind = peer_message_kind(message.view());
+  if (kind == PeerCalls::call_kind || kind == PeerCalls::answer_kind) {
+    const bool taken = kind == PeerCalls::call_kind ? peer_calls_.on_call(from, message)
+                                                    : peer_calls_.on_answer(from, message);
+    if (!taken) ++bad_messages_;
+    return;
+  }
+  switch (static_cast<PeerMessageKind>(kind)) {
     case PeerMessageKind::raft:
       return on_raft_message(from, message);
     case PeerMessageKind::forward:
@@ -126,6 +133,7 @@ void Replica::on_peer_lost(NodeId peer) {
   if (halted_) return;
   raft_->report_peer_lost(now(), peer);
   proposals_.leader_lost(peer);
+  peer_calls_.peer_lost(peer);
   drive();
 }
 

@@ -20,6 +20,7 @@ Result<std::unique_ptr<Replica>> Replica::open(env::Environment environment, Opt
 Replica::Replica(env::Environment environment, Options options)
     : environment_(environment),
       options_(std::move(options)),
+      peer_calls_(environment_.network, environment_.random.next()),
       last_forward_(first_forward_id(environment.random.next())) {}
 
 Replica::~Replica() {
@@ -254,6 +255,10 @@ void Replica::change_members(const std::vector<raft::MemberChange>& changes,
                              const std::vector<Member>& addresses,
                              std::move_only_function<void(Status)> done) {
   if (halted_) return done(Status(Code::unavailable, "etcdserver: server stopped"));
+  for (const Member& member : addresses) {
+    if (!listable(member))
+      return done(Status(Code::invalid_argument, "a member's address, name or URL is too long"));
+  }
   raft::ConfigurationChange change;
   change.changes = changes;
   change.context = merge_addresses(raft_->configuration().context, addresses);

@@ -29,6 +29,7 @@
 #include "replica/authenticator.h"
 #include "replica/birth.h"
 #include "replica/options.h"
+#include "replica/peer_calls.h"
 #include "replica/proposals.h"
 #include "replica/reads.h"
 #include "replica/seen_forwards.h"
@@ -110,7 +111,18 @@ class Replica final : public store::Store,
   // Asks the others for their votes now, without waiting for silence. They may refuse.
   void campaign();
 
+  // Questions of members to each other beside the store's (peer_calls.h).
+  PeerCalls& peer_calls() { return peer_calls_; }
+
+  // ---- backups. Everything applied when it was asked for is in the copy. Errors: failed_precondition (no
+  // engine).
+  void open_snapshot(store::Callback<std::shared_ptr<store::SnapshotSource>> done);
+  // At most `bytes_max` bytes from `offset`, fewer only at the end.
+  void read_snapshot(std::shared_ptr<store::SnapshotSource> source, std::uint64_t offset,
+                     std::size_t bytes_max, store::Callback<SharedBytes> done);
+
   // ---- looking in
+  [[nodiscard]] store::Header header() const;
   [[nodiscard]] ReplicaStatus status() const;
   [[nodiscard]] const raft::Raft& raft() const { return *raft_; }
   [[nodiscard]] store::StateMachine& machine() { return *machine_; }
@@ -205,7 +217,6 @@ class Replica final : public store::Store,
   void tick_leases(TimePoint present);
   void halt(const Status& why);
   [[nodiscard]] TimePoint now() { return environment_.clock.now(); }
-  [[nodiscard]] store::Header header() const;
 
   // ---- what is written behind the log (persistence.cc)
   Status recover_state(store::Recovered* recovered);
@@ -215,6 +226,7 @@ class Replica final : public store::Store,
   void release_log();
 
   // ---- snapshots (snapshots.cc)
+  void wait_for_engine(LogIndex index, store::Callback<std::shared_ptr<store::SnapshotSource>> done);
   void start_snapshot(const raft::SnapshotRequest& request);
   void on_snapshot_made(NodeId peer, raft::SnapshotId id,
                         Result<std::shared_ptr<store::SnapshotSource>> source);
@@ -253,6 +265,7 @@ class Replica final : public store::Store,
   Reads reads_;
   StoreClock store_clock_;    // a leader's
   StoreClock applied_clock_;  // goes on from the newest applied entry; for tokens only
+  PeerCalls peer_calls_;
   ForwardId last_forward_;
   SeenForwards seen_forwards_;                 // of others
   std::vector<store::CommandResult> results_;  // of the entry being applied

@@ -6,6 +6,41 @@
 #include "replica/replica.h"
 
 namespace lockstep::replica {
+namespace {
+
+constexpr Duration backup_poll_interval = 5ms;
+
+}  // namespace
+
+// ---- for backups
+
+void Replica::open_snapshot(store::Callback<std::shared_ptr<store::SnapshotSource>> done) {
+  if (!persistence_)
+    return done(Status(Code::failed_precondition, "this member keeps its state in memory only"));
+  wait_for_engine(machine_->applied_index(), std::move(done));
+}
+
+// The engine lies behind what is applied, a little.
+void Replica::wait_for_engine(LogIndex index, store::Callback<std::shared_ptr<store::SnapshotSource>> done) {
+  if (halted_) return done(Status(Code::unavailable, "etcdserver: server stopped"));
+  if (persistence_->engine_index() >= index) {
+    persistence_->make_snapshot(std::move(done));
+    return pump_persistence(false);
+  }
+  pump_persistence(true);
+  environment_.executor.schedule(now() + backup_poll_interval,
+                                 [this, alive = alive_, index, done = std::move(done)]() mutable {
+                                   if (*alive) wait_for_engine(index, std::move(done));
+                                 });
+}
+
+void Replica::read_snapshot(std::shared_ptr<store::SnapshotSource> source, std::uint64_t offset,
+                            std::size_t bytes_max, store::Callback<SharedBytes> done) {
+  if (halted_) return done(Status(Code::unavailable, "etcdserver: server stopped"));
+  LS_MUST(persistence_ != nullptr);
+  persistence_->read_snapshot(std::move(source), offset, bytes_max, std::move(done));
+  pump_persistence(false);
+}
 
 // ---- sending
 

@@ -1,0 +1,267 @@
+#include "server/node.h"
+
+#include <array>
+#include <csignal>
+#include <cstdlib>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/version.h"
+#include "engine/rocksdb_engine.h"
+#include "gateway/etcd/etcd_services.h"
+#include "gateway/http1/http_server.h"
+#include "gateway/listener/listener.h"
+#include "log/identity.h"
+#include "platform/platform.h"
+#include "platform/signals.h"
+#include "platform/tcp_streams.h"
+#include "replica/replica.h"
+#include "rpc/server.h"
+#include "server/cluster.h"
+#include "server/text_values.h"
+
+namespace lockstep::server {
+namespace {
+
+constexpr Duration hand_over_timeout = 2s;
+
+std::string hexadecimal(std::uint64_t number) {
+  return fmt::format("{:x}", number);
+}
+
+// Who this directory is: what it says, if it has been used before, so that a member keeps its id when its
+// address changes.
+Result<NodeId> identify(const ServerOptions& options, env::Executor& executor) {
+  const ClusterId cluster = cluster_id_of(options.cluster_token);
+  LS_ASSIGN_OR_RETURN(const std::unique_ptr<platform::FileDisk> disk,
+                      platform::FileDisk::open(options.data_directory, executor));
+  const Result<log::Identity> identity = log::load_identity(*disk, replica::Options().log.directory);
+  if (identity.status().code() == Code::not_found)
+    return node_id_of(options.cluster_token, options.peer_advertise);
+  if (!identity.ok()) return identity.status();
+  if (identity->cluster != cluster)
+    return Status(
+        Code::failed_precondition,
+        fmt::format(
+            "{} belongs to another cluster: --cluster-token '{}' is not the one it was made with. Give "
+            "that token, or another --data-dir",
+            options.data_directory, options.cluster_token));
+  return identity->node;
+}
+
+std::vector<replica::Member> founders_of(const ServerOptions& options, NodeId self) {
+  std::vector<replica::Member> founders;
+  for (const NamedAddress& named : options.initial_cluster) {
+    replica::Member& member = founders.emplace_back();
+    member.id = node_id_of(options.cluster_token, named.address);
+    member.address = named.address;
+    member.name = named.name;
+  }
+  if (founders.empty() && options.join.empty()) {
+    replica::Member& member = founders.emplace_back();
+    member.id = self;
+    member.address = options.peer_advertise;
+    member.name = options.name;
+  }
+  return founders;
+}
+
+std::vector<replica::Member> contacts_of(const ServerOptions& options) {
+  std::vector<replica::Member> contacts;
+  for (const std::string& address : options.join) {
+    replica::Member& member = contacts.emplace_back();
+    member.id = node_id_of(options.cluster_token, address);
+    member.address = address;
+  }
+  return contacts;
+}
+
+}  // namespace
+
+// In the order of construction; what comes later uses what comes earlier.
+class Node::Parts {
+ public:
+  Parts(const ServerOptions& server_options, Logger& to) : options(server_options), logger(to) {}
+  ~Parts();
+
+  Status open();
+  void run();
+
+  ServerOptions options;
+  Logger& logger;
+  NodeId self;
+  std::unique_ptr<engine::Engine> engine;  // outlives the platform's worker
+  std::unique_ptr<platform::Platform> platform;
+  std::unique_ptr<replica::Replica> replica;
+  std::unique_ptr<ServerCluster> cluster;
+  std::unique_ptr<gateway::EtcdServices> services;
+  std::unique_ptr<rpc::Server> rpc_server;
+  std::unique_ptr<gateway::HttpServer> http_server;
+  std::unique_ptr<env::Streams> streams;
+  std::unique_ptr<gateway::Listener> listener;
+  std::uint16_t client_port = 0;
+
+ private:
+  Status open_platform();
+  Status open_replica();
+  Status open_front();
+  void on_signal(int signal);
+  void stop();
+  void hand_over_then_drain(TimePoint deadline);
+  void drain();
+  void beat();
+
+  bool stopping_ = false;
+};
+
+// Callbacks that the replica still holds lead into the services: they die with it, uncalled.
+Node::Parts::~Parts() {
+  listener.reset();
+  http_server.reset();
+  rpc_server.reset();
+  cluster.reset();
+  replica.reset();
+  services.reset();
+}
+
+Status Node::Parts::open() {
+  LS_RETURN_IF_ERROR(open_platform());
+  LS_RETURN_IF_ERROR(open_replica());
+  return open_front();
+}
+
+Status Node::Parts::open_platform() {
+  platform::RealClock clock;
+  platform::AsioExecutor scratch(clock);  // the identity is read before anything runs
+  LS_ASSIGN_OR_RETURN(self, identify(options, scratch));
+  platform::PlatformOptions platform_options;
+  platform_options.data_directory = options.data_directory;
+  platform_options.listen_address = options.peer_listen;
+  platform_options.cluster = cluster_id_of(options.cluster_token);
+  platform_options.node = self;
+  platform_options.log = [this](std::string_view line) { logger.info(line); };
+  LS_ASSIGN_OR_RETURN(platform, platform::Platform::open(platform_options));
+  return {};
+}
+
+Status Node::Parts::open_replica() {
+  LS_ASSIGN_OR_RETURN(engine, engine::open_rocksdb_engine(options.data_directory + "/engine", {}));
+  replica::Options replica_options;
+  replica_options.cluster = cluster_id_of(options.cluster_token);
+  replica_options.node = self;
+  replica_options.founders = founders_of(options, self);
+  replica_options.contacts = contacts_of(options);
+  replica_options.election_timeout = options.election_timeout;
+  replica_options.heartbeat_interval = options.heartbeat_interval;
+  replica_options.request_timeout = options.request_timeout;
+  replica_options.lease_ttl_min = options.lease_ttl_min;
+  replica_options.quota_bytes = options.quota_bytes;
+  replica_options.engine = engine.get();
+  replica_options.on_fatal = [this](const Status& why) {
+    logger.error("halts", {{"why", why.to_string()}});
+    std::_Exit(1);
+  };
+  LS_ASSIGN_OR_RETURN(replica, replica::Replica::open(platform->environment(), std::move(replica_options)));
+  return {};
+}
+
+Status Node::Parts::open_front() {
+  cluster = std::make_unique<ServerCluster>(*replica, *engine, platform->executor(),
+                                            platform->executor().clock(), options);
+  gateway::EtcdOptions etcd_options;
+  etcd_options.election_timeout = options.election_timeout;
+  etcd_options.lease_ttl_min = options.lease_ttl_min;
+  env::Executor& executor = platform->executor();
+  env::Clock& clock = platform->executor().clock();
+  services = std::make_unique<gateway::EtcdServices>(*replica, replica->security(), *cluster, executor, clock,
+                                                     etcd_options);
+  rpc::ServerOptions rpc_options;
+  rpc_options.connections_max = options.connections_max;
+  rpc_server = std::make_unique<rpc::Server>(executor, clock, rpc_options);
+  services->register_with(*rpc_server);
+  gateway::HttpServerOptions http_options;
+  http_options.connections_max = options.connections_max;
+  http_server = std::make_unique<gateway::HttpServer>(executor, clock, http_options);
+  streams = std::make_unique<platform::TcpStreams>(platform->executor());
+  listener = std::make_unique<gateway::Listener>(executor, clock, *rpc_server, *http_server);
+  LS_ASSIGN_OR_RETURN(client_port, listener->listen(*streams, options.listen));
+  logger.info("serves", {{"name", options.name},
+                         {"member", hexadecimal(self.value())},
+                         {"clients", options.listen},
+                         {"peers", options.peer_listen},
+                         {"data", options.data_directory},
+                         {"version", std::string(version)}});
+  return {};
+}
+
+void Node::Parts::run() {
+  const std::array signals = {SIGTERM, SIGINT};
+  const platform::Signals waiting(platform->executor(), signals, [this](int signal) { on_signal(signal); });
+  platform::notify_service_manager("READY=1");
+  beat();
+  platform->run();
+}
+
+void Node::Parts::beat() {
+  const Duration interval = platform::watchdog_interval();
+  if (interval == Duration::zero()) return;
+  platform::notify_service_manager("WATCHDOG=1");
+  platform->executor().schedule(platform->executor().clock().now() + interval, [this] { beat(); });
+}
+
+void Node::Parts::on_signal(int signal) {
+  if (std::exchange(stopping_, true)) {
+    logger.warning("ends at once: second signal", {{"signal", std::to_string(signal)}});
+    std::_Exit(1);
+  }
+  logger.info("stops", {{"signal", std::to_string(signal)}});
+  platform::notify_service_manager("STOPPING=1");
+  rpc_server->set_serving("", false);
+  hand_over_then_drain(platform->executor().clock().now() + hand_over_timeout);
+}
+
+// Somebody else leads before this member goes: then nobody waits for an election.
+void Node::Parts::hand_over_then_drain(TimePoint deadline) {
+  const raft::Raft& raft = replica->raft();
+  NodeId successor;
+  if (raft.is_leader()) {
+    for (const NodeId voter : raft.configuration().voters) {
+      if (voter != self) successor = voter;
+    }
+  }
+  if (successor == NodeId{}) return drain();
+  store::CallOptions call;
+  call.deadline = deadline;
+  cluster->transfer_leadership(successor, call, [this](const Status& status) {
+    if (!status.ok()) logger.warning("leadership was not handed over", {{"why", status.to_string()}});
+    drain();
+  });
+}
+
+void Node::Parts::drain() {
+  listener->stop();
+  const TimePoint deadline = platform->executor().clock().now() + options.shutdown_timeout;
+  rpc_server->drain(deadline,
+                    [this, deadline] { http_server->drain(deadline, [this] { platform->stop(); }); });
+}
+
+Node::Node(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+
+Node::~Node() = default;
+
+Result<std::unique_ptr<Node>> Node::open(const ServerOptions& options, Logger& logger) {
+  auto parts = std::make_unique<Parts>(options, logger);
+  LS_RETURN_IF_ERROR(parts->open());
+  return std::unique_ptr<Node>(new Node(std::move(parts)));
+}
+
+void Node::run() {
+  parts_->run();
+}
+
+std::uint16_t Node::client_port() const {
+  return parts_->client_port;
+}
+
+}  // namespace lockstep::server
