@@ -1,5 +1,7 @@
 #include "gateway/etcd/etcd_services.h"
 
+#include <google/protobuf/stubs/logging.h>
+
 #include "gateway/etcd/auth_service.h"
 #include "gateway/etcd/cluster_service.h"
 #include "gateway/etcd/kv_service.h"
@@ -15,7 +17,10 @@ EtcdServices::EtcdServices(store::Store& store, store::Security& security, Clust
     : edge_(store, security, cluster, executor, clock, std::move(options)),
       monitor_(edge_),
       lock_(store),
-      election_(store) {}
+      election_(store) {
+  // It would write a line to standard error for every malformed string of a client, who is told anyway.
+  google::protobuf::SetLogHandler(nullptr);
+}
 
 void EtcdServices::register_with(rpc::ServiceRegistry& registry) {
   register_store_calls(edge_, registry);

@@ -94,7 +94,7 @@ class HashWalk : public std::enable_shared_from_this<HashWalk> {
     request.serializable = true;
     edge_.store().range(
         std::move(request), options_,
-        [self = shared_from_this()](Result<store::RangeResponse> read) { self->on_read(std::move(read)); });
+        [self = shared_from_this()](const Result<store::RangeResponse>& read) { self->on_read(read); });
   }
 
  private:

@@ -76,7 +76,7 @@ std::string describe(Message& message) {
 }  // namespace
 
 Script::Script() {
-  services_.register_with(registry_);
+  world_.services.register_with(registry_);
 }
 
 std::string Script::run(const std::string& line) {
@@ -116,18 +116,19 @@ bool Script::world_command(const std::string& word, const std::string& rest) {
   } else if (word == "as") {
     token_ = first == "nobody" ? "" : first == "forged" ? "forged" : tokens_.at(first);
   } else if (word == "leader") {
-    cluster_.set_has_leader(first == "found");
+    world_.cluster.set_has_leader(first == "found");
   } else if (word == "learner") {
-    cluster_.set_is_learner(first == "yes");
+    world_.cluster.set_is_learner(first == "yes");
   } else if (word == "advance") {
-    strand_.advance(std::chrono::milliseconds(std::stoi(first)));
+    world_.strand.advance(std::chrono::milliseconds(std::stoi(first)));
   } else if (word == "fill") {
     for (int i = 0; i < std::stoi(first); ++i) {
       std::string number = std::to_string(i);
       store::PutRequest put;
       put.key = "k" + std::string(4 - number.size(), '0') + number;
       put.value.assign(static_cast<std::size_t>(std::stoi(second)), 'x');
-      store_.put(std::move(put), {}, [](const Result<store::PutResponse>& answer) { LS_MUST(answer.ok()); });
+      world_.store.put(std::move(put), {},
+                       [](const Result<store::PutResponse>& answer) { LS_MUST(answer.ok()); });
       settle();
     }
   } else {
@@ -137,7 +138,7 @@ bool Script::world_command(const std::string& word, const std::string& rest) {
 }
 
 void Script::login(const std::string& user, const std::string& password) {
-  security_.authenticate(user, password, {}, [this, user](Result<store::AuthenticateResponse> answer) {
+  world_.security.authenticate(user, password, {}, [this, user](Result<store::AuthenticateResponse> answer) {
     output_ += answer.ok() ? "a token\n" : answer.status().to_string() + "\n";
     if (answer.ok()) tokens_[user] = std::move(answer->token);
   });
@@ -185,7 +186,7 @@ void Script::on_call(const std::string& name, const std::string& rest) {
 }
 
 void Script::settle() {
-  strand_.run();
+  world_.strand.run();
   for (auto& [name, open] : calls_) print_answers(name, open);
 }
 

@@ -15,36 +15,10 @@
 #include <memory>
 #include <string>
 
-#include "gateway/etcd/etcd_services.h"
 #include "gateway/etcd/testing/fake_call.h"
-#include "gateway/etcd/testing/fake_cluster.h"
-#include "replica/memory_store.h"
-#include "sim/secrets.h"
-#include "watch/test_store.h"
+#include "gateway/etcd/testing/world.h"
 
 namespace lockstep::gateway::testing {
-
-// Numbers in a row.
-class TestRandom final : public env::Random {
- public:
-  std::uint64_t next() override { return ++last_; }
-
- private:
-  std::uint64_t last_ = 0;
-};
-
-// Works at once, and says so a turn later.
-class TestWorker final : public env::Worker {
- public:
-  explicit TestWorker(env::Executor& executor) : executor_(executor) {}
-  void submit(env::Closure work, env::Closure done) override {
-    work();
-    executor_.post(std::move(done));
-  }
-
- private:
-  env::Executor& executor_;
-};
 
 class Script {
  public:
@@ -66,14 +40,7 @@ class Script {
   void settle();
   void print_answers(const std::string& name, OpenCall& open);
 
-  watch::testing::ManualStrand strand_;
-  replica::MemoryStore store_{strand_, strand_};
-  FakeCluster cluster_{store_};
-  sim::SimSecrets secrets_;
-  TestRandom random_;
-  TestWorker worker_{strand_};
-  store::Security& security_{store_.enable_security(secrets_, worker_, random_)};
-  EtcdServices services_{store_, security_, cluster_, strand_, strand_};
+  World world_;
   FakeRegistry registry_;
   FakeCall::Metadata next_metadata_;
   std::map<std::string, std::string> tokens_;  // by the name they were kept under

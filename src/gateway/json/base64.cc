@@ -1,0 +1,47 @@
+#include "gateway/json/base64.h"
+
+#include <array>
+#include <cstdint>
+
+namespace lockstep::gateway {
+namespace {
+
+constexpr std::string_view alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+constexpr std::int8_t none = -1;
+
+constexpr std::array<std::int8_t, 256> make_values() {
+  std::array<std::int8_t, 256> values{};
+  values.fill(none);
+  for (std::size_t i = 0; i < alphabet.size(); ++i) {
+    values[static_cast<unsigned char>(alphabet[i])] = static_cast<std::int8_t>(i);
+  }
+  return values;
+}
+
+constexpr std::array<std::int8_t, 256> value_of = make_values();
+
+}  // namespace
+
+bool decode_base64(std::string_view text, std::string* bytes) {
+  bytes->clear();
+  if (text.size() % 4 != 0) return false;
+  std::size_t padding = 0;
+  while (padding < 2 && text.size() > padding && text[text.size() - 1 - padding] == '=') ++padding;
+  text.remove_suffix(padding);
+  bytes->reserve(text.size() * 3 / 4);
+  std::uint32_t bits = 0;
+  std::size_t bits_count = 0;
+  for (const char character : text) {
+    const std::int8_t value = value_of[static_cast<unsigned char>(character)];
+    if (value == none) return false;
+    bits = (bits << 6) | static_cast<std::uint32_t>(value);
+    bits_count += 6;
+    if (bits_count < 8) continue;
+    bits_count -= 8;
+    bytes->push_back(static_cast<char>((bits >> bits_count) & 0xff));
+  }
+  // What is left over must be zeros, or two texts would mean the same bytes.
+  return (bits & ((1U << bits_count) - 1)) == 0;
+}
+
+}  // namespace lockstep::gateway

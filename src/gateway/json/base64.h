@@ -1,0 +1,12 @@
+// Base64 as JSON carries bytes: RFC 4648, section 4, with padding. Pure functions.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace lockstep::gateway {
+
+// False if the text is anything else, line breaks and missing padding included.
+bool decode_base64(std::string_view text, std::string* bytes);
+
+}  // namespace lockstep::gateway
