@@ -6,7 +6,7 @@
 // transactions refused here and accepted there by oversight (validate.h); they are counted. The gateway
 // cannot express: several answers of one keep-alive stream, cancellation.
 //
-//   etcd_differential_test [--long] [--seed N] [--operations N]
+//   etcd_differential_test [--seed N] [--operations N]
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -17,6 +17,7 @@
 #include <boost/json.hpp>
 #include <gtest/gtest.h>
 
+#include "base/testing_rounds.h"
 #include "candidate.h"
 #include "etcd_process.h"
 #include "gateway.h"
@@ -28,7 +29,7 @@ namespace {
 
 struct Options {
   std::uint64_t seed = 1;
-  std::size_t operations = 20'000;
+  std::size_t operations = rounds(20'000);
 };
 Options options;
 
@@ -217,7 +218,6 @@ TEST(EtcdDifferential, EveryAnswerIsEtcds) {
 void parse_arguments(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
     const std::string_view argument = argv[i];
-    if (argument == "--long") options.operations = 100'000;
     if (argument == "--seed" && i + 1 < argc) options.seed = std::strtoull(argv[++i], nullptr, 10);
     if (argument == "--operations" && i + 1 < argc)
       options.operations = std::strtoull(argv[++i], nullptr, 10);

@@ -32,9 +32,10 @@ class Gateway::Connection {
     socket_.connect({boost::asio::ip::address_v4::loopback(), port});
     socket_.set_option(tcp::no_delay(true));
   }
-  void send(const std::string& path, std::string body) {
+  void send(const std::string& path, std::string body, const std::string& token) {
     http::request<http::string_body> request(http::verb::post, "/v3/" + path, 11);
     request.set(http::field::host, "localhost");
+    if (!token.empty()) request.set(http::field::authorization, token);
     request.body() = std::move(body);
     request.prepare_payload();
     http::write(socket_, request);
@@ -54,8 +55,8 @@ class Gateway::Connection {
 Gateway::Gateway(std::uint16_t port) : connection_(std::make_unique<Connection>(port)) {}
 Gateway::~Gateway() = default;
 
-void Gateway::send(const HttpRequest& request) {
-  connection_->send(request.path, boost::json::serialize(request.body));
+void Gateway::send(const HttpRequest& request, const std::string& token) {
+  connection_->send(request.path, boost::json::serialize(request.body), token);
 }
 
 boost::json::value Gateway::receive() {

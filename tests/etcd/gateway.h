@@ -15,7 +15,8 @@ class Gateway {
   explicit Gateway(std::uint16_t port);
   ~Gateway();
   // Sends without waiting; etcd serves one connection's requests one after the other.
-  void send(const HttpRequest& request);
+  // `token` empty: shows none.
+  void send(const HttpRequest& request, const std::string& token = {});
   // The next answer, as it came, except: headers keep only what to_json() gives.
   boost::json::value receive();
 

@@ -253,6 +253,7 @@ struct ToJson {
     }
     return Fields().list("alarms", std::move(alarms)).take();
   }
+  value operator()(const AuthResponse& response) const { return with_header(response.header).take(); }
   value operator()(const RegisterClientResponse&) const { LS_UNREACHABLE("etcd has no such request"); }
 
   value operation_json(const ResponseOperation& operation) const {
@@ -276,12 +277,16 @@ int grpc_code(Code code) {
       return 3;
     case Code::not_found:
       return 5;
+    case Code::permission_denied:
+      return 7;
     case Code::resource_exhausted:
       return 8;
     case Code::failed_precondition:
       return 9;
     case Code::out_of_range:
       return 11;
+    case Code::unauthenticated:
+      return 16;
     default:
       return -1;
   }
