@@ -85,6 +85,7 @@ Result<log::Recovered> Replica::open_log(const store::Recovered& state) {
   log_ = std::move(opened.log);
   log::Recovered& recovered = opened.recovered;
   log_damaged_ = recovered.damage.has_value();
+  if (log_damaged_ && options_.trace) options_.on_trace("finds its log damaged: " + recovered.damage->reason);
   // A snapshot was installed and the process ended before the log was told: what the log holds is another
   // past. (If its entry behind the snapshot has the snapshot's term or a later one, it is the same past: log
   // matching.)

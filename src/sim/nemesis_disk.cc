@@ -205,6 +205,8 @@ void Nemesis::do_damage(Fault fault, NodeId id, const Directory& old) {
   matter(fault);
   machine.repaired_at = cluster_.highest_commit();
   machine.damaged_life = world_.node(id).lives();
+  // A write that was to be lost and was not yet must not be lost when the damage counts as repaired.
+  machine.storage->sim().set_write_fate(WriteFate::normal, 0, "");
   world_.crash(id, DeathKind::power_cut);
   if (fault == Fault::wiped) cluster_.wipe_directory(id);
   if (fault == Fault::bit_flip) flip_bits(id);

@@ -99,24 +99,21 @@ void write_all(int fd, std::string_view bytes) {
 struct Worker {
   pid_t pid = 0;
   int fd = -1;
-  std::uint64_t seed = 0;  // under way
-  std::uint64_t end = 0;   // of its block
+  std::size_t position = 0;  // of the seed under way
+  std::size_t end = 0;       // of its block
   SteadyTime started;
   std::string received;
 };
 
-// Seeds are handed out in small blocks: a fork for each seed would cost more than it protects.
-constexpr std::uint64_t block_seeds = 8;
-
 class Sweep {
  public:
   Sweep(const SweepOptions& options, const std::function<bool(const SeedSummary&)>& each)
-      : options_(options), each_(each), next_(options.from), end_(options.from + options.count) {}
+      : options_(options), each_(each) {}
 
   void run() {
-    while (!stopped_ && (next_ < end_ || !workers_.empty())) {
-      while (workers_.size() < options_.jobs && next_ < end_) {
-        const std::uint64_t end = std::min(next_ + block_seeds, end_);
+    while (!stopped_ && (next_ < options_.seeds.size() || !workers_.empty())) {
+      while (workers_.size() < options_.jobs && next_ < options_.seeds.size()) {
+        const std::size_t end = std::min(next_ + options_.block_seeds, options_.seeds.size());
         start(next_, end);
         next_ = end;
       }
@@ -129,7 +126,7 @@ class Sweep {
   }
 
  private:
-  void start(std::uint64_t from, std::uint64_t end) {
+  void start(std::size_t from, std::size_t end) {
     int fds[2];
     LS_MUST(::pipe(fds) == 0, "no pipe");
     std::fflush(nullptr);
@@ -137,7 +134,8 @@ class Sweep {
     LS_MUST(pid >= 0, "no process");
     if (pid == 0) {
       ::close(fds[0]);
-      for (std::uint64_t seed = from; seed < end; ++seed) {
+      for (std::size_t position = from; position < end; ++position) {
+        const std::uint64_t seed = options_.seeds[position];
         const bool twice = options_.twice_every != 0 && seed % options_.twice_every == 0;
         write_all(fds[1], encode(run_one(seed, twice)));
       }
@@ -174,11 +172,10 @@ class Sweep {
     while (worker.received.size() >= 4) {
       const std::uint32_t size = Decoder(worker.received).u32();
       if (worker.received.size() < 4 + std::size_t{size}) return;
-      const SeedSummary summary = decode(std::string_view(worker.received).substr(4, size));
+      SeedSummary summary = decode(std::string_view(worker.received).substr(4, size));
       worker.received.erase(0, 4 + std::size_t{size});
-      worker.seed = summary.seed + 1;
       worker.started = std::chrono::steady_clock::now();
-      stopped_ = stopped_ || !each_(summary);
+      report(worker.position++, std::move(summary));
       if (stopped_) return;
     }
   }
@@ -188,16 +185,26 @@ class Sweep {
     Worker worker = std::move(workers_[index]);
     workers_.erase(workers_.begin() + static_cast<std::ptrdiff_t>(index));
     const int status = reap(worker);
-    if (worker.seed >= worker.end) return;
+    if (worker.position >= worker.end) return;
     SeedSummary lost;
-    lost.seed = worker.seed;
+    lost.seed = options_.seeds[worker.position];
     if (why.empty()) {
       why = WIFSIGNALED(status) ? "the process died of signal " + std::to_string(WTERMSIG(status))
                                 : "the process ended with " + std::to_string(WEXITSTATUS(status));
     }
     lost.violations.push_back({"process", std::move(why)});
-    stopped_ = stopped_ || !each_(lost);
-    if (!stopped_ && worker.seed + 1 < worker.end) start(worker.seed + 1, worker.end);
+    report(worker.position, std::move(lost));
+    if (!stopped_ && worker.position + 1 < worker.end) start(worker.position + 1, worker.end);
+  }
+
+  void report(std::size_t position, SeedSummary summary) {
+    finished_.emplace(position, std::move(summary));
+    for (auto found = finished_.find(reported_); found != finished_.end() && !stopped_;
+         found = finished_.find(reported_)) {
+      stopped_ = !each_(found->second);
+      finished_.erase(found);
+      ++reported_;
+    }
   }
 
   static int reap(Worker& worker) {
@@ -210,8 +217,9 @@ class Sweep {
 
   const SweepOptions& options_;
   const std::function<bool(const SeedSummary&)>& each_;
-  std::uint64_t next_;
-  std::uint64_t end_;
+  std::size_t next_ = 0;      // to be handed out
+  std::size_t reported_ = 0;  // all before it are
+  std::map<std::size_t, SeedSummary> finished_;
   std::vector<Worker> workers_;
   bool stopped_ = false;
 };
@@ -220,6 +228,7 @@ class Sweep {
 
 void sweep(const SweepOptions& options, const std::function<bool(const SeedSummary&)>& each) {
   LS_MUST(options.jobs > 0);
+  LS_MUST(options.block_seeds > 0);
   Sweep(options, each).run();
 }
 

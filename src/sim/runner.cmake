@@ -9,6 +9,7 @@ if(TARGET lockstep::replica)
     add_executable(lockstep-sim${flavour} runner.cc runner_main.cc)
     target_link_libraries(lockstep-sim${flavour} PRIVATE lockstep::sim${suffix})
   endforeach()
+  target_sources(lockstep-sim-planted PRIVATE planted_hunt.cc)
 
   # Whole runs as an ordinary test: the seeds that once found something, and a few that every build must pass.
   add_test(NAME sim_regressions COMMAND lockstep-sim --seeds-file src/sim/seeds/regressions.txt

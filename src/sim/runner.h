@@ -27,16 +27,17 @@ struct SeedSummary {
 };
 
 struct SweepOptions {
-  std::uint64_t from = 1;
-  std::uint64_t count = 1;
+  std::vector<std::uint64_t> seeds;
   unsigned jobs = 2;
+  // Seeds are handed out in small blocks: a fork for each costs a little.
+  std::size_t block_seeds = 8;
   // One seed in so many runs twice and must end with the same number; 0: none.
   std::uint64_t twice_every = 20;
   // A seed that takes longer than this of real time is a failure.
   unsigned seed_seconds_max = 120;
 };
 
-// Calls `each` for every seed, in the order in which they finish; stops early when it returns false.
+// Calls `each` for every seed, in their order, whichever finishes first; stops early when it returns false.
 void sweep(const SweepOptions& options, const std::function<bool(const SeedSummary&)>& each);
 
 }  // namespace lockstep::sim

@@ -13,6 +13,7 @@
 #include <CLI/CLI.hpp>
 
 #include "base/planted.h"
+#include "sim/planted_hunt.h"
 #include "sim/runner.h"
 
 namespace {
@@ -162,16 +163,15 @@ int run_seeds_of_file(const std::string& path) {
 
 int run_seeds(const Arguments& arguments, unsigned jobs) {
   SweepOptions options;
-  options.from = arguments.from;
-  options.count = arguments.seeds;
+  for (std::uint64_t i = 0; i < arguments.seeds; ++i) options.seeds.push_back(arguments.from + i);
   options.jobs = jobs;
-  std::printf("seeds %" PRIu64 " to %" PRIu64 ", %u at a time\n", options.from,
-              options.from + options.count - 1, jobs);
-  Totals totals(options.count);
+  std::printf("seeds %" PRIu64 " to %" PRIu64 ", %u at a time\n", options.seeds.front(), options.seeds.back(),
+              jobs);
+  Totals totals(arguments.seeds);
   std::uint64_t end_numbers = 0;
   sweep(options, [&](const SeedSummary& summary) {
     totals.add(summary);
-    end_numbers ^= summary.end_number * (2 * summary.seed + 1);  // seeds finish in any order
+    end_numbers ^= summary.end_number * (2 * summary.seed + 1);
     if (!summary.violations.empty()) {
       std::printf("seed %" PRIu64 " FAILED\n", summary.seed);
       print_violations(summary.violations);
@@ -182,7 +182,7 @@ int run_seeds(const Arguments& arguments, unsigned jobs) {
   });
   totals.print();
   int result = totals.failures().empty() ? 0 : exit_failure;
-  if (options.count >= coverage_seeds_min && !totals.coverage_complete()) {
+  if (arguments.seeds >= coverage_seeds_min && !totals.coverage_complete()) {
     std::printf("FAILED: something the simulator can do never happened (see above)\n");
     result = exit_failure;
   }
@@ -192,91 +192,8 @@ int run_seeds(const Arguments& arguments, unsigned jobs) {
 
 #ifdef LOCKSTEP_PLANTED_BUGS
 
-// A guard noticed, or the run was merely spoiled: that proves nothing about the checkers.
-bool is_guard(const std::string& checker) {
-  return checker == "assertion" || checker == "fatal" || checker == "totals" || checker == "process";
-}
-
-struct Catch {
-  std::string checker;
-  std::uint64_t seed = 0;
-  std::uint64_t guards = 0;  // seeds in which only a guard noticed
-};
-
-Catch hunt(std::string_view bug, const Arguments& arguments, unsigned jobs) {
-  planted::clear();
-  planted::set(bug, true);
-  SweepOptions options;
-  options.from = arguments.from;
-  options.count = arguments.seeds_max;
-  options.jobs = jobs;
-  options.twice_every = 0;
-  Catch found;
-  sweep(options, [&](const SeedSummary& summary) {
-    const bool guarded = std::ranges::any_of(
-        summary.violations, [](const Violation& violation) { return is_guard(violation.checker); });
-    for (const Violation& violation : summary.violations) {
-      // A member that a guard stops again and again does not come back: that is the guard's merit, too.
-      const bool by_guard = is_guard(violation.checker) || (guarded && violation.checker == "liveness");
-      if (by_guard || found.seed != 0) continue;
-      found.checker = violation.checker;
-      found.seed = summary.seed;
-    }
-    if (guarded && found.seed == 0) ++found.guards;
-    return found.seed == 0;
-  });
-  planted::clear();
-  return found;
-}
-
-// Their damage needs a coincidence that a few hundred short runs seldom bring. Another test, which also runs
-// in CI, catches each with a checker of its own; --bug still hunts them here.
-constexpr std::pair<std::string_view, std::string_view> caught_elsewhere[] = {
-    {"old_term_commit_by_counting", "raft_planted_test"},
-    {"rename_without_directory_sync", "log_planted_test"},
-    {"chain_not_checked", "log_planted_test"},
-    {"torn_tail_not_cut", "log_planted_test"},
-};
-
-bool print_if_caught_elsewhere(std::string_view bug) {
-  for (const auto& [name, test] : caught_elsewhere) {
-    if (name != bug) continue;
-    std::printf("%-38s (%s)\n", std::string(bug).c_str(), std::string(test).c_str());
-    return true;
-  }
-  return false;
-}
-
-// Of all the bugs, so many must be caught in one go. Which seeds meet a rare one moves with every change of
-// the code: one that is missed today is hunted with --bug and more seeds.
-constexpr int planted_caught_min = 15;
-
 int run_planted(const Arguments& arguments, unsigned jobs) {
-  int caught = 0;
-  std::printf("%-38s %-18s %8s %8s  %s\n", "planted bug", "caught by", "seed", "guards", "without it");
-  int result = 0;
-  for (const planted::Description& bug : planted::table) {
-    if (!arguments.bug.empty() && bug.name != arguments.bug) continue;
-    if (arguments.bug.empty() && print_if_caught_elsewhere(bug.name)) continue;
-    const Catch found = hunt(bug.name, arguments, jobs);
-    if (found.seed == 0) {
-      if (!arguments.bug.empty()) result = exit_failure;
-      std::printf("%-38s %-18s %8s %8" PRIu64 "\n", std::string(bug.name).c_str(), "NOT CAUGHT", "-",
-                  found.guards);
-    } else {
-      ++caught;
-      const bool passes = run_seed(found.seed).passed();
-      if (!passes) result = exit_failure;
-      std::printf("%-38s %-18s %8" PRIu64 " %8" PRIu64 "  %s\n", std::string(bug.name).c_str(),
-                  found.checker.c_str(), found.seed, found.guards, passes ? "passes" : "FAILS TOO");
-    }
-    std::fflush(stdout);
-  }
-  if (arguments.bug.empty()) {
-    std::printf("%d caught, at least %d wanted\n", caught, planted_caught_min);
-    if (caught < planted_caught_min) result = exit_failure;
-  }
-  return result;
+  return hunt_planted_bugs({arguments.bug, arguments.from, arguments.seeds_max, jobs}) ? 0 : exit_failure;
 }
 
 int list_bugs() {
@@ -325,7 +242,8 @@ int main(int argc, char** argv) {
   app.add_flag("--trace", arguments.trace, "print every step (with --seed)")->needs(seed);
   auto* planted_flag = app.add_flag("--planted", arguments.planted, "plant each known bug in turn");
   app.add_option("--bug", arguments.bug, "only this bug (with --planted)")->needs(planted_flag);
-  app.add_option("--seeds-max", arguments.seeds_max, "give a planted bug up after so many seeds (300)")
+  app.add_option("--seeds-max", arguments.seeds_max,
+                 "give a planted bug up after so many seeds that fit it (300)")
       ->needs(planted_flag);
   auto* file = app.add_option("--seeds-file", arguments.seeds_file, "run the seeds listed in this file");
   auto* list = app.add_flag("--list", arguments.list, "name the planted bugs");

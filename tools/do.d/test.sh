@@ -26,7 +26,7 @@ stage_tsan() {
 
 # The simulator, optimised: many seeds, then every planted bug must be caught.
 stage_simulator() {
-  local seeds=60  # 300 is the aim: until seeds 1 to 300 pass at every commit, the rest is for ./do sim --seeds 300
+  local seeds=300
   [[ -z $long ]] || seeds=2000
   configure release || { stage_lost "the release configuration"; return 0; }
   compile release lockstep-sim lockstep-sim-planted || { stage_lost "the release build"; return 0; }
