@@ -36,6 +36,9 @@ class Stream {
   [[nodiscard]] virtual std::string remote_address() const = 0;
   // The common name of the certificate with which the other side proved who it is; empty without one.
   [[nodiscard]] virtual std::string peer_common_name() const { return {}; }
+  // Whether the other side proved that it may be reached as this host name or address. A plain stream proves
+  // nothing and believes.
+  [[nodiscard]] virtual bool peer_is(const std::string& /*host*/) const { return true; }
 };
 
 // One attempt to connect. Destroying it gives up; its callback is then not called any more.

@@ -15,24 +15,12 @@ constexpr std::size_t checked_header_bytes = frame_header_bytes - sizeof(std::ui
 }  // namespace
 
 std::string_view to_string(BadInput reason) {
-  static constexpr std::array<std::string_view, bad_input_count> names = {"none",
-                                                                          "magic",
-                                                                          "header_checksum",
-                                                                          "layout",
-                                                                          "kind",
-                                                                          "length_zero",
-                                                                          "length_too_large",
-                                                                          "body_checksum",
-                                                                          "truncated",
-                                                                          "unexpected_kind",
-                                                                          "hello_malformed",
-                                                                          "protocol_version",
-                                                                          "wrong_cluster",
-                                                                          "unknown_peer",
-                                                                          "own_id",
-                                                                          "misaddressed",
-                                                                          "too_slow",
-                                                                          "flood"};
+  static constexpr std::array<std::string_view, bad_input_count> names = {
+      "none",          "magic",           "header_checksum",  "layout",
+      "kind",          "length_zero",     "length_too_large", "body_checksum",
+      "truncated",     "unexpected_kind", "hello_malformed",  "protocol_version",
+      "wrong_cluster", "unknown_peer",    "own_id",           "misaddressed",
+      "too_slow",      "flood",           "wrong_certificate"};
   return names[static_cast<std::size_t>(reason)];
 }
 

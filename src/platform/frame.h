@@ -37,25 +37,26 @@ enum class FrameKind : std::uint8_t {
 // Why a connection was closed by the side that reads.
 enum class BadInput : std::uint8_t {
   none,
-  magic,             // not our protocol at all
-  header_checksum,   // the header's bytes are damaged
-  layout,            // a header layout we do not know
-  kind,              // a kind we do not know, or reserved flags set
-  length_zero,       // a frame without body
-  length_too_large,  // beyond the limit of this stage of the connection
-  body_checksum,     // the body is damaged, or the length lies
-  truncated,         // the connection ended inside a frame
-  unexpected_kind,   // a known kind at the wrong moment
-  hello_malformed,   // the hello does not parse
-  protocol_version,  // no version in common
-  wrong_cluster,     // a member of another cluster
-  unknown_peer,      // not (or no longer) a member we know
-  own_id,            // claims to be ourselves
-  misaddressed,      // meant for another member
-  too_slow,          // no hello, or no complete frame, in time
-  flood,             // gave way to newer connections before it introduced itself
+  magic,              // not our protocol at all
+  header_checksum,    // the header's bytes are damaged
+  layout,             // a header layout we do not know
+  kind,               // a kind we do not know, or reserved flags set
+  length_zero,        // a frame without body
+  length_too_large,   // beyond the limit of this stage of the connection
+  body_checksum,      // the body is damaged, or the length lies
+  truncated,          // the connection ended inside a frame
+  unexpected_kind,    // a known kind at the wrong moment
+  hello_malformed,    // the hello does not parse
+  protocol_version,   // no version in common
+  wrong_cluster,      // a member of another cluster
+  unknown_peer,       // not (or no longer) a member we know
+  own_id,             // claims to be ourselves
+  misaddressed,       // meant for another member
+  too_slow,           // no hello, or no complete frame, in time
+  flood,              // gave way to newer connections before it introduced itself
+  wrong_certificate,  // does not prove to be reachable where the member it claims to be is
 };
-inline constexpr std::size_t bad_input_count = static_cast<std::size_t>(BadInput::flood) + 1;
+inline constexpr std::size_t bad_input_count = static_cast<std::size_t>(BadInput::wrong_certificate) + 1;
 std::string_view to_string(BadInput reason);
 
 struct FrameHeader {

@@ -110,6 +110,8 @@ class IncomingLink : public std::enable_shared_from_this<IncomingLink> {
   void close();
   // Closes, counts and logs; tells the owner.
   void refuse(BadInput reason);
+  // What its certificate says, if there is one.
+  [[nodiscard]] bool peer_is(const std::string& host) const { return stream_->peer_is(host); }
   // Zero before the hello was admitted.
   [[nodiscard]] NodeId peer() const { return peer_; }
 

@@ -16,6 +16,13 @@ namespace {
 // cannot keep a member out for longer than its hello takes to arrive.
 constexpr std::size_t unknown_connections_max = 64;
 
+// Without port and brackets.
+std::string host_of(const std::string& address) {
+  std::string host = address.substr(0, address.rfind(':'));
+  if (host.size() >= 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
+  return host;
+}
+
 }  // namespace
 
 class TcpNetwork::Core final : public LinkOwner, public std::enable_shared_from_this<Core> {
@@ -96,6 +103,8 @@ class TcpNetwork::Core final : public LinkOwner, public std::enable_shared_from_
     const auto found = peers_.find(hello.from);
     if (found == peers_.end()) return BadInput::unknown_peer;
     Peer& peer = found->second;
+    // Not by the address it comes from: that is a claim of the network's, not a proof of its own.
+    if (!link.peer_is(host_of(peer.address))) return BadInput::wrong_certificate;
     if (peer.incoming != nullptr) peer.incoming->close();  // the peer dialled anew: this one is stale
     peer.incoming = link.shared_from_this();
     peer.incarnation = hello.incarnation;

@@ -12,21 +12,6 @@
 namespace lockstep::rpc {
 namespace {
 
-constexpr std::array<std::string_view, http2_error_count> error_names = {"NO_ERROR",
-                                                                         "PROTOCOL_ERROR",
-                                                                         "INTERNAL_ERROR",
-                                                                         "FLOW_CONTROL_ERROR",
-                                                                         "SETTINGS_TIMEOUT",
-                                                                         "STREAM_CLOSED",
-                                                                         "FRAME_SIZE_ERROR",
-                                                                         "REFUSED_STREAM",
-                                                                         "CANCEL",
-                                                                         "COMPRESSION_ERROR",
-                                                                         "CONNECT_ERROR",
-                                                                         "ENHANCE_YOUR_CALM",
-                                                                         "INADEQUATE_SECURITY",
-                                                                         "HTTP_1_1_REQUIRED"};
-
 // The library's own guards. Ours (the owner's budget) are tighter; these bound one receive().
 constexpr std::size_t outbound_acks_max = 4096;
 constexpr std::size_t settings_entries_max = 32;
@@ -40,7 +25,6 @@ constexpr std::uint32_t concurrent_streams_for_library = 0x7fffffff;
 // Clients use every id, or skip a few.
 constexpr std::size_t skipped_ranges_max = 16;
 constexpr std::size_t frame_header_bytes = 9;
-constexpr std::uint8_t goaway_frame_type = 7;
 
 const std::uint8_t* bytes_of(std::string_view text) {
   return reinterpret_cast<const std::uint8_t*>(text.data());
@@ -51,21 +35,6 @@ std::string_view text_of(const std::uint8_t* bytes, std::size_t size) {
 
 void append_uint32(std::string& out, std::uint32_t value) {
   for (int shift = 24; shift >= 0; shift -= 8) out.push_back(static_cast<char>(value >> shift & 0xff));
-}
-
-// For errors after which the library may not be used any more.
-void append_goaway(std::string& out, std::int32_t last_id, Http2Error error, std::string_view text) {
-  const auto payload = static_cast<std::uint32_t>(8 + text.size());
-  append_uint32(out, payload << 8 | goaway_frame_type);
-  out.push_back(0);
-  append_uint32(out, 0);
-  append_uint32(out, static_cast<std::uint32_t>(last_id));
-  append_uint32(out, static_cast<std::uint32_t>(error));
-  out.append(text);
-}
-
-Http2Error error_of(std::uint32_t code) {
-  return code < http2_error_count ? static_cast<Http2Error>(code) : Http2Error::internal_error;
 }
 
 struct FieldArray {
@@ -84,12 +53,6 @@ struct FieldArray {
 };
 
 }  // namespace
-
-std::string_view to_string(Http2Error error) {
-  const auto index = static_cast<std::size_t>(error);
-  LS_MUST(index < error_names.size());
-  return error_names[index];
-}
 
 // Stream ids between these, both left out, were never used and may not be any more.
 struct SkippedIds {
@@ -229,7 +192,7 @@ int on_stream_close(nghttp2_session* session, std::int32_t id, std::uint32_t cod
   impl.forget(id);
   if (stream == nullptr) return 0;
   nghttp2_session_set_stream_user_data(session, id, nullptr);
-  impl.events.on_closed(*stream, error_of(code));
+  impl.events.on_closed(*stream, http2_error_of(code));
   return 0;
 }
 
@@ -344,7 +307,7 @@ void Http2Session::Impl::fail(int library_error) {
     error = end_error;
     text = std::move(end_text);
   }
-  append_goaway(first_bytes, nghttp2_session_get_last_proc_stream_id(session), error, text);
+  append_goaway_frame(first_bytes, nghttp2_session_get_last_proc_stream_id(session), error, text);
   events.on_goaway_sent(error);
 }
 
@@ -372,7 +335,7 @@ void Http2Session::Impl::on_frame(const nghttp2_frame& frame) {
     case NGHTTP2_PING:
       return ack ? events.on_ping_ack() : events.on_cheap_frame(Http2Cheap::ping, nullptr);
     case NGHTTP2_GOAWAY:
-      return events.on_goaway(frame.goaway.last_stream_id, error_of(frame.goaway.error_code),
+      return events.on_goaway(frame.goaway.last_stream_id, http2_error_of(frame.goaway.error_code),
                               text_of(frame.goaway.opaque_data, frame.goaway.opaque_data_len));
     default:
       return;
@@ -382,9 +345,9 @@ void Http2Session::Impl::on_frame(const nghttp2_frame& frame) {
 void Http2Session::Impl::on_frame_sent(const nghttp2_frame& frame) {
   switch (frame.hd.type) {
     case NGHTTP2_RST_STREAM:
-      return events.on_reset_sent(error_of(frame.rst_stream.error_code));
+      return events.on_reset_sent(http2_error_of(frame.rst_stream.error_code));
     case NGHTTP2_GOAWAY:
-      return events.on_goaway_sent(error_of(frame.goaway.error_code));
+      return events.on_goaway_sent(http2_error_of(frame.goaway.error_code));
     case NGHTTP2_DATA:
     case NGHTTP2_HEADERS:
       if (frame.hd.type == NGHTTP2_HEADERS && frame.headers.cat == NGHTTP2_HCAT_REQUEST) {
