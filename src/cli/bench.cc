@@ -4,6 +4,7 @@
 
 #include "cli/commands.h"
 #include "cli/load.h"
+#include "cli/load_streams.h"
 #include "cli/text.h"
 
 namespace lockstep::cli {
@@ -15,6 +16,8 @@ struct BenchArguments {
   std::string warm_up = "0";
   bool serializable = false;
   bool no_preload = false;
+  std::size_t watchers = 100;
+  std::size_t writers = 16;
 };
 
 double microseconds(Duration duration) {
@@ -56,16 +59,34 @@ Status run_load(Client& client, LoadConnections& connections, LoadOperation& ope
   return {};
 }
 
-Status run_bench(Session& session, const std::string& name, BenchArguments arguments) {
-  LS_ASSIGN_OR_RETURN(Client * client, session.client());
-  LoadOptions& options = arguments.load;
-  LS_ASSIGN_OR_RETURN(options.duration, parse_duration(arguments.duration));
-  LS_ASSIGN_OR_RETURN(options.warm_up, parse_duration(arguments.warm_up));
-  if (options.requests != 0) options.warm_up = {};
-  LoadConnections connections(options.connections, client->settings().endpoints,
-                              [&](const std::string& endpoint) { return client->connections_to(endpoint); });
-  LS_RETURN_IF_ERROR(
-      client->wait<Status>([&](auto done) { connections.open(client->deadline(), std::move(done)); }));
+// What every bench needs before it begins.
+struct Prepared {
+  Client* client = nullptr;
+  LoadOptions options;
+  std::unique_ptr<LoadConnections> connections;
+};
+
+Result<Prepared> prepare(Session& session, const BenchArguments& arguments) {
+  Prepared prepared;
+  LS_ASSIGN_OR_RETURN(prepared.client, session.client());
+  Client& client = *prepared.client;
+  prepared.options = arguments.load;
+  LS_ASSIGN_OR_RETURN(prepared.options.duration, parse_duration(arguments.duration));
+  LS_ASSIGN_OR_RETURN(prepared.options.warm_up, parse_duration(arguments.warm_up));
+  if (prepared.options.requests != 0) prepared.options.warm_up = {};
+  prepared.connections = std::make_unique<LoadConnections>(
+      prepared.options.connections, client.settings().endpoints,
+      [&](const std::string& endpoint) { return client.connections_to(endpoint); });
+  LS_RETURN_IF_ERROR(client.wait<Status>(
+      [&](auto done) { prepared.connections->open(client.deadline(), std::move(done)); }));
+  return prepared;
+}
+
+Status run_bench(Session& session, const std::string& name, const BenchArguments& arguments) {
+  LS_ASSIGN_OR_RETURN(const Prepared prepared, prepare(session, arguments));
+  const LoadOptions& options = prepared.options;
+  Client* const client = prepared.client;
+  LoadConnections& connections = *prepared.connections;
   LoadResult result;
   if (name == "get" && !arguments.no_preload) {
     LoadOptions preload_options = options;
@@ -80,6 +101,48 @@ Status run_bench(Session& session, const std::string& name, BenchArguments argum
   const std::string shown =
       name == "get" ? (arguments.serializable ? "get-serializable" : "get-linearizable") : name;
   session.print(report_of(shown, options, result));
+  return {};
+}
+
+Status run_watch_bench(Session& session, const BenchArguments& arguments) {
+  LS_ASSIGN_OR_RETURN(Prepared prepared, prepare(session, arguments));
+  Client& client = *prepared.client;
+  LoadOptions& options = prepared.options;
+  options.calls = arguments.writers;
+  WatchLoad watchers(client.clock(), *prepared.connections, options, arguments.watchers);
+  LS_RETURN_IF_ERROR(client.wait<Status>([&](auto done) { watchers.open(std::move(done)); }));
+  const auto operation = make_stamped_put(options, client.clock());
+  watchers.count();
+  LoadResult result;
+  LS_RETURN_IF_ERROR(run_load(client, *prepared.connections, *operation, options, &result));
+  const double elapsed_s = static_cast<double>(result.elapsed.count()) / 1e9;
+  const auto events = static_cast<double>(std::max<std::uint64_t>(watchers.events(), 1));
+  Report report;
+  report.fact("operation", std::string("watch"))
+      .fact("connections", static_cast<std::uint64_t>(options.connections))
+      .fact("watchers", static_cast<std::uint64_t>(arguments.watchers))
+      .fact("writers", static_cast<std::uint64_t>(arguments.writers))
+      .fact("puts", result.requests)
+      .fact("events", watchers.events())
+      .fact("seconds", elapsed_s)
+      .fact("puts_per_second", static_cast<double>(result.requests) / elapsed_s)
+      .fact("events_per_second", static_cast<double>(watchers.events()) / elapsed_s)
+      .fact("p50_us", microseconds(watchers.delays().quantile(0.5)))
+      .fact("p99_us", microseconds(watchers.delays().quantile(0.99)))
+      .fact("max_us", microseconds(watchers.delays().max()))
+      .fact("client_cpu_us_per_event", microseconds(result.processor) / events)
+      .fact("failures", result.failures);
+  session.print(report);
+  return {};
+}
+
+Status run_renewal_bench(Session& session, const BenchArguments& arguments) {
+  LS_ASSIGN_OR_RETURN(const Prepared prepared, prepare(session, arguments));
+  Client& client = *prepared.client;
+  RenewalLoad load(client.executor(), client.clock(), *prepared.connections, prepared.options);
+  LS_RETURN_IF_ERROR(client.wait<Status>(
+      [&](auto done) { load.run([done = std::move(done)]() mutable { done(Status()); }); }));
+  session.print(report_of("lease-keepalive", prepared.options, load.result()));
   return {};
 }
 
@@ -103,6 +166,30 @@ void add_load_options(CLI::App& command, BenchArguments& arguments, bool with_ke
       ->check(CLI::Range(0, 1'048'576))
       ->capture_default_str();
   command.add_option("--key-prefix", load.key_prefix, "what the keys begin with")->capture_default_str();
+}
+
+void add_stream_benches(Commands& commands, CLI::App& bench) {
+  auto renewing = std::make_shared<BenchArguments>();
+  CLI::App& renewal =
+      commands.command(bench, "lease-keepalive", "renew leases, each on a stream of its own",
+                       "  lockstep bench lease-keepalive --connections 1 --in-flight 64\n"
+                       "  lockstep bench lease-keepalive --total 10000 -o json\n",
+                       [renewing](Session& session) { return run_renewal_bench(session, *renewing); });
+  add_load_options(renewal, *renewing, false);
+
+  auto watching = std::make_shared<BenchArguments>();
+  CLI::App& watch =
+      commands.command(bench, "watch", "write one key that many watch",
+                       "  lockstep bench watch --watchers 100 --writers 16\n"
+                       "  lockstep bench watch --watchers 1000 --writers 1 --duration 30s -o json\n",
+                       [watching](Session& session) { return run_watch_bench(session, *watching); });
+  add_load_options(watch, *watching, true);
+  watch.add_option("--watchers", watching->watchers, "watchers, each on a stream of its own")
+      ->check(CLI::Range(1, 100'000))
+      ->capture_default_str();
+  watch.add_option("--writers", watching->writers, "puts in flight together")
+      ->check(CLI::Range(1, 10'000))
+      ->capture_default_str();
 }
 
 }  // namespace
@@ -146,6 +233,7 @@ void add_bench_commands(Commands& commands) {
     command.add_flag("--serializable", arguments->serializable, "any member may answer from what it has");
     command.add_flag("--no-preload", arguments->no_preload, "the keys are there already");
   }
+  add_stream_benches(commands, bench);
 }
 
 }  // namespace lockstep::cli

@@ -30,6 +30,8 @@ class Client {
   ~Client();
 
   [[nodiscard]] const ClientSettings& settings() const { return settings_; }
+  // For another client of the same user.
+  [[nodiscard]] const std::string& password() const { return password_; }
   platform::AsioExecutor& executor() { return executor_; }
   platform::RealClock& clock() { return clock_; }
   remote::Connections& connections() { return *connections_; }

@@ -61,7 +61,7 @@ Load::Load(env::Executor& executor, env::Clock& clock, LoadConnections& connecti
       operation_(operation),
       options_(options),
       prng_(options.seed),
-      slots_(connections.size() * options.in_flight) {
+      slots_(options.calls != 0 ? options.calls : connections.size() * options.in_flight) {
   for (std::size_t i = 0; i < slots_.size(); ++i) {
     slots_[i].number = i;
     slots_[i].connection = i % connections.size();

@@ -26,6 +26,7 @@ namespace lockstep::cli {
 struct LoadOptions {
   std::size_t connections = 10;
   std::size_t in_flight = 100;  // calls on each connection
+  std::size_t calls = 0;        // calls in flight together, instead; 0: by in_flight
   std::uint64_t requests = 0;   // together; 0: for `duration`
   Duration duration = 10s;
   Duration warm_up{};  // not counted
@@ -70,6 +71,8 @@ std::unique_ptr<LoadOperation> make_operation(std::string_view name, bool serial
                                               const LoadOptions& options);
 // Puts every key once.
 std::unique_ptr<LoadOperation> make_preload(const LoadOptions& options);
+// Puts one key, with the time of sending as the first eight bytes of the value.
+std::unique_ptr<LoadOperation> make_stamped_put(const LoadOptions& options, env::Clock& clock);
 std::string bench_key(const LoadOptions& options, std::uint64_t number);
 
 // Connections of the load client: each its own, spread over the endpoints.

@@ -1,5 +1,6 @@
 // What the load client asks for, with the numbers of etcd's messages (src/proto/kv.proto).
 #include <algorithm>
+#include <cstring>
 
 #include "cli/load.h"
 #include "cli/wire_format.h"
@@ -156,7 +157,32 @@ class LeaseGrant final : public LoadOperation {
   }
 };
 
+class StampedPut final : public LoadOperation {
+ public:
+  StampedPut(const LoadOptions& options, env::Clock& clock)
+      : key_(bench_key(options, 0)), value_(some_value(options)), clock_(clock) {
+    value_.resize(std::max(value_.size(), sizeof(std::int64_t)));
+  }
+  [[nodiscard]] std::string_view path() const override { return "/etcdserverpb.KV/Put"; }
+  void write(LoadSlot& slot, Prng& /*prng*/) override {
+    const std::int64_t now = clock_.now().time_since_epoch().count();
+    std::memcpy(value_.data(), &now, sizeof now);
+    WireWriter request(slot.request);
+    request.bytes(1, key_);
+    request.bytes(2, value_);
+  }
+
+ private:
+  std::string key_;
+  std::string value_;
+  env::Clock& clock_;
+};
+
 }  // namespace
+
+std::unique_ptr<LoadOperation> make_stamped_put(const LoadOptions& options, env::Clock& clock) {
+  return std::make_unique<StampedPut>(options, clock);
+}
 
 std::string bench_key(const LoadOptions& options, std::uint64_t number) {
   const std::string digits = std::to_string(number);

@@ -126,7 +126,16 @@ void add_version_command(Commands& commands) {
 void add_all(Commands& commands) {
   add_kv_commands(commands);
   add_lease_commands(commands);
+  add_member_commands(commands);
+  add_endpoint_commands(commands);
+  add_upkeep_commands(commands);
+  add_snapshot_commands(commands);
+  add_user_commands(commands);
+  add_role_commands(commands);
+  add_auth_commands(commands);
   add_bench_commands(commands);
+  add_config_commands(commands);
+  add_completion_command(commands);
   add_version_command(commands);
 }
 

@@ -207,7 +207,7 @@ Result<std::string> unescape(std::string_view text) {
 
 std::string nearest(std::string_view name, std::span<const std::string> names) {
   std::string best;
-  std::size_t best_distance = std::max<std::size_t>(1, name.size() / 3) + 1;
+  std::size_t best_distance = std::max<std::size_t>(1, (name.size() + 2) / 3) + 1;
   for (const std::string& candidate : names) {
     const std::size_t candidate_distance = distance(name, candidate);
     if (candidate_distance >= best_distance) continue;

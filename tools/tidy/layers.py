@@ -39,7 +39,7 @@ THIRD_PARTY = {
     "boost/": {"platform", "gateway"},
     "nghttp2/": {"rpc"},
     "google/protobuf/": {"proto", "gateway", "remote", "cli"},
-    "openssl/": {"platform", "gateway", "server"},
+    "openssl/": {"platform", "gateway", "server", "cli"},
     "rocksdb/": {"engine"},
     "gtest/": {"tests"},
     "gmock/": {"tests"},
