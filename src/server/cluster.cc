@@ -116,8 +116,9 @@ gateway::ClusterStatus ServerCluster::status() const {
   status.applied = machine.applied_index();
   status.compacted = machine.compacted_revision();
   status.learner = is_learner();
-  status.disk_bytes = engine_.stats().disk_bytes;
   status.used_bytes = machine.bytes_in_use();
+  // What is not yet written behind will be.
+  status.disk_bytes = std::max(engine_.stats().disk_bytes, status.used_bytes);
   status.quota_bytes = options_.quota_bytes;
   status.alarms = machine.alarms(store::AlarmKind::none);
   if (replica_.halted()) status.errors.emplace_back("this member halted: see its log");
@@ -232,6 +233,8 @@ void ServerCluster::promote_member(NodeId member, store::CallOptions options,
 void ServerCluster::transfer_leadership(NodeId to, store::CallOptions options,
                                         std::move_only_function<void(Status)> done) {
   if (!replica_.raft().is_leader()) return done(Status(Code::failed_precondition, "etcdserver: not leader"));
+  if (to == self_.id || !replica_.raft().configuration().is_voter(to))
+    return done(Status(Code::failed_precondition, "etcdserver: bad leader transferee"));
   if (const Status begun = replica_.transfer_leadership(to); !begun.ok()) return done(begun);
   wait_for_leader(to, deadline_of(options), std::move(done));
 }
