@@ -4,14 +4,6 @@
 #include "platform/link.h"
 
 namespace lockstep::platform {
-namespace {
-
-// A peer says hello at once; whoever does not is not one.
-constexpr Duration hello_deadline = 2s;
-// A frame that makes no end within one to two of these is being dribbled at us.
-constexpr Duration stall_interval = 15s;
-
-}  // namespace
 
 IncomingLink::IncomingLink(LinkContext& context, LinkOwner& owner, std::unique_ptr<env::Stream> stream)
     : context_(context), owner_(owner), stream_(std::move(stream)) {
@@ -19,7 +11,7 @@ IncomingLink::IncomingLink(LinkContext& context, LinkOwner& owner, std::unique_p
 }
 
 void IncomingLink::start() {
-  timer_ = context_.executor.schedule(context_.executor.clock().now() + hello_deadline,
+  timer_ = context_.executor.schedule(context_.executor.clock().now() + context_.options.hello_deadline,
                                       [self = shared_from_this()] {
                                         self->timer_ = {};
                                         self->refuse(BadInput::too_slow);
@@ -119,7 +111,7 @@ void IncomingLink::watch_for_stalls() {
   frames_at_last_look_ = frames_;
   inside_frame_at_last_look_ = reader_.inside_frame();
   timer_ = context_.executor.schedule(
-      context_.executor.clock().now() + stall_interval, [self = shared_from_this()] {
+      context_.executor.clock().now() + context_.options.stall_interval, [self = shared_from_this()] {
         self->timer_ = {};
         const bool stalled = self->inside_frame_at_last_look_ && self->reader_.inside_frame() &&
                              self->frames_ == self->frames_at_last_look_;

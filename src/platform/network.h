@@ -56,6 +56,10 @@ struct NetworkOptions {
   IncarnationId incarnation;  // zero: not stated
   // Receives at most one line a second for each kind of event. Empty: standard error.
   std::function<void(std::string_view line)> log;
+  // A peer says hello at once; whoever does not is not one.
+  Duration hello_deadline = 2s;
+  // A frame that makes no end within one to two of these is being dribbled at us.
+  Duration stall_interval = 15s;
 };
 
 class TcpNetwork final : public env::Network {

@@ -26,15 +26,14 @@ inline constexpr ClusterId test_cluster{77};
 // members may share; every call here comes from the test's thread.
 class Member : public env::Receiver {
  public:
-  Member(StrandThread& strand, std::uint64_t id, std::uint16_t port = 0)
+  Member(StrandThread& strand, std::uint64_t id, std::uint16_t port = 0, NetworkOptions options = {})
       : strand_(strand), id_(id), port_(port) {
     strand_.on([&] {
-      NetworkOptions options;
       options.cluster = test_cluster;
       options.self = NodeId(id_);
       options.incarnation = IncarnationId(1000 + id_);
       options.log = [this](std::string_view line) { log_.emplace_back(line); };
-      network_ = std::make_unique<TcpNetwork>(strand_.executor, random_, std::move(options));
+      network_ = std::make_unique<TcpNetwork>(strand_.executor, random_, options);
       network_->set_receiver(this);
       const auto listening = network_->listen("127.0.0.1:" + std::to_string(port_));
       EXPECT_TRUE(listening.ok()) << listening.status().to_string();
@@ -120,9 +119,12 @@ class RawSocket {
   ~RawSocket() { close(); }
   static RawSocket connect(std::uint16_t port) {
     RawSocket raw(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    const sockaddr_in address = loopback(port);
-    EXPECT_EQ(::connect(raw.descriptor_, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+    raw.connect_to(port);
     return raw;
+  }
+  void connect_to(std::uint16_t port) {
+    const sockaddr_in address = loopback(port);
+    EXPECT_EQ(::connect(descriptor_, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
   }
   static sockaddr_in loopback(std::uint16_t port) {
     sockaddr_in address{};
