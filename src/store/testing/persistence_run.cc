@@ -18,9 +18,8 @@ namespace {
 
 class Run {
  public:
-  Run(std::uint64_t seed, PersistenceTotals* totals) : prng_(seed), totals_(totals) {
-    member_ = std::make_unique<PersistentMember>(random_member_options(prng_), log_);
-  }
+  Run(std::uint64_t seed, PersistenceTotals* totals, const NewHome& home)
+      : prng_(seed), totals_(totals), home_(home), member_(new_member()) {}
 
   std::optional<std::string> go(std::size_t entries) {
     register_clients();
@@ -40,6 +39,9 @@ class Run {
   }
 
  private:
+  std::unique_ptr<PersistentMember> new_member() {
+    return std::make_unique<PersistentMember>(random_member_options(prng_), log_, home_());
+  }
   void fail(const std::string& what) {
     if (failure_.empty()) failure_ = what + " (at index " + std::to_string(log_.size()) + ")";
   }
@@ -154,22 +156,22 @@ class Run {
 
   void crash() {
     if (!failure_.empty()) return;
-    const std::uint64_t durable = member_->medium().durable().value();
-    const std::uint64_t written = member_->medium().written().value();
-    const std::uint64_t survivor = prng_.between(durable, written);
     ++totals_->crashes;
-    totals_->batches_lost += written - survivor;
+    const LogIndex applied = member_->machine().applied_index();
     const LogIndex released = member_->released();
-    const Status restarted = member_->crash(engine::Position(survivor));
+    const Status restarted = member_->crash(prng_);
     if (!restarted.ok()) return fail("the member does not start: " + restarted.to_string());
-    if (member_->machine().applied_index() < released) return fail("the log was released too early");
+    const LogIndex recovered = member_->machine().applied_index();
+    if (recovered < released) return fail("the log was released too early");
+    if (recovered > applied) return fail("what was recovered leads the log");
+    totals_->entries_lost += applied.value() - recovered.value();
     catch_up();
   }
 
   // A new member takes over from a snapshot of this one.
   void install() {
     if (!failure_.empty() || member_->persistence().engine_index() == LogIndex()) return;
-    auto next = std::make_unique<PersistentMember>(random_member_options(prng_), log_);
+    std::unique_ptr<PersistentMember> next = new_member();
     if (prng_.chance(1, 2)) {  // with a past of its own
       next->replay();
       next->settle();
@@ -180,7 +182,7 @@ class Run {
     const std::uint64_t index = next->machine().applied_index().value();
     if (next->machine().digest() != digests_[index - 1]) return fail("the snapshot's digest differs");
     if (prng_.chance(1, 2)) {
-      const Status restarted = next->crash(next->medium().durable());
+      const Status restarted = next->crash(prng_);
       if (!restarted.ok()) return fail("the installed member does not start: " + restarted.to_string());
       if (next->machine().applied_index().value() < index) return fail("the installed snapshot was lost");
     }
@@ -224,6 +226,7 @@ class Run {
 
   Prng prng_;
   PersistenceTotals* totals_;
+  const NewHome& home_;
   Log log_;
   std::vector<std::uint64_t> digests_;  // after each entry
   Machine reference_;
@@ -236,9 +239,9 @@ class Run {
 
 }  // namespace
 
-std::optional<std::string> persistence_run(std::uint64_t seed, std::size_t entries,
-                                           PersistenceTotals* totals) {
-  return Run(seed, totals).go(entries);
+std::optional<std::string> persistence_run(std::uint64_t seed, std::size_t entries, PersistenceTotals* totals,
+                                           const NewHome& home) {
+  return Run(seed, totals, home).go(entries);
 }
 
 }  // namespace lockstep::store::testing

@@ -19,7 +19,11 @@ MemberOptions random_member_options(Prng& prng) {
   return options;
 }
 
-PersistentMember::PersistentMember(MemberOptions options, const Log& log) : options_(options), log_(log) {
+PersistentMember::PersistentMember(MemberOptions options, const Log& log)
+    : PersistentMember(options, log, std::make_unique<MemoryHome>()) {}
+
+PersistentMember::PersistentMember(MemberOptions options, const Log& log, std::unique_ptr<EngineHome> home)
+    : options_(options), log_(log), home_(std::move(home)) {
   const Status started = start();
   LS_MUST(started.ok());
 }
@@ -41,7 +45,7 @@ void PersistentMember::use(std::shared_ptr<StateMachine> machine, Recovered reco
 }
 
 Status PersistentMember::start() {
-  engine_ = engine::open_memory_engine(medium_);
+  LS_ASSIGN_OR_RETURN(engine_, home_->open());
   cold_ = std::make_unique<EngineHistory>(*engine_);
   auto machine = std::make_shared<StateMachine>(options_.machine, cold_.get());
   make_persistence();
@@ -82,9 +86,16 @@ void PersistentMember::settle() {
   }
 }
 
+Status PersistentMember::crash(Prng& prng) {
+  home_->power_goes();
+  stop();
+  home_->power_is_back(prng);
+  return start();
+}
+
 Status PersistentMember::crash(engine::Position survivor) {
   stop();
-  medium_->crash(survivor);
+  medium().crash(survivor);
   return start();
 }
 
@@ -99,7 +110,7 @@ Result<std::string> PersistentMember::install(PersistentMember& from, Prng& prng
   std::string stream;
   if (prng.chance(1, 4)) {  // one that is given up
     persistence_->begin_install();
-    persistence_->install_chunk(SharedBytes(std::string(snapshot_format::magic)), [](Status) {});
+    persistence_->install_chunk(SharedBytes(std::string(snapshot_format::magic)), [](const Status&) {});
   }
   persistence_->begin_install();
   while (stream.size() < source->total_bytes()) {

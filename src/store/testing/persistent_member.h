@@ -1,5 +1,5 @@
-// One member's state on an engine in memory, driven by hand: the log replays, the worker works when told, and
-// the power goes when told.
+// One member's state on an engine, driven by hand: the log replays, the worker works when told, and the power
+// goes when told.
 #pragma once
 
 #include <cstdint>
@@ -51,6 +51,31 @@ class ManualWorker final : public env::Worker {
 // The log: every entry's payload, the first has index 1. Shared by the members of a test.
 using Log = std::vector<std::string>;
 
+// Where an engine lives, and what outlives it when the power goes.
+class EngineHome {
+ public:
+  virtual ~EngineHome() = default;
+  virtual Result<std::unique_ptr<engine::Engine>> open() = 0;
+  // The engine still stands, but nothing it does from now on reaches the disk.
+  virtual void power_goes() = 0;
+  // The engine is gone. Leaves something that a disk may have kept.
+  virtual void power_is_back(Prng& prng) = 0;
+};
+
+// In memory: any prefix of the batches that the promise allows.
+class MemoryHome final : public EngineHome {
+ public:
+  Result<std::unique_ptr<engine::Engine>> open() override { return engine::open_memory_engine(medium_); }
+  void power_goes() override {}
+  void power_is_back(Prng& prng) override {
+    medium_->crash(engine::Position(prng.between(medium_->durable().value(), medium_->written().value())));
+  }
+  engine::MemoryMedium& medium() { return *medium_; }
+
+ private:
+  std::shared_ptr<engine::MemoryMedium> medium_ = std::make_shared<engine::MemoryMedium>();
+};
+
 struct MemberOptions {
   StateMachineOptions machine;
   PersistenceOptions persistence;
@@ -60,13 +85,15 @@ MemberOptions random_member_options(Prng& prng);
 
 class PersistentMember {
  public:
+  // With an engine in memory.
   PersistentMember(MemberOptions options, const Log& log);
+  PersistentMember(MemberOptions options, const Log& log, std::unique_ptr<EngineHome> home);
   ~PersistentMember();
 
   StateMachine& machine() { return *machine_; }
   Persistence& persistence() { return *persistence_; }
   engine::Engine& engine() { return *engine_; }
-  engine::MemoryMedium& medium() { return *medium_; }
+  engine::MemoryMedium& medium() { return dynamic_cast<MemoryHome&>(*home_).medium(); }
   ManualWorker& worker() { return worker_; }
   [[nodiscard]] const Status& fatal() const { return fatal_; }
 
@@ -79,7 +106,9 @@ class PersistentMember {
   [[nodiscard]] LogIndex released() const { return released_; }
   void release() { released_ = std::max(released_, persistence_->durable_index()); }
 
-  // Cuts the power, keeps `survivor` batches, and starts anew; replay() is up to the caller.
+  // Cuts the power and starts anew; replay() is up to the caller. In memory, `survivor` batches can be chosen
+  // to remain.
+  Status crash(Prng& prng);
   Status crash(engine::Position survivor);
   // Streams `from`'s snapshot into this member and takes its state over. The stream is returned too.
   Result<std::string> install(PersistentMember& from, Prng& prng);
@@ -92,7 +121,7 @@ class PersistentMember {
 
   MemberOptions options_;
   const Log& log_;
-  std::shared_ptr<engine::MemoryMedium> medium_ = std::make_shared<engine::MemoryMedium>();
+  std::unique_ptr<EngineHome> home_;
   ManualWorker worker_;
   std::unique_ptr<engine::Engine> engine_;
   std::unique_ptr<EngineHistory> cold_;
