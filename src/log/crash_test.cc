@@ -1,6 +1,7 @@
 // A crash at every persistence step of a busy life: nothing acknowledged is lost, nothing else appears (I1).
 #include <gtest/gtest.h>
 
+#include "base/testing_rounds.h"
 #include "log/testing_life.h"
 
 namespace lockstep::log {
@@ -65,7 +66,7 @@ TEST_P(CrashTest, AtEveryPersistenceStep) {
   EXPECT_GT(step, 200u) << "a life with few steps proves little";
 }
 
-INSTANTIATE_TEST_SUITE_P(Seeds, CrashTest, ::testing::Range<std::uint64_t>(1, 5));
+INSTANTIATE_TEST_SUITE_P(Seeds, CrashTest, ::testing::Range<std::uint64_t>(1, 1 + rounds(4)));
 
 }  // namespace
 }  // namespace lockstep::log

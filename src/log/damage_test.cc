@@ -1,6 +1,7 @@
 // Torn ends are cut, damaged ends and middles are reported, whatever byte is hit (I9).
 #include <gtest/gtest.h>
 
+#include "base/testing_rounds.h"
 #include "log/recovery.h"
 #include "log/testing_support.h"
 
@@ -330,7 +331,7 @@ TEST(DamageTest, RandomFlipsAnywhereAreNeverTakenForTruth) {
   const Model model = writer.states.back();
   writer.die(Loss::power, 1);
   const sim::SimDisk::Tree tree = writer.machine.disk.save();
-  for (std::uint64_t seed = 0; seed < 1500; ++seed) {
+  for (std::uint64_t seed = 0; seed < rounds(1500); ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     Member member(seed);
     member.machine.disk.restore(tree);

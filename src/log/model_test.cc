@@ -1,6 +1,7 @@
 // Long random lives: crashes of both kinds, failing syncs, a freezing and a full disk, against the model.
 #include <gtest/gtest.h>
 
+#include "base/testing_rounds.h"
 #include "log/testing_life.h"
 
 namespace lockstep::log {
@@ -62,7 +63,7 @@ TEST_P(ModelTest, TenLives) {
   EXPECT_GT(acknowledged, 100u);
 }
 
-INSTANTIATE_TEST_SUITE_P(Seeds, ModelTest, ::testing::Range<std::uint64_t>(1, 201));
+INSTANTIATE_TEST_SUITE_P(Seeds, ModelTest, ::testing::Range<std::uint64_t>(1, 1 + rounds(200)));
 
 }  // namespace
 }  // namespace lockstep::log

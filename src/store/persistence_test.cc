@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "base/prng.h"
+#include "base/testing_rounds.h"
 #include "store/command.h"
 #include "store/fold.h"
 #include "store/persistence_rows.h"
@@ -276,7 +277,7 @@ TEST(Persistence, ACrashAtEveryStepReplaysToTheSameDigest) {
 TEST(Persistence, RandomLivesAgreeWithAMachineThatNeverStops) {
   const char* const given = std::getenv("LOCKSTEP_SEED");
   const std::uint64_t first = given != nullptr ? std::strtoull(given, nullptr, 10) : 1;
-  const std::uint64_t count = given != nullptr ? 1 : 40;
+  const std::uint64_t count = given != nullptr ? 1 : rounds(40);
   PersistenceTotals totals;
   for (std::uint64_t seed = first; seed < first + count; ++seed) {
     const auto failure = persistence_run(seed, 120, &totals);
@@ -284,7 +285,7 @@ TEST(Persistence, RandomLivesAgreeWithAMachineThatNeverStops) {
   }
   if (given != nullptr) return;
   EXPECT_GT(totals.crashes, 100U);
-  EXPECT_GT(totals.batches_lost, 100U);
+  EXPECT_GT(totals.entries_lost, 100U);
   EXPECT_GT(totals.installs, 50U);
   EXPECT_GT(totals.historical_reads, 1000U);
   EXPECT_GT(totals.compactions, 100U);

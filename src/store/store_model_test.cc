@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/testing_rounds.h"
 #include "store/testing/random_run.h"
 
 namespace lockstep::store::testing {
@@ -11,7 +12,7 @@ namespace {
 
 TEST(Model, GeneratedSequencesAgree) {
   RunTotals totals;
-  for (std::uint64_t seed = 1; seed <= 60; ++seed) {
+  for (std::uint64_t seed = 1; seed <= rounds(60); ++seed) {
     const auto failure = random_run(seed, 150, &totals);
     ASSERT_FALSE(failure.has_value()) << "seed " << seed << ": " << *failure;
   }

@@ -5,7 +5,7 @@
 #   ./do test                          everything: sanitizer builds, simulator, style
 #   ./do test raft                     only the test binaries whose name matches, debug build
 #   ./do test raft_test 'Election.*'   only some cases of them (a gtest filter)
-#   ./do test --long                   also what takes hours: more seeds, more fuzzing, long suites
+#   ./do test --long                   also what takes hours: 20 times the seeds, more fuzzing
 #
 # On a bare Debian 12 this first installs what is missing (./do setup).
 

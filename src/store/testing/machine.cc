@@ -31,7 +31,7 @@ Status restore(const Rows& rows, StateMachine* machine) {
   return machine->finish_restore();
 }
 
-Applied Machine::apply(std::string payload, ResultSink* sink) {
+Applied Machine::apply(std::string_view payload, ResultSink* sink) {
   return machine_->apply(machine_->applied_index().next(), term, payload, sink);
 }
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string_view>
 #include <vector>
 
 #include "base/ids.h"
@@ -46,7 +47,7 @@ class Machine {
   CommandResult put(const Request& request, const RequestId& id = {}) {
     return one([&](BatchBuilder& batch) { return batch.put(request, id); });
   }
-  Applied apply(std::string payload, ResultSink* sink);
+  Applied apply(std::string_view payload, ResultSink* sink);
   // The rows into a new state machine, which takes over.
   void restart();
 

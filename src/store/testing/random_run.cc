@@ -162,7 +162,7 @@ class Run {
       if (mutation.id.sequence.value() < given_up) return std::nullopt;
       auto& answer = client.requests.at(mutation.id.sequence.value()).second;
       if (!answer.has_value()) answer = execute_on_model(mutation.step);
-      return *answer;
+      return answer;
     }
     LS_UNREACHABLE("every id is of a registered client");
   }

@@ -33,12 +33,14 @@ run_check() {
 run_ctest() {
   local preset=$1 title=$2 began=$SECONDS
   local reports=$log_folder/ctest-$preset
+  local timeout_s=600
+  [[ -z ${LOCKSTEP_LONG:-} ]] || timeout_s=14400
   shift 2
   rm -rf -- "$reports"
   mkdir -p "$reports/gtest"
   reports=$(realpath "$reports")
   GTEST_OUTPUT=json:$reports/gtest/ GTEST_COLOR=no run_logged "ctest-$preset" "$title" \
-    ctest --test-dir "$(build_folder "$preset")" --parallel "$(nproc)" --output-on-failure --no-tests=ignore \
+    ctest --test-dir "$(build_folder "$preset")" --timeout "$timeout_s" --parallel "$(nproc)" --output-on-failure --no-tests=ignore \
     --output-junit "$reports/ctest.xml" "$@" || true
   local counts
   counts=$(python3 tools/do.d/lib/count_tests.py "$reports/ctest.xml" "$reports/gtest") || counts='0 1'
