@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -13,6 +14,7 @@
 #include "platform/network.h"
 #include "platform/secrets.h"
 #include "platform/system.h"
+#include "platform/tls_streams.h"
 #include "platform/work_thread.h"
 
 namespace lockstep::platform {
@@ -24,6 +26,7 @@ struct PlatformOptions {
   NodeId node;
   IncarnationId incarnation;                       // zero: not stated to peers
   std::function<void(std::string_view line)> log;  // empty: standard error
+  std::optional<TlsOptions> peer_tls;              // absent: members talk in the clear
 };
 
 // Lifetime: what uses the environment is destroyed before the Platform, after run() returned.
@@ -42,12 +45,14 @@ class Platform {
   void stop() { executor_.stop(); }
 
   AsioExecutor& executor() { return executor_; }
-  TcpNetwork& network() { return network_; }
+  TcpNetwork& network() { return *network_; }
+  // Reads the files of peer_tls again; connections from now on use them. An error changes nothing.
+  Status reload_peer_tls();
   // Zero without listen_address.
   [[nodiscard]] std::uint16_t peer_port() const { return peer_port_; }
 
  private:
-  explicit Platform(const PlatformOptions& options);
+  Platform();
 
   // The order of construction: what comes later uses what comes earlier. The worker's last job may use the
   // disk.
@@ -58,7 +63,8 @@ class Platform {
   ThreadWorker worker_;
   OpenSslSecrets secrets_;
   ThreadWorker secrets_worker_;
-  TcpNetwork network_;
+  std::shared_ptr<TlsStreams> peer_tls_;  // null: plain
+  std::unique_ptr<TcpNetwork> network_;
   std::uint16_t peer_port_ = 0;
 };
 

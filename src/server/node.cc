@@ -16,9 +16,11 @@
 #include "platform/platform.h"
 #include "platform/signals.h"
 #include "platform/tcp_streams.h"
+#include "platform/tls_streams.h"
 #include "replica/replica.h"
 #include "rpc/server.h"
 #include "server/cluster.h"
+#include "server/root_account.h"
 #include "server/text_values.h"
 
 namespace lockstep::server {
@@ -98,14 +100,19 @@ class Node::Parts {
   std::unique_ptr<gateway::EtcdServices> services;
   std::unique_ptr<rpc::Server> rpc_server;
   std::unique_ptr<gateway::HttpServer> http_server;
-  std::unique_ptr<env::Streams> streams;
+  std::shared_ptr<env::Streams> streams;
+  std::shared_ptr<platform::TlsStreams> tls;  // of clients; null: plain
   std::unique_ptr<gateway::Listener> listener;
+  std::unique_ptr<RootAccount> root_account;
   std::uint16_t client_port = 0;
 
  private:
   Status open_platform();
   Status open_replica();
   Status open_front();
+  Status open_streams();
+  Status listen();
+  void reload();
   void on_signal(int signal);
   void stop();
   void hand_over_then_drain(TimePoint deadline);
@@ -117,6 +124,7 @@ class Node::Parts {
 
 // Callbacks that the replica still holds lead into the services: they die with it, uncalled.
 Node::Parts::~Parts() {
+  root_account.reset();
   listener.reset();
   http_server.reset();
   rpc_server.reset();
@@ -140,6 +148,13 @@ Status Node::Parts::open_platform() {
   platform_options.listen_address = options.peer_listen;
   platform_options.cluster = cluster_id_of(options.cluster_token);
   platform_options.node = self;
+  if (!options.peer_tls_ca.empty()) {
+    platform::TlsOptions& peer_tls = platform_options.peer_tls.emplace();
+    peer_tls.certificate_file = options.peer_tls_certificate;
+    peer_tls.key_file = options.peer_tls_key;
+    peer_tls.ca_file = options.peer_tls_ca;
+    peer_tls.members = true;
+  }
   platform_options.log = [this](std::string_view line) { logger.info(line); };
   LS_ASSIGN_OR_RETURN(platform, platform::Platform::open(platform_options));
   return {};
@@ -183,8 +198,33 @@ Status Node::Parts::open_front() {
   gateway::HttpServerOptions http_options;
   http_options.connections_max = options.connections_max;
   http_server = std::make_unique<gateway::HttpServer>(executor, clock, http_options);
-  streams = std::make_unique<platform::TcpStreams>(platform->executor());
+  LS_RETURN_IF_ERROR(open_streams());
   listener = std::make_unique<gateway::Listener>(executor, clock, *rpc_server, *http_server);
+  if (options.root_password_file.empty()) return listen();
+  LS_ASSIGN_OR_RETURN(std::string password, read_password_file(options.root_password_file));
+  root_account = std::make_unique<RootAccount>(*replica, executor, clock, std::move(password), [this] {
+    if (const Status listening = listen(); !listening.ok()) {
+      logger.error("does not serve", {{"why", listening.to_string()}});
+      std::_Exit(1);
+    }
+  });
+  return {};
+}
+
+Status Node::Parts::open_streams() {
+  streams = std::make_shared<platform::TcpStreams>(platform->executor());
+  if (options.tls_certificate.empty()) return {};
+  platform::TlsOptions tls_options;
+  tls_options.certificate_file = options.tls_certificate;
+  tls_options.key_file = options.tls_key;
+  tls_options.ca_file = options.tls_client_ca;
+  LS_ASSIGN_OR_RETURN(tls, platform::TlsStreams::create(platform->executor(), platform->executor().clock(),
+                                                        streams, tls_options));
+  streams = tls;
+  return {};
+}
+
+Status Node::Parts::listen() {
   LS_ASSIGN_OR_RETURN(client_port, listener->listen(*streams, options.listen));
   logger.info("serves", {{"name", options.name},
                          {"member", hexadecimal(self.value())},
@@ -196,7 +236,7 @@ Status Node::Parts::open_front() {
 }
 
 void Node::Parts::run() {
-  const std::array signals = {SIGTERM, SIGINT};
+  const std::array signals = {SIGTERM, SIGINT, SIGHUP};
   const platform::Signals waiting(platform->executor(), signals, [this](int signal) { on_signal(signal); });
   platform::notify_service_manager("READY=1");
   beat();
@@ -210,7 +250,16 @@ void Node::Parts::beat() {
   platform->executor().schedule(platform->executor().clock().now() + interval, [this] { beat(); });
 }
 
+// Certificates, keys and CAs of both ports; connections from now on use them.
+void Node::Parts::reload() {
+  for (const Status& status : {platform->reload_peer_tls(), tls == nullptr ? Status() : tls->reload()}) {
+    if (!status.ok()) logger.error("keeps the certificates it has", {{"why", status.to_string()}});
+  }
+  logger.info("certificates were read again");
+}
+
 void Node::Parts::on_signal(int signal) {
+  if (signal == SIGHUP) return reload();
   if (std::exchange(stopping_, true)) {
     logger.warning("ends at once: second signal", {{"signal", std::to_string(signal)}});
     std::_Exit(1);
