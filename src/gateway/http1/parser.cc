@@ -23,6 +23,9 @@ using boost::system::error_code;
 // A line of chunked coding that makes no end within this is no chunk.
 constexpr std::size_t chunk_line_bytes_max = 4 * 1024;
 
+// The shortest rest of a chunked body. Beast insists on seeing as much of the last chunk at once.
+constexpr std::size_t last_chunk_bytes = 5;
+
 // A body that grows with what arrived, not with what was announced.
 struct GrowingBody {
   using value_type = std::string;
@@ -176,14 +179,13 @@ std::size_t Http1Parser::put_head(std::string_view bytes) {
   if (!check_raw_head(head)) return 0;
   error_code error;
   const std::size_t taken = beast_->parser.put(boost::asio::buffer(head.data(), head.size()), error);
-  if (error && error != http::error::need_more) {
+  // All of the head is here: who wants more of it took its end for something else.
+  if (error || !beast_->parser.is_header_done() || taken != head.size()) {
     fail(400, "not an HTTP request");
     if (error == http::error::bad_version) fail(505, "only HTTP/1.0 and HTTP/1.1 are spoken here");
     if (error == http::error::header_limit) fail(431, "the headers are too large");
     return 0;
   }
-  LS_MUST(beast_->parser.is_header_done());
-  LS_MUST(taken == head.size());
   const auto& message = beast_->parser.get();
   http_1_0_ = message.version() < 11;
   keep_alive_ = message.keep_alive();
@@ -264,6 +266,7 @@ std::size_t Http1Parser::put_body(std::string_view bytes) {
   while (taken < bytes.size() && !beast_->parser.is_done()) {
     error_code error;
     const std::string_view rest = bytes.substr(taken);
+    if (beast_->parser.chunked() && rest.size() < last_chunk_bytes) break;
     const std::size_t now = beast_->parser.put(boost::asio::buffer(rest.data(), rest.size()), error);
     taken += now;
     if (error == http::error::need_more) {
