@@ -22,6 +22,7 @@
 #include <google/protobuf/message_lite.h>
 
 #include "base/limits.h"
+#include "base/version.h"
 #include "env/clock.h"
 #include "env/executor.h"
 #include "gateway/etcd/cluster_face.h"
@@ -36,7 +37,7 @@ namespace lockstep::gateway {
 struct EtcdOptions {
   // What Status and /version say: clients look for features by it. The API served here is that of this
   // release.
-  std::string etcd_version = "3.5.21";
+  std::string etcd_version{lockstep::etcd_version};
   // After how long without a leader the streams of a client are cut that asked for that with `hasleader`:
   // three of these.
   Duration election_timeout = 1s;

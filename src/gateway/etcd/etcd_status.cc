@@ -44,8 +44,11 @@ GrpcStatus invalid_sort_option() {
 GrpcStatus too_many_requests() {
   return {GrpcCode::resource_exhausted, "etcdserver: too many requests"};
 }
-GrpcStatus member_not_found() {
-  return {GrpcCode::not_found, "etcdserver: member not found"};
+GrpcStatus not_leader() {
+  return {GrpcCode::failed_precondition, "etcdserver: not leader"};
+}
+GrpcStatus bad_transferee() {
+  return {GrpcCode::failed_precondition, "etcdserver: bad leader transferee"};
 }
 GrpcStatus bad_member_urls() {
   return {GrpcCode::invalid_argument, "etcdserver: given member URLs are invalid"};

@@ -21,7 +21,8 @@ rpc::GrpcStatus no_leader();
 rpc::GrpcStatus not_for_learner();
 rpc::GrpcStatus invalid_sort_option();
 rpc::GrpcStatus too_many_requests();
-rpc::GrpcStatus member_not_found();
+rpc::GrpcStatus not_leader();
+rpc::GrpcStatus bad_transferee();
 rpc::GrpcStatus bad_member_urls();
 rpc::GrpcStatus permission_not_given();
 // Of a unary call and of a stream; gRPC's Go library words them differently.

@@ -1,5 +1,7 @@
 #include "gateway/etcd/maintenance_service.h"
 
+#include <algorithm>
+
 #include "base/crc32c.h"
 #include "gateway/etcd/convert.h"
 #include "gateway/etcd/snapshot_stream.h"
@@ -112,7 +114,7 @@ class HashWalk : public std::enable_shared_from_this<HashWalk> {
   Revision revision_;
   Done done_;
   std::string next_key_ = std::string(1, '\0');
-  std::uint32_t hash_ = 0;
+  std::uint32_t hash_ = ~std::uint32_t{0};  // zeros at the begin count, too
 };
 
 template <class Request, class Response>
@@ -143,13 +145,20 @@ void move_leader(Edge& edge, const ServerCallPtr& call, std::string_view bytes) 
   if (!Edge::parse(*call, bytes, &request)) return;
   std::optional<store::CallOptions> options = edge.admit(*call, Learners::refused, Needs::root);
   if (!options.has_value()) return;
-  edge.cluster().transfer_leadership(NodeId(request.targetid()), *std::move(options),
-                                     [&edge, call](const Status& status) {
-                                       if (!status.ok()) return Edge::fail(*call, status);
-                                       pb::MoveLeaderResponse message;
-                                       to_wire(edge.cluster().header(), message.mutable_header());
-                                       edge.respond(*call, message);
-                                     });
+  const NodeId target(request.targetid());
+  const auto is_target = [&](const MemberInfo& member) { return member.id == target && !member.learner; };
+  if (edge.cluster().status().leader != edge.cluster().header().member) {
+    return call->finish(etcd_errors::not_leader());
+  }
+  if (std::ranges::none_of(edge.cluster().members(), is_target)) {
+    return call->finish(etcd_errors::bad_transferee());
+  }
+  edge.cluster().transfer_leadership(target, *std::move(options), [&edge, call](const Status& status) {
+    if (!status.ok()) return Edge::fail(*call, status);
+    pb::MoveLeaderResponse message;
+    to_wire(edge.cluster().header(), message.mutable_header());
+    edge.respond(*call, message);
+  });
 }
 
 void downgrade(Edge& /*edge*/, const ServerCallPtr& call, std::string_view /*bytes*/) {

@@ -87,7 +87,7 @@ class Builder {
  private:
   struct Frame {
     Message* message = nullptr;
-    std::set<const FieldDescriptor*> seen;  // never walked
+    std::set<int> seen;  // field numbers
     const FieldDescriptor* field = nullptr;
     bool in_array = false;
     std::size_t position = 0;  // in the array
@@ -189,7 +189,7 @@ bool Builder::on_key(boost::json::string_view part, std::size_t, Error& error) {
   const FieldDescriptor* field = find_field(frame.message->GetDescriptor(), name);
   if (field == nullptr) return refuse("there is no field '" + name.substr(0, 100) + "'", error);
   frame.field = field;
-  if (!frame.seen.insert(field).second) return refuse("is given twice", error);
+  if (!frame.seen.insert(field->number()).second) return refuse("is given twice", error);
   const auto* oneof = field->containing_oneof();
   if (oneof != nullptr && frame.message->GetReflection()->HasOneof(*frame.message, oneof)) {
     return refuse("excludes what was given before", error);
