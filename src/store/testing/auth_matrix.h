@@ -1,5 +1,5 @@
-// Every kind of request, as every kind of user, on every kind of range, at every depth: judged by the store and
-// by a model of a few lines, and applied.
+// Every kind of request, as every kind of user, on every kind of range, at every depth: judged by the store
+// and by a model of a few lines, and applied.
 #pragma once
 
 #include <cstddef>
