@@ -11,7 +11,9 @@
 #include "engine/rocksdb_engine.h"
 #include "gateway/etcd/etcd_services.h"
 #include "gateway/http1/http_server.h"
+#include "gateway/json/json_gateway.h"
 #include "gateway/listener/listener.h"
+#include "gateway/pages/status_pages.h"
 #include "log/identity.h"
 #include "platform/platform.h"
 #include "platform/signals.h"
@@ -99,6 +101,8 @@ class Node::Parts {
   std::unique_ptr<ServerCluster> cluster;
   std::unique_ptr<gateway::EtcdServices> services;
   std::unique_ptr<rpc::Server> rpc_server;
+  std::unique_ptr<gateway::JsonGateway> json_gateway;
+  std::unique_ptr<gateway::StatusPages> status_pages;
   std::unique_ptr<gateway::HttpServer> http_server;
   std::shared_ptr<env::Streams> streams;
   std::shared_ptr<platform::TlsStreams> tls;  // of clients; null: plain
@@ -110,6 +114,7 @@ class Node::Parts {
   Status open_platform();
   Status open_replica();
   Status open_front();
+  void serve_http(env::Executor& executor, env::Clock& clock);
   Status open_streams();
   Status listen();
   void reload();
@@ -128,8 +133,10 @@ Node::Parts::~Parts() {
   listener.reset();
   http_server.reset();
   rpc_server.reset();
+  json_gateway.reset();
   cluster.reset();
   replica.reset();
+  status_pages.reset();
   services.reset();
 }
 
@@ -199,6 +206,7 @@ Status Node::Parts::open_front() {
   http_options.connections_max = options.connections_max;
   http_server = std::make_unique<gateway::HttpServer>(executor, clock, http_options);
   LS_RETURN_IF_ERROR(open_streams());
+  serve_http(executor, clock);
   listener = std::make_unique<gateway::Listener>(executor, clock, *rpc_server, *http_server);
   if (options.root_password_file.empty()) return listen();
   LS_ASSIGN_OR_RETURN(std::string password, read_password_file(options.root_password_file));
@@ -235,6 +243,19 @@ Status Node::Parts::listen() {
   return {};
 }
 
+// What HTTP/1.1 serves: the same services as JSON, and the pages for operators.
+void Node::Parts::serve_http(env::Executor& executor, env::Clock& clock) {
+  json_gateway = std::make_unique<gateway::JsonGateway>(executor);
+  services->register_with(*json_gateway);
+  json_gateway->register_with(http_server->router());
+  status_pages = std::make_unique<gateway::StatusPages>(*replica, *cluster, clock);
+  status_pages->add_metrics([this](gateway::MetricsText& text) {
+    gateway::write_metrics(*rpc_server, &text);
+    gateway::write_metrics(http_server->metrics(), &text);
+  });
+  status_pages->register_with(http_server->router());
+}
+
 void Node::Parts::run() {
   const std::array signals = {SIGTERM, SIGINT, SIGHUP};
   const platform::Signals waiting(platform->executor(), signals, [this](int signal) { on_signal(signal); });
@@ -267,6 +288,7 @@ void Node::Parts::on_signal(int signal) {
   logger.info("stops", {{"signal", std::to_string(signal)}});
   platform::notify_service_manager("STOPPING=1");
   rpc_server->set_serving("", false);
+  status_pages->set_serving(false);
   hand_over_then_drain(platform->executor().clock().now() + hand_over_timeout);
 }
 
