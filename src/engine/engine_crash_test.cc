@@ -1,7 +1,7 @@
 // RocksDB's engine under kills and under a failing disk. What the caller was told is durable is there
 // afterwards, and what is there is always the first n batches as a whole.
 //
-// By default a few rounds; with `--long` many. Every failure names its seed; `--seed n` starts there.
+// Every failure names its seed; `--seed n` starts there.
 // The binary starts itself as `--child directory seed` to have something to kill.
 #include <cstdlib>
 #include <cstring>
@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 
 #include "base/codec.h"
+#include "base/testing_rounds.h"
 #include "engine/engine_model.h"
 #include "engine/faulty_file_system.h"
 #include "engine/rocksdb_database.h"
@@ -23,8 +24,8 @@ namespace lockstep::engine {
 namespace {
 
 std::uint64_t first_seed = 1;
-std::uint64_t rounds_kill = 10;
-std::uint64_t rounds_fault = 20;
+std::uint64_t rounds_kill = rounds(10);
+std::uint64_t rounds_fault = rounds(20);
 
 // The story that every victim writes: batch n counts itself in `meta`, adds the block n to history, and
 // changes a pinned row. Now and then it flushes and merges rows that say up to which batch they know.
@@ -340,13 +341,10 @@ int main(int argc, char** argv) {
   }
   ::testing::InitGoogleTest(&argc, argv);
   for (int i = 1; i < argc; ++i) {
-    if (std::strcmp(argv[i], "--long") == 0) {
-      rounds_kill = 500;
-      rounds_fault = 2000;
-    } else if (std::strcmp(argv[i], "--seed") == 0 && i + 1 < argc) {
+    if (std::strcmp(argv[i], "--seed") == 0 && i + 1 < argc) {
       first_seed = std::strtoull(argv[++i], nullptr, 10);
     } else {
-      std::fprintf(stderr, "usage: engine_crash_test [--long] [--seed n]\n");
+      std::fprintf(stderr, "usage: engine_crash_test [--seed n]\n");
       return 2;
     }
   }

@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/testing_rounds.h"
 #include "engine/engine_model.h"
 #include "engine/memory_engine.h"
 #include "engine/rocksdb_engine.h"
@@ -364,7 +365,7 @@ class RandomRun {
 TEST_P(Conformance, RandomRunsAgreeWithPlainMaps) {
   const char* const given = std::getenv("LOCKSTEP_SEED");
   const std::uint64_t first = given != nullptr ? std::strtoull(given, nullptr, 10) : 1;
-  const std::uint64_t count = given != nullptr ? 1 : 5;
+  const std::uint64_t count = given != nullptr ? 1 : rounds(5);
   for (std::uint64_t seed = first; seed < first + count; ++seed) {
     SCOPED_TRACE("LOCKSTEP_SEED=" + std::to_string(seed));
     const std::unique_ptr<Home> home = GetParam().make();

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/testing_rounds.h"
 #include "raft/random_run.h"
 
 namespace lockstep::raft {
@@ -17,7 +18,7 @@ std::uint64_t setting(const char* name, std::uint64_t otherwise) {
 
 TEST(RaftRandom, KeepsItsPromises) {
   const std::uint64_t first = setting("RAFT_SEED_FIRST", 1);
-  const std::uint64_t count = setting("RAFT_SEEDS", 200);
+  const std::uint64_t count = setting("RAFT_SEEDS", rounds(200));
   RandomRunResult total;
   for (std::uint64_t seed = first; seed < first + count; ++seed) {
     const RandomRunResult result = random_run(seed, setting("RAFT_TRACE", 0) != 0);

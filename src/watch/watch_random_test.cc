@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/prng.h"
+#include "base/testing_rounds.h"
 #include "watch/interval_tree.h"
 #include "watch/random_run.h"
 
@@ -12,7 +13,7 @@ namespace {
 
 TEST(WatchRandom, KeepsEveryPromiseInManyLives) {
   RunResult total;
-  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+  for (std::uint64_t seed = 1; seed <= rounds(20); ++seed) {
     const RunResult result = random_run(seed);
     ASSERT_TRUE(result.violations.empty()) << "seed " << seed << ": " << result.violations.front();
     total.events += result.events;
