@@ -37,8 +37,8 @@ Member::~Member() {
   kept_.clear();
 }
 
-Cluster::Cluster(World& world_, const RunOptions& options_, Coverage& coverage_)
-    : world(world_), options(options_), coverage(coverage_) {
+Cluster::Cluster(World& in_world, const RunOptions& with_options, Coverage& noting)
+    : world(in_world), options(with_options), coverage(noting) {
   world.on_event([this](Node& node) { observe(node); });
 }
 

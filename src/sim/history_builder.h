@@ -91,7 +91,7 @@ class HistoryBuilder {
   }
 
   // Effects. Create revision and version follow from the effects before.
-  HistoryBuilder& effect_put(std::int64_t revision, std::string key, std::string value,
+  HistoryBuilder& effect_put(std::int64_t revision, const std::string& key, std::string value,
                              std::int64_t lease = 0) {
     store::KeyValue& row = rows_[key];
     const bool fresh = row.version == 0;

@@ -58,8 +58,8 @@ class Pump {
  private:
   void send(store::WatchResponse response) {
     const std::uint64_t order = ++sent_;
-    client_.world().carry(World::member_endpoint(stream_->member), client_.endpoint(),
-                          100 + response.events.size() * 50,
+    const std::size_t bytes = 100 + response.events.size() * 50;
+    client_.world().carry(World::member_endpoint(stream_->member), client_.endpoint(), bytes,
                           [stream = stream_, order, response = std::move(response)]() mutable {
                             if (stream->closed || stream->broken) return;
                             if (order != ++stream->answers_arrived) {
