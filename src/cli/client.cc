@@ -1,6 +1,7 @@
 #include "cli/client.h"
 
 #include "platform/tcp_streams.h"
+#include "platform/tls_streams.h"
 
 namespace lockstep::cli {
 
@@ -13,10 +14,16 @@ Client::~Client() {
 }
 
 Result<std::unique_ptr<Client>> Client::make(const ClientSettings& settings, std::string password) {
-  if (settings.tls())
-    return Status(Code::unimplemented, "TLS is not built into this client yet: use an endpoint without it");
   std::unique_ptr<Client> client(new Client(settings, std::move(password)));
   client->streams_ = std::make_unique<platform::TcpStreams>(client->executor_);
+  if (settings.tls()) {
+    platform::TlsOptions options;
+    options.ca_file = settings.ca_certificate;
+    options.certificate_file = settings.certificate;
+    options.key_file = settings.key;
+    LS_ASSIGN_OR_RETURN(client->streams_, platform::TlsStreams::create(client->executor_, client->clock_,
+                                                                       std::move(client->streams_), options));
+  }
   client->connections_ = std::make_unique<remote::Connections>(
       client->executor_, client->clock_, client->random_, *client->streams_,
       client->connection_options(settings.endpoints));

@@ -27,23 +27,26 @@ std::size_t size_of(const store::WatchResponse& response) {
 bool WatchState::take(store::WatchResponse response) {
   if (response.events.empty()) {
     if (in_fragment) return false;
-    resume = std::max(resume, response.header.revision.next());
-    skip = 0;
+    if (response.header.revision >= resume) {
+      resume = response.header.revision.next();
+      seen = 0;
+      skip = 0;
+    }
   } else {
-    std::size_t repeated = 0;
     std::erase_if(response.events, [&](const store::Event& event) {
-      if (event.kv.mod_revision != resume) return event.kv.mod_revision < resume;
-      return repeated++ < skip;
+      if (event.kv.mod_revision != resume || skip == 0) return event.kv.mod_revision < resume;
+      --skip;
+      return true;
     });
     if (response.events.empty()) return false;
     const Revision last = response.events.back().kv.mod_revision;
     const auto of_last = static_cast<std::size_t>(std::ranges::count_if(
         response.events, [&](const store::Event& event) { return event.kv.mod_revision == last; }));
     in_fragment = response.fragment;
-    skip = in_fragment ? of_last + (last == resume ? skip : 0) : 0;
+    seen = in_fragment ? of_last + (last == resume ? seen : 0) : 0;
     resume = in_fragment ? last : last.next();
     // The header of a batch may name a revision whose events come in the next one.
-    response.header.revision = last;
+    response.header.revision = in_fragment ? last.previous() : last;
   }
   buffer_bytes += size_of(response);
   buffer.push_back(std::move(response));
@@ -79,8 +82,9 @@ std::optional<store::WatchResponse> WatchState::next(std::size_t bytes_max) {
   }
   store::WatchResponse part;
   part.header = front.header;
-  part.header.revision = front.events[taken - 1].kv.mod_revision;
-  part.fragment = front.events[taken].kv.mod_revision == part.header.revision;
+  const Revision last = front.events[taken - 1].kv.mod_revision;
+  part.fragment = front.events[taken].kv.mod_revision == last;
+  part.header.revision = part.fragment ? last.previous() : last;
   const auto cut = front.events.begin() + static_cast<std::ptrdiff_t>(taken);
   part.events.assign(std::make_move_iterator(front.events.begin()), std::make_move_iterator(cut));
   front.events.erase(front.events.begin(), cut);
@@ -88,7 +92,8 @@ std::optional<store::WatchResponse> WatchState::next(std::size_t bytes_max) {
   return part;
 }
 
-store::WatchRequest WatchState::continuation() const {
+store::WatchRequest WatchState::start_again() {
+  skip = seen;
   store::WatchRequest from_here = request;
   from_here.start_revision = resume;
   return from_here;

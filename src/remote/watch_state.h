@@ -1,7 +1,7 @@
 // One subscription's side of the shared watch stream: where it stands, and what it has buffered. Internal to
 // remote.
 //
-// Invariant: everything below `resume` (and the first `skip` events of it) has been put into the buffer, and
+// Invariant: everything below `resume` (and the first `seen` events of it) has been put into the buffer, and
 // nothing above.
 #pragma once
 
@@ -32,8 +32,8 @@ struct WatchState {
   void finish(store::WatchResponse last);
   // The next answer, at most about `bytes_max`.
   std::optional<store::WatchResponse> next(std::size_t bytes_max);
-  // The request that goes on where this stands.
-  [[nodiscard]] store::WatchRequest continuation() const;
+  // The request that goes on where this stands. What is known already comes again then.
+  store::WatchRequest start_again();
   // It starts "from now", and the server has not said when that is.
   [[nodiscard]] bool unplaced() const { return resume == Revision{} && state != State::over; }
 
@@ -41,7 +41,8 @@ struct WatchState {
   State state = State::absent;
   std::int64_t id = 0;  // the server's, while live
   Revision resume;
-  std::size_t skip = 0;
+  std::size_t seen = 0;
+  std::size_t skip = 0;      // events of `resume` that come again
   bool in_fragment = false;  // the last revision is not complete
   bool progress_wanted = false;
   std::deque<store::WatchResponse> buffer;

@@ -9,6 +9,7 @@
 #include "base/assert.h"
 #include "remote/convert.h"
 #include "remote/watch_state.h"
+#include "store/errors.h"
 
 namespace lockstep::remote {
 namespace {
@@ -169,7 +170,7 @@ void Watches::Core::create(const WatchPtr& watch) {
   LS_MUST(stream_ != nullptr);
   LS_MUST(watch->state == State::absent);
   pb::WatchRequest request;
-  to_wire(watch->continuation(), request.mutable_create_request());
+  to_wire(watch->start_again(), request.mutable_create_request());
   watch->state = State::creating;
   creating_.push_back(watch);
   stream_->send(request.SerializeAsString());
@@ -270,6 +271,9 @@ void Watches::Core::on_end(const rpc::GrpcStatus& status) {
 void Watches::Core::finish(const WatchPtr& watch, store::WatchResponse last) {
   watches_.remove(watch);
   live_.erase(watch->id);
+  // etcd leaves the reason out where the number says it all.
+  if (last.compact_revision != Revision{} && last.cancel_reason.empty())
+    last.cancel_reason = store::errors::compacted().message();
   watch->finish(std::move(last));
   release_held();
   tell(watch);
