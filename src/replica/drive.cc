@@ -17,6 +17,11 @@ constexpr Duration log_idle_interval = 5ms;
 // A full disk is looked at this often: each look may fill what is left with zeros.
 constexpr Duration disk_full_interval = 500ms;
 
+// An entry of nothing takes room as well.
+std::size_t memory_bytes(const raft::Entry& entry) {
+  return sizeof(raft::Entry) + entry.payload.size();
+}
+
 }  // namespace
 
 void Replica::drive() {
@@ -115,9 +120,15 @@ void Replica::on_role_change(const raft::RoleChange& change) {
 
 void Replica::queue_committed(std::vector<raft::Entry> committed) {
   for (raft::Entry& entry : committed) {
-    committed_bytes_ += entry.payload.size();
+    committed_bytes_ += memory_bytes(entry);
     committed_.push_back(std::move(entry));
   }
+}
+
+// More than this member may hold waits for its engine or its disk (I11).
+bool Replica::overloaded() const {
+  return committed_bytes_ > options_.unapplied_bytes_max ||
+         log_->queued_bytes() > options_.unapplied_bytes_max;
 }
 
 // The engine may be slower than the log: then applying waits, and with it the answers.
@@ -128,7 +139,7 @@ void Replica::apply_queued() {
     if (persistence_ && persistence_->backlog_bytes() > options_.backlog_bytes_max) break;
     const raft::Entry entry = std::move(committed_.front());
     committed_.pop_front();
-    committed_bytes_ -= entry.payload.size();
+    committed_bytes_ -= memory_bytes(entry);
     apply(entry);
   }
   if (halted_ || machine_->applied_index() == before) return;

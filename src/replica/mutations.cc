@@ -234,10 +234,8 @@ void Replica::flush_batch() {
 }
 
 void Replica::propose_batch(std::string payload, PendingBatch batch) {
-  // Committed by the others but not applied, or not even written here: raft no longer counts it, memory does
-  // (I11).
-  if (committed_bytes_ > limits::uncommitted_bytes_max ||
-      log_->queued_bytes() > limits::uncommitted_bytes_max) {
+  // Committed by the others: raft no longer counts it, memory does.
+  if (overloaded()) {
     return proposals_.fail(std::move(batch),
                            Status(Code::resource_exhausted, "etcdserver: too many requests"));
   }

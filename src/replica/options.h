@@ -58,6 +58,8 @@ struct Options {
   std::size_t log_memory_bytes_max = limits::log_memory_bytes_max;
   // Applied and not yet written to the engine; above it applying waits.
   std::size_t backlog_bytes_max = 256 * limits::mebibyte;
+  // Committed and not yet applied, or waiting for this member's disk; above it no more is taken (I11).
+  std::size_t unapplied_bytes_max = limits::unapplied_bytes_max;
   bool trace = false;  // raft's trace lines go to `on_trace`
   std::function<void(const std::string&)> on_trace;
 

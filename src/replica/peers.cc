@@ -45,6 +45,11 @@ void Replica::on_raft_message(NodeId from, const SharedBytes& message) {
     ++bad_messages_;
     return;
   }
+  // As if it were lost: the leader sends it again. Heartbeats pass, so it stays the leader.
+  if (decoded->kind == raft::MessageKind::append && !decoded->entries.empty() && overloaded()) {
+    ++appends_dropped_;
+    return;
+  }
   raft_->receive(now(), from, *std::move(decoded));
   drive();
 }

@@ -57,6 +57,7 @@ struct ReplicaStatus {
   std::uint64_t digest = 0;
   raft::Configuration configuration;
   bool may_vote = true;
+  std::uint64_t appends_dropped = 0;  // since the start: the engine or the disk could not follow
 };
 
 class Replica final : public store::Store,
@@ -206,6 +207,7 @@ class Replica final : public store::Store,
   void restore_vote();
   void on_role_change(const raft::RoleChange& change);
   void queue_committed(std::vector<raft::Entry> committed);
+  [[nodiscard]] bool overloaded() const;
   void apply_queued();
   void apply(const raft::Entry& entry);
   void raise_quota_alarm();
@@ -287,6 +289,7 @@ class Replica final : public store::Store,
   TimePoint lease_tick_after_ = TimePoint::min();
   TimePoint log_try_after_ = TimePoint::min();  // the disk is full
   std::uint64_t bad_messages_ = 0;              // from peers, undecodable
+  std::uint64_t appends_dropped_ = 0;           // overloaded
 
   env::TimerId timer_;
   TimePoint timer_at_ = no_deadline;

@@ -382,6 +382,89 @@ TEST_F(Receiver, ContentThatCannotBeLoadedEndsTheMember) {
   EXPECT_EQ(follower.fatal.code(), Code::corruption);
 }
 
+// ---- a follower whose log is fast and whose engine is slow
+
+class SlowEngine : public testing::Test {
+ protected:
+  static constexpr std::size_t value_bytes = 100'000;
+  TestMember member{self, {}};
+  LogIndex last;
+
+  void SetUp() override {
+    member.options.backlog_bytes_max = 1;
+    member.options.unapplied_bytes_max = 1'000'000;
+    member.start();
+    raft::Message first = append();
+    raft::Configuration configuration;
+    configuration.voters = {leader, NodeId(3)};
+    configuration.learners = {self};
+    first.entries.push_back({term, LogIndex(1), raft::EntryKind::configuration,
+                             SharedBytes(raft::encode_configuration(configuration))});
+    member.receive(std::move(first));
+    ASSERT_EQ(acknowledged(), LogIndex(1));
+    last = LogIndex(1);
+  }
+  static raft::Message append(LogIndex after = {}) {
+    raft::Message message;
+    message.kind = raft::MessageKind::append;
+    message.from = leader;
+    message.term = term;
+    message.index = after;
+    message.log_term = after == LogIndex{} ? Term{} : term;
+    message.commit = after;
+    return message;
+  }
+  // Sends the next put, which the others commit. True if the member took it.
+  bool put() {
+    store::PutRequest put;
+    put.key = "k";
+    put.value = std::string(value_bytes, 'v');
+    store::BatchBuilder builder;
+    builder.start({});
+    EXPECT_TRUE(builder.put(put));
+    raft::Message message = append(last);
+    message.entries.push_back({term, last.next(), raft::EntryKind::normal, SharedBytes(builder.take())});
+    message.commit = last.next();
+    member.receive(std::move(message));
+    member.pass(1ms);
+    const bool taken = acknowledged() == last.next();
+    if (taken) ++last;
+    return taken;
+  }
+  LogIndex acknowledged() {
+    LogIndex index;
+    for (const raft::Message& answer : member.taken_raft(leader, raft::MessageKind::append_response)) {
+      EXPECT_FALSE(answer.reject);
+      index = std::max(index, answer.index);
+    }
+    return index;
+  }
+
+ private:
+  static constexpr Term term{3};
+};
+
+TEST_F(SlowEngine, TakesNoMoreThanItsBoundAndGoesOnWhenItHasDrained) {
+  member.worker_stands_still = true;
+  int taken = 0;
+  while (taken < 100 && put()) ++taken;
+  EXPECT_GT(taken, 9);
+  EXPECT_LT(taken, 20) << "1 MB may wait, and what the engine is writing";
+  EXPECT_FALSE(put()) << "and not later, as long as nothing drains";
+  EXPECT_EQ(member.replica().status().appends_dropped, 2u);
+  member.heartbeat(leader, Term(3));
+  EXPECT_EQ(member.replica().status().leader, leader);
+
+  member.worker_stands_still = false;
+  member.pass(1s);
+  EXPECT_EQ(member.replica().status().applied, last);
+  for (int i = 0; i < 30; ++i) {
+    ASSERT_TRUE(put());
+    member.pass(100ms);
+  }
+  EXPECT_EQ(member.replica().status().applied, last);
+}
+
 // ---- a full disk
 
 TEST(FullDisk, TheMemberGoesOnWhenThereIsRoomAgain) {
