@@ -16,6 +16,9 @@ constexpr Duration read_retry_interval = 20ms;
 constexpr Duration log_idle_interval = 5ms;
 // A full disk is looked at this often: each look may fill what is left with zeros.
 constexpr Duration disk_full_interval = 500ms;
+// A leader whose disk stalls tries to hand over so many election timeouts after the last attempt: proposals
+// are refused meanwhile.
+constexpr int handover_timeouts = 4;
 
 // An entry of nothing takes room as well.
 std::size_t memory_bytes(const raft::Entry& entry) {
@@ -85,6 +88,7 @@ void Replica::persist(raft::Output& output) {
   // May be done before append() returns: a small group is written at once, so the appends to the followers go
   // first.
   environment_.network.flush();
+  persisting_.push_back({output.persist_id, now()});
   log_->append(std::move(batch), [this, alive = alive_, id = output.persist_id] {
     if (*alive) on_durable(id);
   });
@@ -94,6 +98,7 @@ void Replica::on_durable(raft::PersistId id) {
   if (halted_) return;
   LS_MUST(id > persisted_, "the log finishes appends in order");
   persisted_ = id;
+  while (!persisting_.empty() && persisting_.front().id <= id) persisting_.pop_front();
   while (!waiting_messages_.empty() && waiting_messages_.front().after <= persisted_) {
     for (const raft::Message& message : waiting_messages_.front().messages) send(message);
     waiting_messages_.pop_front();
@@ -273,6 +278,7 @@ void Replica::on_timer() {
     log_->try_again();
   }
   tick_leases(present);
+  leave_to_faster_disk(present);
   resend_snapshots(present);
   tell_silent_members(present);
   if (present >= persistence_idle_at_) pump_persistence(true);
@@ -291,6 +297,27 @@ void Replica::tick_leases(TimePoint present) {
     LS_MUST(added);
     building_.add({std::monostate{}, no_deadline, {}});
   }
+}
+
+// The others commit without this member's disk, but nothing is applied or answered here before it is durable
+// here as well (P1): a voter that keeps up serves better.
+void Replica::leave_to_faster_disk(TimePoint present) {
+  if (!raft_->is_leader() || persisting_.empty() || present < handover_after_) return;
+  if (present - persisting_.front().since <= options_.election_timeout) return;
+  if (raft_->commit_index() <= raft_->durable_index()) return;
+  NodeId best;
+  LogIndex best_match = raft_->durable_index();
+  for (const auto& [node, peer] : raft_->peers()) {
+    const bool alive = peer.last_heard >= present - options_.election_timeout;
+    if (!alive || peer.in_doubt || peer.match <= best_match) continue;
+    if (!raft_->configuration().is_voter(node)) continue;
+    best = node;
+    best_match = peer.match;
+  }
+  if (best == NodeId{}) return;
+  handover_after_ = present + handover_timeouts * options_.election_timeout;
+  // Refused only if another transfer runs: the next attempt sees.
+  if (raft_->transfer_leadership(present, best).ok()) ++handovers_;
 }
 
 void Replica::halt(const Status& why) {

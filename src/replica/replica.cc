@@ -281,6 +281,7 @@ ReplicaStatus Replica::status() const {
   status.digest = machine_->digest();
   status.configuration = raft_->configuration();
   status.may_vote = raft_->may_vote();
+  status.handovers = handovers_;
   status.appends_dropped = appends_dropped_;
   return status;
 }

@@ -57,6 +57,7 @@ struct ReplicaStatus {
   std::uint64_t digest = 0;
   raft::Configuration configuration;
   bool may_vote = true;
+  std::uint64_t handovers = 0;        // since the start: this leader's disk stalled, another voter was asked
   std::uint64_t appends_dropped = 0;  // since the start: the engine or the disk could not follow
 };
 
@@ -134,6 +135,10 @@ class Replica final : public store::Store,
   struct WaitingMessages {
     raft::PersistId after;
     std::vector<raft::Message> messages;
+  };
+  struct Persisting {
+    raft::PersistId id;
+    TimePoint since;
   };
   struct MemberChangeWaiter {
     LogIndex index;
@@ -217,6 +222,7 @@ class Replica final : public store::Store,
   void arm_timer();
   void on_timer();
   void tick_leases(TimePoint present);
+  void leave_to_faster_disk(TimePoint present);
   void halt(const Status& why);
   [[nodiscard]] TimePoint now() { return environment_.clock.now(); }
 
@@ -282,6 +288,9 @@ class Replica final : public store::Store,
 
   std::deque<WaitingMessages> waiting_messages_;
   raft::PersistId persisted_;
+  std::deque<Persisting> persisting_;            // handed to the log, not yet durable
+  TimePoint handover_after_ = TimePoint::min();  // a slow disk: not sooner
+  std::uint64_t handovers_ = 0;
   std::optional<raft::HardState> lazy_hard_state_;  // commit moved; goes out with the next batch
   std::deque<MemberChangeWaiter> member_changes_;
   LogIndex peers_as_of_;  // configuration whose addresses the network knows

@@ -382,6 +382,45 @@ TEST_F(Receiver, ContentThatCannotBeLoadedEndsTheMember) {
   EXPECT_EQ(follower.fatal.code(), Code::corruption);
 }
 
+// ---- a leader whose disk stalls
+
+TEST_F(Sender, ALeaderWhoseDiskStallsHandsOverToWhoHasEverything) {
+  write(3);
+  member.disk().serve_small_inside(false);
+  member.disk().freeze();
+  const auto outcome = member.put("k", "v");
+  member.acknowledge(helper);
+  ASSERT_GT(member.replica().raft().commit_index(), member.replica().raft().durable_index());
+  const auto beat = [&](int times) {
+    for (int i = 0; i < times; ++i) {
+      member.pass(100ms);
+      member.answer_heartbeat(helper, member.replica().raft().log().last_index());
+      member.answer_heartbeat(lagging);
+    }
+  };
+  beat(8);
+  EXPECT_TRUE(member.taken_raft(helper, raft::MessageKind::timeout_now).empty()) << "a hiccup";
+  beat(4);
+  EXPECT_FALSE(member.taken_raft(helper, raft::MessageKind::timeout_now).empty());
+  EXPECT_TRUE(member.taken_raft(lagging, raft::MessageKind::timeout_now).empty());
+  EXPECT_EQ(member.replica().status().handovers, 1u);
+  EXPECT_EQ(*outcome, "") << "not applied here";
+}
+
+TEST_F(Sender, ALeaderWhoseDiskStallsStaysIfNobodyElseHasMore) {
+  write(3);
+  member.disk().serve_small_inside(false);
+  member.disk().freeze();
+  member.put("k", "v");
+  for (int i = 0; i < 20; ++i) {
+    member.pass(100ms);
+    member.answer_heartbeat(helper);
+    member.answer_heartbeat(lagging);
+  }
+  EXPECT_TRUE(member.replica().raft().is_leader());
+  EXPECT_EQ(member.replica().status().handovers, 0u);
+}
+
 // ---- a follower whose log is fast and whose engine is slow
 
 class SlowEngine : public testing::Test {
