@@ -186,9 +186,14 @@ void Replica::raise_quota_alarm() {
   request.action = store::AlarmAction::activate;
   request.alarm = {options_.node, store::AlarmKind::no_space};
   start_batch();
-  if (!builder_.alarm(request, {}, store::Principal::cluster())) return;  // the batch is full: the next entry tries again
-  building_.add({std::monostate{}, no_deadline, {}});
+  // Not if the batch is full: the next entry tries again.
+  if (!builder_.alarm(request, {}, store::Principal::cluster())) return;
   quota_alarm_proposed_ = true;
+  // Refused or lost: the next entry tries again.
+  const auto done = [this](const Result<store::AlarmResponse>& result) {
+    if (!result.ok()) quota_alarm_proposed_ = false;
+  };
+  building_.add(pending(store::Callback<store::AlarmResponse>(done), {}));
 }
 
 void Replica::apply_normal(const raft::Entry& entry) {

@@ -382,6 +382,30 @@ TEST_F(Receiver, ContentThatCannotBeLoadedEndsTheMember) {
   EXPECT_EQ(follower.fatal.code(), Code::corruption);
 }
 
+// ---- the quota
+
+TEST_F(Sender, AnAlarmThatWasRefusedIsRaisedByALaterEntry) {
+  member.stop();
+  member.options.quota_bytes = 50'000;
+  member.start_new();
+  member.lead(helper, lagging);
+  const auto above = member.put("k", std::string(100'000, 'v'));
+  ASSERT_TRUE(member.replica().transfer_leadership(lagging).ok());
+  member.acknowledge(helper);
+  ASSERT_EQ(*above, "done");
+  EXPECT_TRUE(member.replica().machine().alarms(store::AlarmKind::no_space).empty())
+      << "no proposals while leadership is transferred";
+  for (int i = 0; i < 12; ++i) {  // the transfer fails
+    member.pass(100ms);
+    member.answer_heartbeat(helper);
+  }
+  const auto later = member.put("l", "v");
+  member.acknowledge(helper);
+  ASSERT_EQ(*later, "done");
+  member.acknowledge(helper);
+  EXPECT_EQ(member.replica().machine().alarms(store::AlarmKind::no_space).size(), 1u);
+}
+
 // ---- a leader whose disk stalls
 
 TEST_F(Sender, ALeaderWhoseDiskStallsHandsOverToWhoHasEverything) {
