@@ -232,10 +232,11 @@ void Replica::finish_member_changes() {
       done(unknown_lost());
       continue;
     }
-    if (machine_->applied_index() < waiter.index || raft_->configuration().joint()) return;
+    const bool finished = machine_->applied_index() >= waiter.index && !raft_->configuration().joint();
+    if (!finished && now() < waiter.deadline) return;
     auto done = std::move(waiter.done);
     member_changes_.pop_front();
-    done(Status());
+    done(finished ? Status() : unknown_timeout());
   }
 }
 
@@ -254,6 +255,7 @@ void Replica::arm_timer() {
   }
   if (reads_.wants_retry()) wanted = std::min(wanted, present + read_retry_interval);
   if (log_->flush_idle_wanted()) wanted = std::min(wanted, present + log_idle_interval);
+  if (!member_changes_.empty()) wanted = std::min(wanted, member_changes_.front().deadline);
   if (log_->disk_full()) wanted = std::min(wanted, std::max(present, log_try_after_));
   wanted = std::min({wanted, persistence_idle_at_, peer_calls_.next_deadline()});
   if (timer_ != env::TimerId{} && timer_at_ <= wanted) return;  // fires early enough; looks again then

@@ -265,7 +265,7 @@ void Replica::change_members(const std::vector<raft::MemberChange>& changes,
   change.context = merge_addresses(raft_->configuration().context, addresses);
   const Result<LogIndex> index = raft_->propose_configuration(now(), change);
   if (!index.ok()) return done(index.status());
-  member_changes_.push_back({*index, raft_->term(), std::move(done)});
+  member_changes_.push_back({*index, raft_->term(), now() + options_.request_timeout, std::move(done)});
   drive();
 }
 

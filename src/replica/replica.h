@@ -106,7 +106,8 @@ class Replica final : public store::Store,
   [[nodiscard]] store::Security& security() { return *authenticator_; }
 
   // ---- membership, on the leader. The callback comes when the change is committed and the joint state left,
-  // or with an error. Members named by `addresses` become known to every member with the change.
+  // or with an error: unknown_outcome after Options::request_timeout, or when another leader has taken over,
+  // which may still finish it. Members named by `addresses` become known to every member with the change.
   void change_members(const std::vector<raft::MemberChange>& changes, const std::vector<Member>& addresses,
                       std::move_only_function<void(Status)> done);
   Status transfer_leadership(NodeId to);
@@ -143,6 +144,7 @@ class Replica final : public store::Store,
   struct MemberChangeWaiter {
     LogIndex index;
     Term term;
+    TimePoint deadline;
     std::move_only_function<void(Status)> done;
   };
 

@@ -382,6 +382,30 @@ TEST_F(Receiver, ContentThatCannotBeLoadedEndsTheMember) {
   EXPECT_EQ(follower.fatal.code(), Code::corruption);
 }
 
+// ---- membership
+
+TEST_F(Sender, AChangeThatIsNotCommittedInTimeIsUnknown) {
+  Status outcome;
+  bool called = false;
+  member.replica().change_members({{raft::MemberChangeKind::add_learner, NodeId(4)}}, {{NodeId(4), "x:4"}},
+                                  [&](const Status& status) {
+                                    outcome = status;
+                                    called = true;
+                                  });
+  const auto beat = [&](Duration time) {
+    for (Duration passed{}; passed < time; passed += 100ms) {
+      member.pass(100ms);
+      member.answer_heartbeat(helper);
+    }
+  };
+  beat(member.options.request_timeout - 200ms);
+  EXPECT_FALSE(called);
+  beat(400ms);
+  ASSERT_TRUE(member.replica().raft().is_leader());
+  EXPECT_TRUE(called);
+  EXPECT_EQ(outcome.code(), Code::unknown_outcome);
+}
+
 // ---- the quota
 
 TEST_F(Sender, AnAlarmThatWasRefusedIsRaisedByALaterEntry) {
