@@ -20,10 +20,10 @@ namespace lockstep::replica {
 
 struct Member {
   NodeId id;
-  std::string address;     // "host:port" of its peer port; empty in process
-  std::string name;        // for people; empty until it announced itself
-  std::string client_url;  // where clients reach it; empty likewise
-  bool promote = false;    // a learner that is to become a voter once it has caught up
+  std::string address;       // "host:port" of its peer port; empty in process
+  std::string name{};        // for people; empty until it announced itself
+  std::string client_url{};  // where clients reach it; empty likewise
+  bool promote = false;      // a learner that is to become a voter once it has caught up
 
   friend bool operator==(const Member&, const Member&) = default;
 };
