@@ -86,6 +86,15 @@ Result<log::Recovered> Replica::open_log(const store::Recovered& state) {
   log::Recovered& recovered = opened.recovered;
   log_damaged_ = recovered.damage.has_value();
   if (log_damaged_ && options_.trace) options_.on_trace("finds its log damaged: " + recovered.damage->reason);
+  if (recovered.base.index > state.applied) {
+    return Status(
+        Code::corruption,
+        "the log begins after entry " + std::to_string(recovered.base.index.value()) +
+            ", but the engine's state ends at entry " + std::to_string(state.applied.value()) +
+            ": the engine's directory was lost or is an older copy. Put log and engine of one backup "
+            "back together, or, if other members live, start this one with an empty directory: they "
+            "restore it");
+  }
   // A snapshot was installed and the process ended before the log was told: what the log holds is another
   // past. (If its entry behind the snapshot has the snapshot's term or a later one, it is the same past: log
   // matching.)

@@ -382,6 +382,24 @@ TEST_F(Receiver, ContentThatCannotBeLoadedEndsTheMember) {
   EXPECT_EQ(follower.fatal.code(), Code::corruption);
 }
 
+// ---- a lost engine
+
+TEST(LostEngine, IsAnErrorThatSaysWhatToDo) {
+  TestMember member(self, {self});
+  member.options.persistence.window_bytes = 1;
+  member.start();
+  for (int i = 0; i < 50; ++i) {
+    ASSERT_EQ(*member.put("k", std::string(100'000, 'v')), "done");
+    member.pass(50ms);
+  }
+  member.stop();
+  member.lose_engine();
+  const Status refused = member.try_start();
+  EXPECT_EQ(refused.code(), Code::corruption);
+  EXPECT_THAT(refused.message(), testing::MatchesRegex("the log begins after entry [0-9]+, but the engine's "
+                                                       "state ends at entry 0: .* empty directory.*"));
+}
+
 // ---- membership
 
 TEST_F(Sender, AChangeThatIsNotCommittedInTimeIsUnknown) {

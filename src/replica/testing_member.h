@@ -49,14 +49,20 @@ class TestMember final : private env::Clock,
   ~TestMember() override { stop(); }
 
   void start() {
+    const Status started = try_start();
+    ASSERT_TRUE(started.ok()) << started.to_string();
+    settle();
+  }
+  Status try_start() {
     engine_ = engine::open_memory_engine(medium_);
     options.engine = engine_.get();
     Result<std::unique_ptr<Replica>> opened =
         Replica::open({*this, *this, *this, disk_, *this, *this, &secrets_}, options);
-    ASSERT_TRUE(opened.ok()) << opened.status().to_string();
-    replica_ = *std::move(opened);
-    settle();
+    if (opened.ok()) replica_ = *std::move(opened);
+    return opened.status();
   }
+  // While it is stopped.
+  void lose_engine() { medium_ = std::make_shared<engine::MemoryMedium>(); }
   // The process ends; the machine only for a loss of power.
   void stop(sim::Loss loss = sim::Loss::process) {
     replica_.reset();
