@@ -72,9 +72,9 @@ void Replica::confirm_denial(Request request, const store::CallOptions& options,
   });
 }
 
+// admit() validates as well.
 void Replica::put(store::PutRequest request, store::CallOptions options,
                   store::Callback<store::PutResponse> done) {
-  if (const Status invalid = store::validate(request); !invalid.ok()) return done(invalid);
   if (const Status refused = machine_->admit(request); !refused.ok()) return done(refused);
   mutate(request, options, std::move(done),
          [](store::BatchBuilder& builder, const store::PutRequest& put, const store::CallOptions& call) {
@@ -94,7 +94,6 @@ void Replica::delete_range(store::DeleteRangeRequest request, store::CallOptions
 
 void Replica::txn(store::TxnRequest request, store::CallOptions options,
                   store::Callback<store::TxnResponse> done) {
-  if (const Status invalid = store::validate(request); !invalid.ok()) return done(invalid);
   if (const Status refused = machine_->admit(request); !refused.ok()) return done(refused);
   mutate(request, options, std::move(done),
          [](store::BatchBuilder& builder, const store::TxnRequest& txn, const store::CallOptions& call) {
@@ -113,7 +112,6 @@ void Replica::compact(store::CompactRequest request, store::CallOptions options,
 
 void Replica::lease_grant(store::LeaseGrantRequest request, store::CallOptions options,
                           store::Callback<store::LeaseGrantResponse> done) {
-  if (const Status invalid = store::validate(request); !invalid.ok()) return done(invalid);
   if (const Status refused = machine_->admit(request); !refused.ok()) return done(refused);
   request.ttl = store::granted_ttl(request.ttl, options_.lease_ttl_min);
   mutate(request, options, std::move(done),

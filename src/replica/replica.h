@@ -3,9 +3,11 @@
 // Persist, then promise, then apply: all of it is visible in drive.cc, in one function.
 //
 // What it promises beyond its parts:
-//   P1  A mutation is answered ok only after its entry is committed and applied here, which raft allows only
-//   when
-//       it is durable on a majority and on this member (I1).
+//   P1  A mutation is answered ok only after its entry is committed and applied at the member that proposed
+//   it,
+//       which raft allows only when it is durable on a majority and on that member (I1). For a mutation that
+//       was forwarded that is the leader, whose answer is passed on: a serializable read here may not show it
+//       yet.
 //   P2  A linearizable read is served from a state at least as new as the commit index when it was asked,
 //   confirmed
 //       by a majority under a fresh attempt (I2). Serializable reads are served from the applied state at
