@@ -1,0 +1,239 @@
+// What one member does at its bounds, against peers that are scripted: a slow or full disk, a slow engine, a
+// quota, a change that takes too long.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "replica/testing_sender.h"
+
+namespace lockstep::replica {
+namespace {
+
+using namespace std::chrono_literals;
+
+const NodeId leader{2};
+
+// ---- a lost engine
+
+TEST(LostEngine, IsAnErrorThatSaysWhatToDo) {
+  TestMember member(self, {self});
+  member.options.persistence.window_bytes = 1;
+  member.options.persistence.flush_bytes = 1;
+  member.start();
+  for (int i = 0; i < 50; ++i) {
+    ASSERT_EQ(*member.put("k", std::string(100'000, 'v')), "done");
+    member.pass(50ms);
+  }
+  member.stop();
+  member.lose_engine();
+  const Status refused = member.try_start();
+  EXPECT_EQ(refused.code(), Code::corruption);
+  EXPECT_THAT(refused.message(), testing::MatchesRegex("the log begins after entry [0-9]+, but the engine's "
+                                                       "state ends at entry 0: .* empty directory.*"));
+}
+
+// ---- membership
+
+TEST_F(Sender, AChangeThatIsNotCommittedInTimeIsUnknown) {
+  Status outcome;
+  bool called = false;
+  member.replica().change_members({{raft::MemberChangeKind::add_learner, NodeId(4)}}, {{NodeId(4), "x:4"}},
+                                  [&](const Status& status) {
+                                    outcome = status;
+                                    called = true;
+                                  });
+  const auto beat = [&](Duration time) {
+    for (Duration passed{}; passed < time; passed += 100ms) {
+      member.pass(100ms);
+      member.answer_heartbeat(helper);
+    }
+  };
+  beat(member.options.request_timeout - 200ms);
+  EXPECT_FALSE(called);
+  beat(400ms);
+  ASSERT_TRUE(member.replica().raft().is_leader());
+  EXPECT_TRUE(called);
+  EXPECT_EQ(outcome.code(), Code::unknown_outcome);
+}
+
+// ---- the quota
+
+TEST_F(Sender, AnAlarmThatWasRefusedIsRaisedByALaterEntry) {
+  member.stop();
+  member.options.quota_bytes = 50'000;
+  member.start_new();
+  member.lead(helper, lagging);
+  const auto above = member.put("k", std::string(100'000, 'v'));
+  ASSERT_TRUE(member.replica().transfer_leadership(lagging).ok());
+  member.acknowledge(helper);
+  ASSERT_EQ(*above, "done");
+  EXPECT_TRUE(member.replica().machine().alarms(store::AlarmKind::no_space).empty())
+      << "no proposals while leadership is transferred";
+  for (int i = 0; i < 12; ++i) {  // the transfer fails
+    member.pass(100ms);
+    member.answer_heartbeat(helper);
+  }
+  const auto later = member.put("l", "v");
+  member.acknowledge(helper);
+  ASSERT_EQ(*later, "done");
+  member.acknowledge(helper);
+  EXPECT_EQ(member.replica().machine().alarms(store::AlarmKind::no_space).size(), 1u);
+}
+
+// ---- a leader whose disk stalls
+
+TEST_F(Sender, ALeaderWhoseDiskStallsHandsOverToWhoHasEverything) {
+  write(3);
+  member.disk().serve_small_inside(false);
+  member.disk().freeze();
+  const auto outcome = member.put("k", "v");
+  member.acknowledge(helper);
+  member.acknowledge(lagging);
+  ASSERT_GT(member.replica().raft().commit_index(), member.replica().raft().durable_index());
+  const auto beat = [&](int times) {
+    for (int i = 0; i < times; ++i) {
+      member.pass(100ms);
+      member.answer_heartbeat(helper, member.replica().raft().log().last_index());
+      member.answer_heartbeat(lagging);
+    }
+  };
+  beat(8);
+  EXPECT_TRUE(member.taken_raft(helper, raft::MessageKind::timeout_now).empty()) << "a hiccup";
+  beat(4);
+  EXPECT_FALSE(member.taken_raft(helper, raft::MessageKind::timeout_now).empty());
+  EXPECT_TRUE(member.taken_raft(lagging, raft::MessageKind::timeout_now).empty());
+  EXPECT_EQ(member.replica().status().handovers, 1u);
+  EXPECT_EQ(*outcome, "") << "not applied here";
+}
+
+TEST_F(Sender, ALeaderWhoseDiskStallsStaysIfNobodyElseHasMore) {
+  write(3);
+  member.disk().serve_small_inside(false);
+  member.disk().freeze();
+  member.put("k", "v");
+  for (int i = 0; i < 20; ++i) {
+    member.pass(100ms);
+    member.answer_heartbeat(helper);
+    member.answer_heartbeat(lagging);
+  }
+  EXPECT_TRUE(member.replica().raft().is_leader());
+  EXPECT_EQ(member.replica().status().handovers, 0u);
+}
+
+// ---- a follower whose log is fast and whose engine is slow
+
+class SlowEngine : public testing::Test {
+ protected:
+  static constexpr std::size_t value_bytes = 100'000;
+  TestMember member{self, {}};
+  LogIndex last;
+
+  void SetUp() override {
+    member.options.backlog_bytes_max = 1;
+    member.options.unapplied_bytes_max = 1'000'000;
+    member.start();
+    raft::Message first = append();
+    raft::Configuration configuration;
+    configuration.voters = {leader, NodeId(3)};
+    configuration.learners = {self};
+    first.entries.push_back({term, LogIndex(1), raft::EntryKind::configuration,
+                             SharedBytes(raft::encode_configuration(configuration))});
+    member.receive(std::move(first));
+    ASSERT_EQ(acknowledged(), LogIndex(1));
+    last = LogIndex(1);
+  }
+  static raft::Message append(LogIndex after = {}) {
+    raft::Message message;
+    message.kind = raft::MessageKind::append;
+    message.from = leader;
+    message.term = term;
+    message.index = after;
+    message.log_term = after == LogIndex{} ? Term{} : term;
+    message.commit = after;
+    return message;
+  }
+  // Sends the next put, which the others commit. True if the member took it.
+  bool put() {
+    store::PutRequest put;
+    put.key = "k";
+    put.value = std::string(value_bytes, 'v');
+    store::BatchBuilder builder;
+    builder.start({});
+    EXPECT_TRUE(builder.put(put));
+    raft::Message message = append(last);
+    message.entries.push_back({term, last.next(), raft::EntryKind::normal, SharedBytes(builder.take())});
+    message.commit = last.next();
+    member.receive(std::move(message));
+    member.pass(1ms);
+    const bool taken = acknowledged() == last.next();
+    if (taken) ++last;
+    return taken;
+  }
+  LogIndex acknowledged() {
+    LogIndex index;
+    for (const raft::Message& answer : member.taken_raft(leader, raft::MessageKind::append_response)) {
+      EXPECT_FALSE(answer.reject);
+      index = std::max(index, answer.index);
+    }
+    return index;
+  }
+
+ private:
+  static constexpr Term term{3};
+};
+
+TEST_F(SlowEngine, TakesNoMoreThanItsBoundAndGoesOnWhenItHasDrained) {
+  member.worker_stands_still = true;
+  int taken = 0;
+  while (taken < 100 && put()) ++taken;
+  EXPECT_GT(taken, 9);
+  EXPECT_LT(taken, 20) << "1 MB may wait, and what the engine is writing";
+  EXPECT_FALSE(put()) << "and not later, as long as nothing drains";
+  EXPECT_EQ(member.replica().status().appends_dropped, 2u);
+  member.heartbeat(leader, Term(3));
+  EXPECT_EQ(member.replica().status().leader, leader);
+
+  member.worker_stands_still = false;
+  member.pass(1s);
+  EXPECT_EQ(member.replica().status().applied, last);
+  for (int i = 0; i < 30; ++i) {
+    ASSERT_TRUE(put());
+    member.pass(100ms);
+  }
+  EXPECT_EQ(member.replica().status().applied, last);
+}
+
+// ---- a full disk
+
+TEST(FullDisk, TheMemberGoesOnWhenThereIsRoomAgain) {
+  TestMember member(self, {self});
+  member.start();
+  member.disk().set_capacity(member.disk().used_bytes());
+  std::shared_ptr<std::string> outcome;
+  for (int i = 0; i < 100; ++i) {
+    outcome = member.put("k", std::string(100'000, 'v'));
+    if (outcome->empty()) break;
+    ASSERT_EQ(*outcome, "done");
+  }
+  EXPECT_EQ(*outcome, "") << "the segment is full, and there is no room for another";
+  member.pass(2s);
+  EXPECT_EQ(*outcome, "");
+  member.disk().set_capacity(UINT64_MAX);
+  member.pass(2s);
+  EXPECT_EQ(*outcome, "done");
+}
+
+TEST_F(Sender, ALeaderThatCannotWriteTakesNoMoreThanItsBound) {
+  member.disk().set_capacity(member.disk().used_bytes());
+  std::size_t refused = 0;
+  for (int i = 0; i < 1000; ++i) {
+    const auto outcome = member.put("k", std::string(100'000, 'v'));
+    member.acknowledge(helper);
+    member.acknowledge(lagging);
+    refused += outcome->starts_with("resource_exhausted") ? 1 : 0;
+  }
+  EXPECT_GT(refused, 0u);
+  EXPECT_LT(refused, 500u);
+}
+
+}  // namespace
+}  // namespace lockstep::replica
