@@ -16,7 +16,7 @@ void Raft::reset_election_deadline() {
 
 // While a snapshot is being installed the state machine is neither old nor new: no leader can work on it.
 bool Raft::may_campaign() const {
-  if (in_doubt_ || role_ == Role::leader) return false;
+  if (in_doubt_ || role_ == Role::leader || removed_by_ != LogIndex{}) return false;
   if (receiving_.has_value() && receiving_->installing) return false;
   if (configuration().is_voter(options_.id)) return true;
   // Whoever is being removed may have the longest log and be needed to commit its own removal (dissertation
@@ -135,6 +135,12 @@ void Raft::on_vote_request(const Message& message) {
   }
   Message response = respond(message, pre_vote ? MessageKind::pre_vote_response : MessageKind::vote_response);
   response.reject = !up_to_date || !free_to_vote;
+  if (response.reject && pre_vote && was_removed(message.from)) {
+    // Its own entry may be compacted; the configuration is the same as of the base.
+    response.index = std::max(configuration_index(), log_.base_index());
+    response.log_term = log_.term_at(response.index).value_or(Term{});
+    LS_MUST(response.log_term != Term{});
+  }
   const std::string_view name = pre_vote ? "pre-vote" : "vote";
   if (response.reject) {
     trace("refuses its ", name, " to ", message.from, " for term ", message.term, ": ",
@@ -165,7 +171,9 @@ void Raft::on_vote_request(const Message& message) {
 
 void Raft::on_vote_response(const Message& message) {
   if (message.kind == MessageKind::pre_vote_response) {
+    if (message.reject && message.index != LogIndex{}) learn_removal(message);
     if (role_ != Role::pre_candidate) return;
+    if (message.reject && message.term < term_) return;
     if (!message.reject && message.term != term_.next()) return;  // of an older campaign
   } else {
     if (role_ != Role::candidate) return;
@@ -175,6 +183,37 @@ void Raft::on_vote_response(const Message& message) {
   // A vote that was given stays given: a refusal of an earlier attempt may come late.
   votes_[message.from] |= !message.reject;
   count_votes();
+}
+
+// As of a committed configuration in force, which may not be the newest: then that member knows more (below).
+bool Raft::was_removed(NodeId node) const {
+  const Configuration& members = configuration();
+  if (configuration_index() == LogIndex{} || configuration_index() > commit_ || members.joint()) return false;
+  return members.contains(options_.id) && !members.contains(node);
+}
+
+// The leader sends no more to a member when it appends the configuration without it, so the member cannot
+// have heard of the end. It is told when it asks for pre-votes. This takes no vote from anybody who could use
+// it: the configuration is committed, so nobody who lacks its entry can be elected (paper 5.4.3), and whoever
+// was added again became a voter only after it had caught up, and sees that here.
+void Raft::learn_removal(const Message& message) {
+  LS_MUST(message.index != LogIndex{});
+  if (in_doubt_ || role_ == Role::leader || leader_ != NodeId{} || removed_by_ >= message.index) return;
+  if (!configuration().contains(message.from)) return;
+  const bool known = message.index <= log_.base_index() || log_.matches(message.index, message.log_term);
+  if (known && configuration().contains(options_.id)) return;  // added again since
+  trace("learns from ", message.from, " that configuration ", message.index, " has removed it");
+  become_follower(term_, NodeId{});
+  removed_by_ = message.index;
+  reset_election_deadline();
+}
+
+// Learners do not campaign; without a leader they ask all the same, for the sake of that answer.
+void Raft::ask_whether_removed() {
+  LS_MUST(role_ != Role::leader);
+  if (!options_.pre_vote || in_doubt_ || removed_by_ != LogIndex{} || configuration().empty()) return;
+  if (configuration().is_voter(options_.id)) return;
+  if (term_ < term_max) ask_for_votes(MessageKind::pre_vote, term_.next(), false);
 }
 
 void Raft::count_votes() {

@@ -124,6 +124,7 @@ void Raft::step_down_if_removed() {
     send(std::move(message));
   }
   become_follower(term_, NodeId{});
+  if (!configuration().contains(options_.id)) removed_by_ = configuration_index();
 }
 
 void Raft::compact(LogIndex index) {

@@ -111,6 +111,8 @@ std::string to_string(const Message& message) {
     describe_entries(out, m.entries);
   } else if (has_position(m.kind)) {
     out += " last " + std::to_string(m.index.value()) + "@" + std::to_string(m.log_term.value());
+  } else if (m.kind == MessageKind::pre_vote_response && m.index != LogIndex{}) {
+    out += " removed by " + std::to_string(m.index.value()) + "@" + std::to_string(m.log_term.value());
   } else if (m.index != LogIndex{}) {
     field("index", m.index.value());
   }
@@ -154,6 +156,10 @@ Status validate(const Message& message) {
   if (has_position(m.kind)) {
     if ((m.index == LogIndex{}) != (m.log_term == Term{})) return invalid("position without term");
     if (m.log_term > m.term) return invalid("log term above the message's");
+  }
+  if (m.kind == MessageKind::pre_vote_response) {
+    if ((m.index == LogIndex{}) != (m.log_term == Term{})) return invalid("position without term");
+    if (m.index != LogIndex{} && !m.reject) return invalid("removed, and granted a pre-vote");
   }
   if (m.hint_term > m.term) return invalid("hint term above the message's");
   if (m.kind == MessageKind::append) {

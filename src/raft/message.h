@@ -67,6 +67,7 @@ struct Message {
 
   // pre_vote, vote: the last entry. append: the entry before `entries`.
   // append_response: the end of what matches the leader's log, or (reject) the refused previous entry.
+  // pre_vote_response with reject, not zero: the committed configuration that no longer has the receiver.
   // read_index_response: the index to wait for. snapshot_chunk_response: the snapshot's.
   LogIndex index;
   Term log_term;

@@ -100,6 +100,7 @@ void Raft::tick(TimePoint now) {
     become_follower(term_, NodeId{});
   }
   reset_election_deadline();
+  ask_whether_removed();
 }
 
 void Raft::receive(TimePoint now, NodeId from, Message message) {
@@ -144,6 +145,8 @@ bool Raft::handle_term(const Message& message) {
     return true;
   }
   if (message.term == term_) return true;
+  // Whoever was removed may have campaigned far beyond the others' term.
+  if (kind == MessageKind::pre_vote_response && message.index != LogIndex{}) return true;
   if (comes_from_leader(kind)) {
     // Its sender must learn that its term is over, else a member that campaigned while cut off stays out for
     // ever: it refuses the leader, and pre-vote refuses it.
@@ -236,6 +239,7 @@ void Raft::accept_leader(const Message& message) {
   LS_MUST(role_ != Role::leader, "two leaders in one term");
   LS_MUST(leader_ == NodeId{} || leader_ == message.from, "two leaders in one term");
   become_follower(term_, message.from);
+  removed_by_ = LogIndex{};  // it was added again, or this is a late word of before: then it will ask again
   lease_until_ = now_ + options_.election_timeout;
   reset_election_deadline();
 }

@@ -223,6 +223,9 @@ class Raft {
   [[nodiscard]] LogIndex durable_index() const { return durable_; }
   [[nodiscard]] const RaftLog& log() const { return log_; }
   [[nodiscard]] bool may_vote() const { return !in_doubt_; }
+  // This member was removed, and knows: the committed configuration of that entry does not have it. Zero: not
+  // that it knew. It does not campaign until a leader speaks to it again.
+  [[nodiscard]] LogIndex removed_by() const { return removed_by_; }
   [[nodiscard]] BootId boot() const { return boot_; }
   // The newest in the log: effective, maybe not committed.
   [[nodiscard]] const Configuration& configuration() const { return configurations_.rbegin()->second; }
@@ -285,6 +288,9 @@ class Raft {
   // election.cc
   void reset_election_deadline();
   [[nodiscard]] bool may_campaign() const;
+  [[nodiscard]] bool was_removed(NodeId node) const;
+  void learn_removal(const Message& message);
+  void ask_whether_removed();
   [[nodiscard]] bool lease_holds() const;
   void start_campaign(bool transfer);
   void become_pre_candidate();
@@ -368,6 +374,7 @@ class Raft {
   LogIndex applied_;
   LogIndex emitted_;  // the last entry put into Output::committed
   bool in_doubt_ = false;
+  LogIndex removed_by_;
 
   RaftLog log_;
   LogIndex durable_;  // our log up to here is durable

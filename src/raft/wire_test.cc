@@ -186,6 +186,17 @@ TEST(Validate, EveryMessage) {
                    [](M& m) { m.chunk = chunk_of().chunk; }}});
 }
 
+TEST(Validate, RemovalsInRefusedPreVotes) {
+  using M = Message;
+  Message good = message_of(MessageKind::pre_vote_response);
+  good.reject = true;
+  good.index = LogIndex(5);
+  good.log_term = Term(3);
+  expect_invalid(good, {{"raft message: position without term", [](M& m) { m.log_term = Term{}; }},
+                        {"raft message: position without term", [](M& m) { m.index = LogIndex{}; }},
+                        {"raft message: removed, and granted a pre-vote", [](M& m) { m.reject = false; }}});
+}
+
 TEST(Validate, Appends) {
   using M = Message;
   const Message good = append_of({{Term(3), LogIndex(5), EntryKind::normal, SharedBytes("a")},

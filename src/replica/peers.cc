@@ -10,6 +10,9 @@ namespace lockstep::replica {
 
 void Replica::send(const raft::Message& message) {
   LS_MUST(message.to != options_.node);
+  if (message.kind == raft::MessageKind::pre_vote_response && message.index != LogIndex{}) {
+    know_former_member(message.to);
+  }
   environment_.network.send(message.to, wrap_raft(raft::encode(message)));
 }
 
@@ -195,6 +198,16 @@ void Replica::send_answers() {
   for (Proposals::PeerAnswer& answer : proposals_.take_answers()) {
     answer.answer.leader = raft_->leader();
     environment_.network.send(answer.peer, encode(answer.answer));
+  }
+}
+
+// A member that left is no peer of one that started since; to be told of its removal it must be reached. The
+// addresses of those that left stay listed for a while.
+void Replica::know_former_member(NodeId node) {
+  const Result<std::vector<Member>> members = decode_addresses(raft_->configuration().context);
+  if (!members.ok()) return;
+  for (const Member& member : *members) {
+    if (member.id == node) environment_.network.set_peer(member.id, member.address);
   }
 }
 

@@ -290,6 +290,7 @@ ReplicaStatus Replica::status() const {
   status.digest = machine_->digest();
   status.configuration = raft_->configuration();
   status.may_vote = raft_->may_vote();
+  status.removed_by = raft_->removed_by();
   status.handovers = handovers_;
   status.appends_dropped = appends_dropped_;
   return status;

@@ -4,10 +4,8 @@
 //
 // What it promises beyond its parts:
 //   P1  A mutation is answered ok only after its entry is committed and applied at the member that proposed
-//   it,
-//       which raft allows only when it is durable on a majority and on that member (I1). For a mutation that
-//       was forwarded that is the leader, whose answer is passed on: a serializable read here may not show it
-//       yet.
+//       it, which raft allows only when it is durable on a majority and on that member (I1). A forwarded one
+//       was proposed by the leader: a serializable read here may not show it yet.
 //   P2  A linearizable read is served from a state at least as new as the commit index when it was asked,
 //   confirmed
 //       by a majority under a fresh attempt (I2). Serializable reads are served from the applied state at
@@ -59,6 +57,7 @@ struct ReplicaStatus {
   std::uint64_t digest = 0;
   raft::Configuration configuration;
   bool may_vote = true;
+  LogIndex removed_by;                // not zero: the configuration of this entry no longer has this member
   std::uint64_t handovers = 0;        // since the start: this leader's disk stalled, another voter was asked
   std::uint64_t appends_dropped = 0;  // since the start: the engine or the disk could not follow
 };
@@ -174,6 +173,7 @@ class Replica final : public store::Store,
   void send(const raft::Message& message);
   void send_answers();
   void update_peers();
+  void know_former_member(NodeId node);
 
   // ---- store::ResultSink
   void on_result(std::size_t position, store::CommandResult result) override;
