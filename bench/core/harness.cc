@@ -156,7 +156,7 @@ StartOperation random_puts(LocalMember& member, std::uint64_t keys, Prng& prng) 
     request.key = key_name(prng.below(keys));
     request.value = value;
     member.replica().put(std::move(request), {},
-                         [done = std::move(done)](Result<store::PutResponse> result) mutable {
+                         [done = std::move(done)](const Result<store::PutResponse>& result) mutable {
                            if (!result.ok()) give_up("put", result.status());
                            done();
                          });
@@ -173,7 +173,7 @@ void fill(LocalMember& member, std::uint64_t count) {
     store::PutRequest request;
     request.key = key_name(started++);
     request.value = value;
-    member.replica().put(std::move(request), {}, [&](Result<store::PutResponse> result) {
+    member.replica().put(std::move(request), {}, [&](const Result<store::PutResponse>& result) {
       if (!result.ok()) give_up("put", result.status());
       ++finished;
       next();

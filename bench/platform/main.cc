@@ -169,10 +169,12 @@ void round_trips(const char* what, std::size_t bytes, int in_flight, int count) 
     pair.sides[0].network->send(NodeId(2), {message});
   };
   pair.sides[1].strand.on([&] {
-    pair.sides[1].receive = [&](SharedBytes) { pair.sides[1].network->send(NodeId(1), {SharedBytes("ok")}); };
+    pair.sides[1].receive = [&](const SharedBytes&) {
+      pair.sides[1].network->send(NodeId(1), {SharedBytes("ok")});
+    };
   });
   pair.sides[0].strand.on([&] {
-    pair.sides[0].receive = [&](SharedBytes) {
+    pair.sides[0].receive = [&](const SharedBytes&) {
       samples.push_back(Seconds(std::chrono::steady_clock::now() - starts[returned]).count() * 1e6);
       if (++returned == count) return finished.set_value();
       if (started < count) start_one();

@@ -71,8 +71,8 @@ Result<Identity> decode_identity(std::string_view bytes) {
 }
 
 Result<Identity> load_identity(env::Disk& disk, const std::string& directory) {
-  const auto first = read_copy(disk, directory + "/" + std::string(copies[0]));
-  const auto second = read_copy(disk, directory + "/" + std::string(copies[1]));
+  auto first = read_copy(disk, directory + "/" + std::string(copies[0]));
+  auto second = read_copy(disk, directory + "/" + std::string(copies[1]));
   for (const auto* copy : {&first, &second}) {
     const Code code = copy->status().code();
     // A newer program's directory is none of ours to repair; a disk that cannot be read neither.

@@ -8,7 +8,6 @@ namespace {
 
 using testing::entry;
 using testing::hard_state;
-using testing::Machine;
 using testing::Member;
 using testing::small_options;
 

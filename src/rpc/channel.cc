@@ -12,8 +12,8 @@ class Channel::Core final : public SessionHost,
                             public PipeUser,
                             public std::enable_shared_from_this<Channel::Core> {
  public:
-  Core(env::Executor& executor, env::Clock& clock, const ChannelOptions& options, std::string authority,
-       OnState on_state)
+  Core(env::Executor& executor, env::Clock& clock, const ChannelOptions& options,
+       const std::string& authority, OnState on_state)
       : executor_(executor),
         clock_(clock),
         options_(options),

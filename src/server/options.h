@@ -36,7 +36,7 @@ struct ServerOptions {
   Duration election_timeout = 1s;
   Duration heartbeat_interval = 100ms;
   Duration request_timeout = 7s;
-  Duration lease_ttl_min = 1s;
+  Duration lease_ttl_min = 2s;  // as etcd's at its default election timeout
   std::uint64_t quota_bytes = 0;
   std::uint64_t connections_max = 10'000;
   Duration shutdown_timeout = 10s;

@@ -65,8 +65,9 @@ class Member {
       replica_options.election_timeout = 300ms;
       replica_options.heartbeat_interval = 30ms;
       auto replica = replica::Replica::open(platform_->environment(), std::move(replica_options));
-      if (replica.ok()) replica_ = *std::move(replica);
-      promise.set_value(replica.ok() ? Status() : replica.status());
+      const Status status = replica.status();
+      if (status.ok()) replica_ = *std::move(replica);
+      promise.set_value(status);
     });
     ASSERT_TRUE(opened.ok()) << opened.to_string();
   }
@@ -95,7 +96,7 @@ class Member {
   }
 
   template <class Response, class Call>
-  Result<Response> call(Call call) {
+  Result<Response> call(const Call& call) {
     return on_strand<Result<Response>>([this, call](std::promise<Result<Response>>& promise) mutable {
       call(*replica_, [&promise](Result<Response> result) { promise.set_value(std::move(result)); });
     });

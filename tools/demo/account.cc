@@ -106,7 +106,7 @@ void count_slice(Reading& reading, const store::RangeResponse& range, std::uint6
   }
 }
 
-void read_slice(std::shared_ptr<Reading> reading) {
+void read_slice(const std::shared_ptr<Reading>& reading) {
   if (reading->next == reading->acknowledged.size()) return reading->done(reading->account);
   const std::uint64_t first_number = reading->acknowledged[reading->next];
   // A range inside a transaction is ordered in the log like a write: nothing newer can be missed.
@@ -137,7 +137,7 @@ void take_account(Client& client, const std::vector<std::uint64_t>& acknowledged
   auto reading = std::make_shared<Reading>(Reading{client, acknowledged, 0, {}, std::move(done)});
   std::ranges::sort(reading->acknowledged);
   reading->account.acknowledged = acknowledged.size();
-  read_slice(std::move(reading));
+  read_slice(reading);
 }
 
 }  // namespace lockstep::demo

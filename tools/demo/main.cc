@@ -24,7 +24,7 @@ struct Settings {
 
 class Show {
  public:
-  Show(const Settings& settings, std::string directory)
+  Show(const Settings& settings, const std::string& directory)
       : settings_(settings), processes_(plan_cluster(directory)) {
     platform::PlatformOptions options;
     options.data_directory = directory + "/client";

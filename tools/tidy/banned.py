@@ -24,7 +24,7 @@ class Ban:
 PROCESSES = frozenset({"platform", "bench", "tools", "server", "cli", "tests"})
 
 # The simulator's program measures its own speed and runs seeds side by side; what it simulates does neither.
-SIMULATOR_MAIN = ("src/sim/runner.cc", "src/sim/runner_main.cc")
+SIMULATOR_MAIN = ("src/sim/planted_hunt.cc", "src/sim/runner.cc", "src/sim/runner_main.cc")
 
 BANS = (
     Ban("randomness",
