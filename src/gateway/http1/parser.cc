@@ -29,6 +29,7 @@ constexpr std::size_t last_chunk_bytes = 5;
 // A body that grows with what arrived, not with what was announced.
 struct GrowingBody {
   using value_type = std::string;
+  // NOLINTNEXTLINE(readability-identifier-naming): Beast's name
   class reader {
    public:
     template <bool is_request, class Fields>

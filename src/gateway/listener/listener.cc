@@ -133,8 +133,9 @@ class Listener::Core final : public std::enable_shared_from_this<Core> {
     undecided_.remove(one);
     return std::move(one->stream);
   }
-  void drop(One one) {
-    const std::unique_ptr<env::Stream> stream = take(one);
+  void drop(const One& one) {
+    const One kept = one;  // `one` may be the list's own
+    const std::unique_ptr<env::Stream> stream = take(kept);
     stream->close();
   }
 
