@@ -133,9 +133,9 @@ class Listener::Core final : public std::enable_shared_from_this<Core> {
     undecided_.remove(one);
     return std::move(one->stream);
   }
-  void drop(const One& one) {
-    const One kept = one;  // `one` may be the list's own
-    const std::unique_ptr<env::Stream> stream = take(kept);
+  // A copy: the caller's may be the list's own, which take() removes.
+  void drop(One one) {  // NOLINT(performance-unnecessary-value-param)
+    const std::unique_ptr<env::Stream> stream = take(one);
     stream->close();
   }
 
