@@ -18,7 +18,7 @@ class Channel::Core final : public SessionHost,
         clock_(clock),
         options_(options),
         on_state_(std::move(on_state)),
-        session_(*this, options_, options.authority.empty() ? std::move(authority) : options.authority) {}
+        session_(*this, options_, options.authority.empty() ? authority : options.authority) {}
   ~Core() override { LS_MUST(state_ == ChannelState::closed); }
 
   void connect(env::Streams& streams, const std::string& address) {
