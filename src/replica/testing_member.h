@@ -58,8 +58,9 @@ class TestMember final : private env::Clock,
     options.engine = engine_.get();
     Result<std::unique_ptr<Replica>> opened =
         Replica::open({*this, *this, *this, disk_, *this, *this, &secrets_}, options);
-    if (opened.ok()) replica_ = *std::move(opened);
-    return opened.status();
+    if (!opened.ok()) return opened.status();
+    replica_ = *std::move(opened);
+    return Status();
   }
   // While it is stopped.
   void lose_engine() { medium_ = std::make_shared<engine::MemoryMedium>(); }
