@@ -92,7 +92,8 @@ class Nemesis {
   void watch_votes();
   void muffle(NodeId candidate);
   bool add_member();
-  void split_for(const std::vector<raft::MemberChange>& changes, const std::vector<NodeId>& voters);
+  void split_for(NodeId leader, const std::vector<raft::MemberChange>& changes,
+                 const std::vector<NodeId>& voters);
   bool remove_member();
   void try_promote(const std::vector<NodeId>& fresh, bool replace, int attempts_left);
   void on_leader(std::function<void(replica::Replica&)> action);

@@ -138,7 +138,7 @@ void Nemesis::try_promote(const std::vector<NodeId>& fresh, bool replace, int at
         changes.push_back({raft::MemberChangeKind::remove, configuration.voters[i]});
       }
     }
-    if (replace && prng_.chance(1, 2)) split_for(changes, configuration.voters);
+    if (replace && prng_.chance(1, 2)) split_for(replica.raft().id(), changes, configuration.voters);
     replica.change_members(changes, {}, [this, replace](const Status& status) {
       if (status.ok()) cluster_.coverage.add(replace ? Covered::member_replaced : Covered::member_promoted);
     });
@@ -150,9 +150,10 @@ void Nemesis::try_promote(const std::vector<NodeId>& fresh, bool replace, int at
 
 // On the leader's side of the cut are a quorum of the voters to come and none of those so far: nothing can be
 // committed there, and the other side may elect a leader that has not heard of the change.
-void Nemesis::split_for(const std::vector<raft::MemberChange>& changes, const std::vector<NodeId>& voters) {
+void Nemesis::split_for(NodeId leader, const std::vector<raft::MemberChange>& changes,
+                        const std::vector<NodeId>& voters) {
   std::set<NodeId> incoming(voters.begin(), voters.end());
-  std::set<NodeId> near{cluster_.leader()};
+  std::set<NodeId> near{leader};
   for (const raft::MemberChange& change : changes) {
     if (change.kind == raft::MemberChangeKind::remove) {
       incoming.erase(change.node);

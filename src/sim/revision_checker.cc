@@ -49,6 +49,7 @@ void RevisionChecker::complain(std::string text) {
 
 Violations RevisionChecker::check(const History& history) {
   index(history);
+  note_what_came_before(history);
   replay(history);
   for (const Operation* read : reads_) check_read(*read);
   check_failures(history);
@@ -67,7 +68,7 @@ void RevisionChecker::index(const History& history) {
       continue;
     }
     if (operation.outcome == Outcome::unknown) {
-      if (is_mutation(operation.request)) unknown_.push_back(&operation);
+      if (is_mutation(operation.request)) unknown_.push_back({&operation});
       continue;
     }
     if (operation.outcome == Outcome::failed) continue;
@@ -77,11 +78,28 @@ void RevisionChecker::index(const History& history) {
       claims_[revision].push_back(&operation);
     } else if (std::holds_alternative<store::LeaseRevokeRequest>(operation.request)) {
       // Its answer does not say whether keys were attached: it may be the cause of its revision.
-      unknown_.push_back(&operation);
+      unknown_.push_back({&operation});
     } else if (is_mutation(operation.request) ||
                std::holds_alternative<store::RangeRequest>(operation.request)) {
       reads_.push_back(&operation);
     }
+  }
+}
+
+void RevisionChecker::note_what_came_before(const History& history) {
+  std::vector<std::pair<std::int64_t, std::int64_t>> reached;  // when it was known, revision
+  for (const Operation& operation : history.operations) {
+    if (operation.outcome != Outcome::ok || serializable(operation.request)) continue;
+    reached.emplace_back(operation.returned_ns, revision_of(operation.response).value());
+  }
+  std::ranges::sort(reached);
+  for (std::size_t i = 1; i < reached.size(); ++i) {
+    reached[i].second = std::max(reached[i].second, reached[i - 1].second);
+  }
+  for (Unknown& unknown : unknown_) {
+    const auto after =
+        std::ranges::lower_bound(reached, std::pair(unknown.operation->invoked_ns, std::int64_t{0}));
+    if (after != reached.begin()) unknown.above = std::prev(after)->second;
   }
 }
 
@@ -95,6 +113,11 @@ void RevisionChecker::replay(const History& history) {
     replay_revision(effects);
     last_revision_ = effects.revision.value();
     if (model_.revision() != effects.revision) return;  // nothing after this can be replayed
+  }
+  for (const Unknown& unknown : unknown_) {
+    if (unknown.caused == 0) continue;
+    placed_.push_back({unknown.operation, unknown.caused * 2 - 1, true});
+    if (unknown.operation->outcome == Outcome::unknown) ++pinned_;
   }
   for (const auto& [revision, operations] : claims_) {
     if (revision <= last_revision_) continue;
@@ -117,10 +140,7 @@ void RevisionChecker::replay_revision(const RevisionEffects& effects) {
   if (cause == nullptr) {
     std::vector<std::string> keys;
     for (const store::Event& event : effects.events) keys.push_back(event.kv.key);
-    const LeaseId lease = ended_lease(effects);
-    if (lease.value() != 0) {
-      lease_ends_[effects.revision.value()] = lease;
-    } else {
+    if (!lease_ends_.contains(effects.revision.value())) {
       complain("revision " + std::to_string(effects.revision.value()) + " changed '" +
                (keys.empty() ? "" : keys.front()) + "' and nobody asked for it");
     }
@@ -135,27 +155,55 @@ void RevisionChecker::replay_revision(const RevisionEffects& effects) {
   if (cause->outcome == Outcome::ok && !same_answer(expected.response, cause->response)) {
     complain("wrong answer: " + describe(*cause) + ", expected " + describe(expected.response));
   }
-  placed_.push_back({cause, effects.revision.value() * 2 - 1, true});
+  if (claim != claims_.end()) placed_.push_back({cause, effects.revision.value() * 2 - 1, true});
 }
 
 const Operation* RevisionChecker::find_unknown_cause(const RevisionEffects& effects) {
-  // A put names its operation; for the rest every open operation is tried, oldest first.
+  // A put names its operation; for the rest every open operation is considered, oldest first.
   std::uint64_t tag = 0;
   for (const store::Event& event : effects.events) {
     if (event.kind == store::EventKind::put) tag = std::max(tag, tag_of(event.kv.value));
   }
-  for (auto candidate = unknown_.begin(); candidate != unknown_.end(); ++candidate) {
-    const Operation* operation = *candidate;
-    if (tag != 0 && operation->number != tag) continue;
-    if (effects.first_seen_ns != 0 && operation->invoked_ns > effects.first_seen_ns) continue;
-    if (operation->outcome == Outcome::ok && revision_of(operation->response) != effects.revision) continue;
-    const ModelStore::Applied trial = model_.dry_run(operation->request);
-    if (trial.code != Code::ok || !same_events(trial.events, effects.events)) continue;
-    unknown_.erase(candidate);
-    if (operation->outcome == Outcome::unknown) ++pinned_;
-    return operation;
+  const std::int64_t revision = effects.revision.value();
+  Unclaimed& unclaimed = unclaimed_[revision];
+  unclaimed.lease = ended_lease(effects);
+  for (std::size_t i = 0; i < unknown_.size(); ++i) {
+    const Operation& operation = *unknown_[i].operation;
+    if (tag != 0 && operation.number != tag) continue;
+    if (effects.first_seen_ns != 0 && operation.invoked_ns > effects.first_seen_ns) continue;
+    if (tag == 0 && revision <= unknown_[i].above) continue;
+    if (operation.outcome == Outcome::ok && revision_of(operation.response) != effects.revision) continue;
+    const ModelStore::Applied trial = model_.dry_run(operation.request);
+    if (trial.code == Code::ok && same_events(trial.events, effects.events))
+      unclaimed.candidates.push_back(i);
   }
-  return nullptr;
+  std::vector<bool> tried(unknown_.size());
+  if (!explain(revision, tried)) return nullptr;
+  const auto cause = std::ranges::find(unknown_, revision, &Unknown::caused);
+  return cause == unknown_.end() ? nullptr : cause->operation;
+}
+
+// Operations may be alike: one that was taken for an earlier revision is given up if another explains that
+// one as well (an augmenting path, as in any bipartite matching).
+bool RevisionChecker::explain(std::int64_t revision, std::vector<bool>& tried) {
+  const Unclaimed& unclaimed = unclaimed_.at(revision);
+  for (const std::size_t candidate : unclaimed.candidates) {
+    if (unknown_[candidate].caused != 0) continue;
+    unknown_[candidate].caused = revision;
+    return true;
+  }
+  if (unclaimed.lease != LeaseId{}) {
+    lease_ends_[revision] = unclaimed.lease;
+    return true;
+  }
+  for (const std::size_t candidate : unclaimed.candidates) {
+    if (tried[candidate]) continue;
+    tried[candidate] = true;
+    if (!explain(unknown_[candidate].caused, tried)) continue;
+    unknown_[candidate].caused = revision;
+    return true;
+  }
+  return false;
 }
 
 LeaseId RevisionChecker::ended_lease(const RevisionEffects& effects) const {

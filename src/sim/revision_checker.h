@@ -38,11 +38,25 @@ class RevisionChecker {
     bool write;
   };
 
+  // An operation that nobody knows to have happened, or at which revision.
+  struct Unknown {
+    const Operation* operation;
+    std::int64_t above = 0;   // what returned before it was invoked reached this revision
+    std::int64_t caused = 0;  // the revision it is taken for; zero: none so far
+  };
+  // A revision without an acknowledged operation, and what would explain it.
+  struct Unclaimed {
+    std::vector<std::size_t> candidates;  // in unknown_
+    LeaseId lease;
+  };
+
   void complain(std::string text);
   void index(const History& history);
   void replay(const History& history);
   void replay_revision(const RevisionEffects& effects);
+  void note_what_came_before(const History& history);
   const Operation* find_unknown_cause(const RevisionEffects& effects);
+  bool explain(std::int64_t revision, std::vector<bool>& tried);
   // The lease whose keys, all of them, were removed; zero: something else happened.
   [[nodiscard]] LeaseId ended_lease(const RevisionEffects& effects) const;
   void check_read(const Operation& operation);
@@ -56,7 +70,8 @@ class RevisionChecker {
   ModelStore model_;
   std::map<std::int64_t, std::vector<const Operation*>> claims_;  // by revision
   std::vector<const Operation*> reads_;
-  std::vector<const Operation*> unknown_;
+  std::vector<Unknown> unknown_;
+  std::map<std::int64_t, Unclaimed> unclaimed_;
   std::vector<Placed> placed_;
   std::map<std::int64_t, LeaseId> lease_ends_;
   std::int64_t last_revision_ = 1;

@@ -123,6 +123,33 @@ TEST(RevisionChecker, AnUnknownWriteCannotHappenBeforeItWasInvoked) {
   EXPECT_THAT(verdict(h.history), HasSubstr("real time is broken"));
 }
 
+// Both unknown removals would explain revision 3, only the first one revision 5: it was taken too early.
+TEST(RevisionChecker, UnknownOutcomesThatAreAlikeAreToldApartByWhatFollows) {
+  HistoryBuilder h;
+  h.put(1, 10, 20, "x", "1:a", 2);
+  store::DeleteRangeRequest range;
+  range.key = "x";
+  range.range_end = "z";
+  h.add(2, 21, never_ns, range);
+  h.remove(3, 21, never_ns, "x", 0, 0);
+  h.put(4, 40, 50, "y", "4:b", 4);
+  h.effect_put(2, "x", "1:a").effect_remove(3, "x").effect_put(4, "y", "4:b").effect_remove(5, "y");
+  EXPECT_EQ(verdict(h.history), "");
+  // There are only so many.
+  h.put(6, 60, 70, "x", "6:c", 6);
+  h.effect_put(6, "x", "6:c").effect_remove(7, "x");
+  EXPECT_THAT(verdict(h.history), HasSubstr("nobody asked"));
+}
+
+TEST(RevisionChecker, AnUnknownWriteDidNotHappenBelowWhatHadReturned) {
+  HistoryBuilder h;
+  h.put(1, 10, 20, "x", "1:a", 2);
+  h.put(2, 30, 40, "y", "2:b", 4);
+  h.remove(3, 50, never_ns, "x", 0, 0);
+  h.effect_put(2, "x", "1:a").effect_remove(3, "x").effect_put(4, "y", "2:b");
+  EXPECT_THAT(verdict(h.history), HasSubstr("nobody asked"));
+}
+
 TEST(RevisionChecker, AnEffectNobodyAskedForIsFound) {
   HistoryBuilder h = two_writes();
   h.effect_put(4, "x", "9:z");
