@@ -35,6 +35,7 @@ class Commands {
   Action chosen_;
 };
 
+void add_all_commands(Commands& commands);
 void add_kv_commands(Commands& commands);
 void add_txn_command(Commands& commands, CLI::App& kv);
 void add_watch_command(Commands& commands, CLI::App& kv);

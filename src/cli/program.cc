@@ -57,8 +57,8 @@ Result<Resolved> resolve_all(const CLI::App& app, const Flags& flags, const Vari
   return resolve(layers);
 }
 
-// The deepest command that the words name.
-const CLI::App* command_of(const CLI::App& root, int argc, char** argv, std::string* unknown) {
+// The deepest command that the words name, and the words that name none where one could stand.
+const CLI::App* command_of(const CLI::App& root, int argc, char** argv, std::vector<std::string>* unknown) {
   const CLI::App* command = &root;
   for (int i = 1; i < argc; ++i) {
     const std::string word(argv[i]);
@@ -69,7 +69,7 @@ const CLI::App* command_of(const CLI::App& root, int argc, char** argv, std::str
         subcommands, [&](const CLI::App* subcommand) { return subcommand->check_name(word); });
     if (found == subcommands.end()) {
       // The value of a flag before it looks the same; a near miss is told apart by being near.
-      *unknown = word;
+      unknown->push_back(word);
       continue;
     }
     unknown->clear();
@@ -91,13 +91,15 @@ std::vector<std::string> flags_of(const CLI::App* command) {
 int report_usage(const CLI::App& app, const CLI::ParseError& error, int argc, char** argv) {
   if (error.get_exit_code() == 0) return app.exit(error);
   fmt::print(stderr, "lockstep: {}\n", error.what());
-  std::string unknown;
+  std::vector<std::string> unknown;
   const CLI::App* command = command_of(app, argc, argv, &unknown);
   std::vector<std::string> names;
   for (const CLI::App* subcommand : command->get_subcommands([](const CLI::App*) { return true; }))
     names.push_back(subcommand->get_name());
-  if (const std::string meant = nearest(unknown, names); !unknown.empty() && !meant.empty())
-    fmt::print(stderr, "  did you mean {} instead of {}?\n", meant, unknown);
+  for (const std::string& word : unknown) {
+    if (const std::string meant = nearest(word, names); !meant.empty())
+      fmt::print(stderr, "  did you mean {} instead of {}?\n", meant, word);
+  }
   const std::vector<std::string> flags = flags_of(command);
   for (int i = 1; i < argc; ++i) {
     const std::string word(std::string_view(argv[i]).substr(0, std::string_view(argv[i]).find('=')));
@@ -123,7 +125,9 @@ void add_version_command(Commands& commands) {
                    });
 }
 
-void add_all(Commands& commands) {
+}  // namespace
+
+void add_all_commands(Commands& commands) {
   add_kv_commands(commands);
   add_lease_commands(commands);
   add_member_commands(commands);
@@ -138,8 +142,6 @@ void add_all(Commands& commands) {
   add_completion_command(commands);
   add_version_command(commands);
 }
-
-}  // namespace
 
 CLI::App& Commands::group(std::string_view name, std::string_view help) {
   CLI::App* group = root_.add_subcommand(std::string(name), std::string(help));
@@ -164,7 +166,7 @@ int run(int argc, char** argv) {
   Flags flags;
   add_settings(app, flags);
   Commands commands(app);
-  add_all(commands);
+  add_all_commands(commands);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

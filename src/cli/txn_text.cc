@@ -205,7 +205,7 @@ Result<store::RequestOperation> parse_operation(std::string_view line) {
 std::string prefix_end(std::string_view prefix) {
   std::string end(prefix);
   while (!end.empty() && static_cast<unsigned char>(end.back()) == 0xff) end.pop_back();
-  if (end.empty()) return {1, '\0'};
+  if (end.empty()) return std::string(1, '\0');
   end.back() = static_cast<char>(static_cast<unsigned char>(end.back()) + 1);
   return end;
 }

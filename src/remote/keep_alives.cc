@@ -29,7 +29,8 @@ using WaiterPtr = std::shared_ptr<Waiter>;
 class KeepAlives::Core final : public std::enable_shared_from_this<KeepAlives::Core> {
  public:
   explicit Core(Connections& connections) : connections_(connections) {}
-  void renew(LeaseId lease, store::CallOptions options, store::Callback<store::LeaseKeepAliveResponse> done);
+  void renew(LeaseId lease, const store::CallOptions& options,
+             store::Callback<store::LeaseKeepAliveResponse> done);
   void close();
 
  private:
@@ -68,7 +69,7 @@ class KeepAlives::Core::Handler final : public rpc::ClientStreamHandler {
   std::weak_ptr<bool> life_;
 };
 
-void KeepAlives::Core::renew(LeaseId lease, store::CallOptions options,
+void KeepAlives::Core::renew(LeaseId lease, const store::CallOptions& options,
                              store::Callback<store::LeaseKeepAliveResponse> done) {
   env::Executor& executor = connections_.executor();
   if (closed_ || options.cancellation.stop_requested())
@@ -208,9 +209,9 @@ KeepAlives::~KeepAlives() {
   core_->close();
 }
 
-void KeepAlives::renew(LeaseId lease, store::CallOptions options,
+void KeepAlives::renew(LeaseId lease, const store::CallOptions& options,
                        store::Callback<store::LeaseKeepAliveResponse> done) {
-  core_->renew(lease, std::move(options), std::move(done));
+  core_->renew(lease, options, std::move(done));
 }
 
 }  // namespace lockstep::remote

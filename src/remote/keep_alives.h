@@ -21,7 +21,8 @@ class KeepAlives {
   KeepAlives(const KeepAlives&) = delete;
   KeepAlives& operator=(const KeepAlives&) = delete;
 
-  void renew(LeaseId lease, store::CallOptions options, store::Callback<store::LeaseKeepAliveResponse> done);
+  void renew(LeaseId lease, const store::CallOptions& options,
+             store::Callback<store::LeaseKeepAliveResponse> done);
 
   class Core;
 

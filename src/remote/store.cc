@@ -122,7 +122,7 @@ void Store::lease_revoke(store::LeaseRevokeRequest request, store::CallOptions o
 
 void Store::lease_keep_alive(store::LeaseKeepAliveRequest request, store::CallOptions options,
                              store::Callback<store::LeaseKeepAliveResponse> done) {
-  keep_alives_.renew(request.id, std::move(options), std::move(done));
+  keep_alives_.renew(request.id, options, std::move(done));
 }
 
 void Store::lease_time_to_live(store::LeaseTimeToLiveRequest request, store::CallOptions options,
