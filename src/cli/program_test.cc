@@ -160,7 +160,7 @@ std::string saved(std::string bytes) {
   return bytes + hash.finish();
 }
 
-std::string snapshot_of(std::string rows) {
+std::string snapshot_of(const std::string& rows) {
   std::string bytes(store::snapshot_format::magic);
   store::append_snapshot_frame(0, rows, &bytes);
   return bytes;
