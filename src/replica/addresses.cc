@@ -63,9 +63,11 @@ bool listable(const Member& member) {
   return fits(member);
 }
 
-std::string merge_addresses(std::string_view context, const std::vector<Member>& added) {
-  const Result<std::vector<Member>> known = decode_addresses(context);
+std::string merge_addresses(const raft::Configuration& configuration, const std::vector<Member>& added) {
+  const Result<std::vector<Member>> known = decode_addresses(configuration.context);
   std::vector<Member> members = known.ok() ? *known : std::vector<Member>{};
+  if (members.size() + added.size() > addresses_max)
+    std::erase_if(members, [&](const Member& member) { return !configuration.contains(member.id); });
   members.insert(members.end(), added.begin(), added.end());
   return encode_addresses(std::move(members));
 }

@@ -17,7 +17,8 @@ std::string encode_addresses(std::vector<Member> members);
 Result<std::vector<Member>> decode_addresses(std::string_view context);
 // Whether it may be listed: its texts are not too long.
 bool listable(const Member& member);
-// `context` with `added` put in. A context that does not decode is replaced.
-std::string merge_addresses(std::string_view context, const std::vector<Member>& added);
+// The configuration's context with `added` put in; without those that left, once there is no room for them. A
+// context that does not decode is replaced.
+std::string merge_addresses(const raft::Configuration& configuration, const std::vector<Member>& added);
 
 }  // namespace lockstep::replica

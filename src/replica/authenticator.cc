@@ -146,7 +146,9 @@ Result<store::Principal> Authenticator::check_token(std::string_view token) {
   const std::int64_t lifetime_ms =
       std::chrono::duration_cast<std::chrono::milliseconds>(options_.token_lifetime).count();
   const Checked checked{store::Principal::of(decoded->credential), decoded->issued_ms + lifetime_ms};
-  if (now_ms >= checked.good_until_ms || auth().find_user(checked.principal) == nullptr) {
+  // Issued later than any clock of ours may be ahead of another's: not by us.
+  const bool too_early = decoded->issued_ms > now_ms + lifetime_ms;
+  if (too_early || now_ms >= checked.good_until_ms || auth().find_user(checked.principal) == nullptr) {
     return store::errors::invalid_auth_token();
   }
   checked_.emplace(token, checked);

@@ -56,6 +56,7 @@ Status Replica::recover() {
   make_raft(std::move(restored));
   LS_RETURN_IF_ERROR(repair_log(state, recovered.damage, recovered.hard_state));
   start_persistence(std::move(state));
+  applied_clock_.restart(now(), machine_->store_time_ms());
   env::Worker* hasher = environment_.secrets_worker;
   authenticator_ = std::make_unique<Authenticator>(static_cast<Host&>(*this), environment_.secrets,
                                                    hasher != nullptr ? *hasher : environment_.worker,
@@ -271,7 +272,7 @@ void Replica::change_members(const std::vector<raft::MemberChange>& changes,
   }
   raft::ConfigurationChange change;
   change.changes = changes;
-  change.context = merge_addresses(raft_->configuration().context, addresses);
+  change.context = merge_addresses(raft_->configuration(), addresses);
   const Result<LogIndex> index = raft_->propose_configuration(now(), change);
   if (!index.ok()) return done(index.status());
   member_changes_.push_back({*index, raft_->term(), now() + options_.request_timeout, std::move(done)});

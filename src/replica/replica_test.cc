@@ -299,17 +299,6 @@ TEST(PeerMessage, EveryTruncationIsRefused) {
   EXPECT_TRUE(decode_forward(SharedBytes(std::string("\x02\x07\x00", 3))).ok()) << "no term: whoever leads";
 }
 
-TEST(Addresses, MergeKeepsTheNewest) {
-  const std::string context = encode_addresses({{NodeId(2), "b:1"}, {NodeId(1), "a:1"}});
-  const Result<std::vector<Member>> merged =
-      decode_addresses(merge_addresses(context, {{NodeId(2), "b:2"}, {NodeId(3), "c:1"}}));
-  ASSERT_TRUE(merged.ok());
-  EXPECT_EQ(*merged, (std::vector<Member>{{NodeId(1), "a:1"}, {NodeId(2), "b:2"}, {NodeId(3), "c:1"}}));
-  for (std::size_t length = 0; length < context.size(); ++length) {
-    EXPECT_FALSE(decode_addresses(std::string_view(context).substr(0, length)).ok()) << length;
-  }
-}
-
 // ---- birth
 
 // A founder's directory and what is loaded from it.

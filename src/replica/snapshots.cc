@@ -232,6 +232,7 @@ void Replica::on_snapshot_installed(const raft::SnapshotDescription& snapshot,
   cold_history_->forget();
   watch_hub_->on_restored(machine_->history());
   watch_guard_.set_state(*machine_);
+  applied_clock_.restart(now(), machine_->store_time_ms());
   persistence_->start(*std::move(recovered));
   proposals_.skipped(snapshot.index);
   raft_->snapshot_installed(now(), snapshot.id);

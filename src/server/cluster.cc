@@ -275,8 +275,11 @@ void ServerCluster::promote_wanted() {
   if (!replica_.raft().is_leader()) return;
   for (const replica::Member& member : known()) {
     if (!member.promote || replica_.raft().configuration().is_voter(member.id)) continue;
-    // Refused until it has caught up.
-    return replica_.change_members({{raft::MemberChangeKind::promote, member.id}}, {}, [](const Status&) {});
+    // Refused, at once, until it has caught up: then perhaps the next one has.
+    auto refused = std::make_shared<bool>(false);
+    replica_.change_members({{raft::MemberChangeKind::promote, member.id}}, {},
+                            [refused](const Status& status) { *refused = !status.ok(); });
+    if (!*refused) return;
   }
 }
 

@@ -179,6 +179,7 @@ Status Node::Parts::open_replica() {
   replica_options.request_timeout = options.request_timeout;
   replica_options.lease_ttl_min = options.lease_ttl_min;
   replica_options.quota_bytes = options.quota_bytes;
+  replica_options.security.token_lifetime = options.token_ttl;
   replica_options.engine = engine.get();
   replica_options.on_fatal = [this](const Status& why) {
     logger.error("halts", {{"why", why.to_string()}});
