@@ -31,7 +31,9 @@ constexpr Setting text_setting(std::string_view name, std::string_view flags, st
 }
 
 Status set_endpoints(ClientSettings& settings, std::string_view text) {
-  LS_ASSIGN_OR_RETURN(settings.endpoints, parse_addresses(text));
+  LS_ASSIGN_OR_RETURN(std::vector<std::string> endpoints, parse_addresses(text));
+  if (endpoints.empty()) return {Code::invalid_argument, "name one address at least: host:port"};
+  settings.endpoints = std::move(endpoints);
   return {};
 }
 

@@ -27,26 +27,9 @@ TEST(Text, EscapedBytesAreReadableAndComeBack) {
   for (const char* bad : {"\\", "\\x", "\\x1", "\\xg0", "\\q"}) EXPECT_FALSE(unescape(bad).ok()) << bad;
 }
 
-TEST(Text, DurationsAddressesAndNumbers) {
-  EXPECT_EQ(*parse_duration("1.5s"), 1500ms);
-  EXPECT_EQ(*parse_duration("0"), 0s);
-  for (const char* bad : {"", "5", "-1s", "1 s", "inf s", "1e30h"})
-    EXPECT_FALSE(parse_duration(bad).ok()) << bad;
-  EXPECT_EQ(show_duration(90s), "90s");
-  EXPECT_EQ(*parse_addresses("http://a:1,[::1]:2"), (std::vector<std::string>{"a:1", "[::1]:2"}));
-  for (const char* bad : {"", "a", "a:", ":1", "a:1,", "a:65536", "::1:2", "a b:1"})
-    EXPECT_FALSE(parse_addresses(bad).ok()) << bad;
+TEST(Text, IdsAreHexadecimal) {
   EXPECT_EQ(*parse_hex_id("0x1F"), 31U);
   EXPECT_FALSE(parse_hex_id("g").ok());
-  EXPECT_FALSE(parse_number("18446744073709551616").ok());
-}
-
-TEST(Text, ANearMissFindsItsName) {
-  const std::vector<std::string> names = {"get", "put", "del", "watch", "prod"};
-  EXPECT_EQ(nearest("gte", names), "get");
-  EXPECT_EQ(nearest("wach", names), "watch");
-  EXPECT_EQ(nearest("prdo", names), "prod");
-  EXPECT_EQ(nearest("xyzzy", names), "");
 }
 
 TEST(Histogram, QuantilesAreWithinASixtyFourth) {

@@ -5,7 +5,8 @@
 
 #include "base/codec.h"
 #include "replica/addresses.h"
-#include "server/text_values.h"
+#include "replica/naming.h"
+#include "replica/naming.h"
 
 namespace lockstep::server {
 namespace {
@@ -194,7 +195,7 @@ void ServerCluster::add_member(std::vector<std::string> peer_urls, bool learner,
   const Result<std::string> address = single_address(peer_urls);
   if (!address.ok()) return done(address.status());
   Question question{Ask::add, {}, learner};
-  question.member.id = node_id_of(options_.cluster_token, *address);
+  question.member.id = replica::node_id_of(options_.cluster_token, *address);
   question.member.address = *address;
   ask(question, options,
       [this, alive = alive_, member = question.member, done = std::move(done)](const Status& status) mutable {

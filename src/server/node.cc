@@ -19,11 +19,11 @@
 #include "platform/signals.h"
 #include "platform/tcp_streams.h"
 #include "platform/tls_streams.h"
+#include "replica/naming.h"
 #include "replica/replica.h"
 #include "rpc/server.h"
 #include "server/cluster.h"
 #include "server/root_account.h"
-#include "server/text_values.h"
 
 namespace lockstep::server {
 namespace {
@@ -37,12 +37,12 @@ std::string hexadecimal(std::uint64_t number) {
 // Who this directory is: what it says, if it has been used before, so that a member keeps its id when its
 // address changes.
 Result<NodeId> identify(const ServerOptions& options, env::Executor& executor) {
-  const ClusterId cluster = cluster_id_of(options.cluster_token);
+  const ClusterId cluster = replica::cluster_id_of(options.cluster_token);
   LS_ASSIGN_OR_RETURN(const std::unique_ptr<platform::FileDisk> disk,
                       platform::FileDisk::open(options.data_directory, executor));
   const Result<log::Identity> identity = log::load_identity(*disk, replica::Options().log.directory);
   if (identity.status().code() == Code::not_found)
-    return node_id_of(options.cluster_token, options.peer_advertise);
+    return replica::node_id_of(options.cluster_token, options.peer_advertise);
   if (!identity.ok()) return identity.status();
   if (identity->cluster != cluster)
     return Status(
@@ -58,7 +58,7 @@ std::vector<replica::Member> founders_of(const ServerOptions& options, NodeId se
   std::vector<replica::Member> founders;
   for (const NamedAddress& named : options.initial_cluster) {
     replica::Member& member = founders.emplace_back();
-    member.id = node_id_of(options.cluster_token, named.address);
+    member.id = replica::node_id_of(options.cluster_token, named.address);
     member.address = named.address;
     member.name = named.name;
   }
@@ -75,7 +75,7 @@ std::vector<replica::Member> contacts_of(const ServerOptions& options) {
   std::vector<replica::Member> contacts;
   for (const std::string& address : options.join) {
     replica::Member& member = contacts.emplace_back();
-    member.id = node_id_of(options.cluster_token, address);
+    member.id = replica::node_id_of(options.cluster_token, address);
     member.address = address;
   }
   return contacts;
@@ -153,7 +153,7 @@ Status Node::Parts::open_platform() {
   platform::PlatformOptions platform_options;
   platform_options.data_directory = options.data_directory;
   platform_options.listen_address = options.peer_listen;
-  platform_options.cluster = cluster_id_of(options.cluster_token);
+  platform_options.cluster = replica::cluster_id_of(options.cluster_token);
   platform_options.node = self;
   if (!options.peer_tls_ca.empty()) {
     platform::TlsOptions& peer_tls = platform_options.peer_tls.emplace();
@@ -170,7 +170,7 @@ Status Node::Parts::open_platform() {
 Status Node::Parts::open_replica() {
   LS_ASSIGN_OR_RETURN(engine, engine::open_rocksdb_engine(options.data_directory + "/engine", {}));
   replica::Options replica_options;
-  replica_options.cluster = cluster_id_of(options.cluster_token);
+  replica_options.cluster = replica::cluster_id_of(options.cluster_token);
   replica_options.node = self;
   replica_options.founders = founders_of(options, self);
   replica_options.contacts = contacts_of(options);

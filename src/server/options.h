@@ -3,23 +3,15 @@
 
 #include <cstdint>
 #include <string>
-#include <string_view>
 #include <vector>
 
-#include "base/ids.h"
+#include "base/text_values.h"
 #include "base/time.h"
 
 namespace lockstep::server {
 
 enum class LogLevel : std::uint8_t { debug, info, warning, error };
 enum class LogFormat : std::uint8_t { text, json };
-
-// A name and the address of its peer port: "n1=10.0.0.1:2380".
-struct NamedAddress {
-  std::string name;
-  std::string address;
-  friend bool operator==(const NamedAddress&, const NamedAddress&) = default;
-};
 
 struct ServerOptions {
   bool dev = false;
@@ -53,10 +45,5 @@ struct ServerOptions {
   LogLevel log_level = LogLevel::info;
   LogFormat log_format = LogFormat::text;
 };
-
-// The ids follow from what every member is told alike, so that nobody has to hand numbers out: a member is
-// named by the token of its cluster and the address at which the others reach it when it is added.
-ClusterId cluster_id_of(std::string_view token);
-NodeId node_id_of(std::string_view token, std::string_view peer_address);
 
 }  // namespace lockstep::server

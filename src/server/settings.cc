@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <limits>
 #include <utility>
 
 #include <fmt/format.h>
@@ -124,7 +123,7 @@ template <auto member>
 constexpr Setting count_setting(std::string_view name, std::string_view help) {
   return {name, "N", help,
           [](ServerOptions& options, std::string_view text) -> Status {
-            LS_ASSIGN_OR_RETURN(options.*member, parse_count(text));
+            LS_ASSIGN_OR_RETURN(options.*member, parse_number(text));
             return {};
           },
           [](const ServerOptions& options) { return std::to_string(options.*member); }};
@@ -175,21 +174,6 @@ constexpr std::array all_settings = {
     setting<&Options::log_format>("log-format", "FORMAT", "text or json"),
 };
 
-std::size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = row[0];
-    row[0] = i;
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t above = row[j];
-      row[j] = std::min({above + 1, row[j - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0 : 1)});
-      diagonal = above;
-    }
-  }
-  return row[b.size()];
-}
-
 }  // namespace
 
 std::span<const Setting> settings() {
@@ -217,16 +201,9 @@ std::string variable_of(const Setting& setting) {
 std::string suggestion_for(std::string_view name) {
   std::string wanted(name);
   std::ranges::replace(wanted, '_', '-');
-  std::size_t best = std::numeric_limits<std::size_t>::max();
-  std::string suggestion;
-  for (const Setting& known : all_settings) {
-    const std::size_t distance = edit_distance(wanted, known.name);
-    if (distance < best) {
-      best = distance;
-      suggestion = known.name;
-    }
-  }
-  return best <= 1 + wanted.size() / 4 ? suggestion : std::string();
+  std::vector<std::string> names;
+  for (const Setting& known : all_settings) names.emplace_back(known.name);
+  return nearest(wanted, names);
 }
 
 GivenSettings read_environment(const std::function<const char*(const std::string& name)>& variable) {

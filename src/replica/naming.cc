@@ -1,15 +1,14 @@
-#include "server/options.h"
+#include "replica/naming.h"
 
+#include <string>
 #include <xxhash.h>
 
-#include <fmt/format.h>
-
-namespace lockstep::server {
+namespace lockstep::replica {
 namespace {
 
-// Never zero, which means "none".
 std::uint64_t id_of(std::string_view kind, std::string_view token, std::string_view rest) {
-  const std::string text = fmt::format("{}\n{}\n{}", kind, token, rest);
+  std::string text(kind);
+  text.append("\n").append(token).append("\n").append(rest);
   const std::uint64_t hash = XXH3_64bits(text.data(), text.size());
   return hash == 0 ? 1 : hash;
 }
@@ -24,4 +23,4 @@ NodeId node_id_of(std::string_view token, std::string_view peer_address) {
   return NodeId(id_of("member", token, peer_address));
 }
 
-}  // namespace lockstep::server
+}  // namespace lockstep::replica
