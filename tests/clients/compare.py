@@ -1,84 +1,96 @@
 """The same scripts of a real client against etcd and against lockstepd; what they print must be the same.
 
-usage: compare.py --lockstepd PROGRAM [--only NAME] [--keep]
+usage: compare.py --client etcdctl|python|node --lockstepd PROGRAM [--packages FOLDER] [--only NAME] [--keep]
 
-Each file in etcdctl/ is a bash script. It sees ETCDCTL_ENDPOINTS and runs in an empty folder; standard output and error are
-kept together. What may differ is listed below in `normalised`: identities, addresses, versions and sizes, nothing else.
-The last line is "N passed, N failed".
+Each file in the client's folder is a script: bash with etcdctl, Python with Debian's python3-etcd3, JavaScript with the
+npm package etcd3. It sees ENDPOINT (and ETCDCTL_ENDPOINTS) and runs in an empty folder; standard output and error are kept
+together. etcd and lockstepd get it at the same time. What may differ is listed below in `normalised`: identities,
+addresses, versions and sizes, nothing else. The last line is "N passed, N failed".
+
+The npm package and all it needs are pinned in node/package-lock.json and installed into FOLDER at first use; a registry
+that cannot be reached is a failure with its own name, not a skip.
 """
 
 import argparse
+import concurrent.futures
 import difflib
+import hashlib
 import os
 import pathlib
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 
+import servers
+
 HERE = pathlib.Path(__file__).parent
+# Debian's package belongs to Debian's Python; another may come first in PATH.
+SYSTEM_PYTHON = "/usr/bin/python3"
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+class EtcdctlClient:
+    folder, pattern, tools = "etcdctl", "*.sh", ("etcdctl",)
+    ends_well = False  # its last command may be one that is refused
+
+    def prepare(self):
+        return None
+
+    def command(self, script):
+        return ["bash", str(script)]
+
+    def environment(self):
+        return {"ETCDCTL_API": "3", "ETCDCTL_DIAL_TIMEOUT": "5s"}
 
 
-class Server:
-    """One member of its own in a folder of its own, for one script."""
+class PythonClient:
+    folder, pattern, tools = "python", "test_*.py", (SYSTEM_PYTHON,)
+    ends_well = True
 
-    def __init__(self, name, command, client_port, folder):
-        self.name = name
-        self.endpoint = f"127.0.0.1:{client_port}"
-        self.log = open(folder / f"{name}.log", "wb")
-        self.process = subprocess.Popen(command, stdout=self.log, stderr=subprocess.STDOUT, cwd=folder)
-        self.wait_until_it_serves()
+    def prepare(self):
+        done = subprocess.run([SYSTEM_PYTHON, "-c", "import etcd3"], capture_output=True, text=True)
+        return None if done.returncode == 0 else "Debian's python3-etcd3 is missing (./do setup): " + done.stderr[-300:]
 
-    def wait_until_it_serves(self):
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            if self.process.poll() is not None:
-                sys.exit(f"{self.name} ended with {self.process.returncode}: see its log in {self.log.name}")
-            # Nothing is written: both must begin at the same revision.
-            answer = subprocess.run(["etcdctl", "get", "probe"], env=environment(self),
-                                    capture_output=True)
-            if answer.returncode == 0:
-                return
-            time.sleep(0.05)
-        sys.exit(f"{self.name} does not serve within 60 s: see {self.log.name}")
+    def command(self, script):
+        return [SYSTEM_PYTHON, "-B", str(script)]
 
-    def stop(self):
-        self.process.terminate()
-        try:
-            status = self.process.wait(20)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            status = "no end within 20 s of SIGTERM"
-        self.log.close()
-        return status
+    def environment(self):
+        return {"GRPC_VERBOSITY": "NONE"}
 
 
-def environment(server):
-    return {**os.environ, "ETCDCTL_API": "3", "ETCDCTL_ENDPOINTS": server.endpoint, "ETCDCTL_DIAL_TIMEOUT": "5s"}
+class NodeClient:
+    folder, pattern, tools = "node", "test_*.js", ("node", "npm")
+    ends_well = True
 
+    def __init__(self, packages):
+        self.packages = pathlib.Path(packages).resolve()
 
-def start_etcd(folder):
-    client, peer = free_port(), free_port()
-    urls = f"http://127.0.0.1:{client}"
-    return Server("etcd", ["etcd", "--name", "default", "--data-dir", str(folder / "etcd"), "--listen-client-urls", urls,
-                           "--advertise-client-urls", urls, "--listen-peer-urls", f"http://127.0.0.1:{peer}",
-                           "--initial-advertise-peer-urls", f"http://127.0.0.1:{peer}",
-                           "--initial-cluster", f"default=http://127.0.0.1:{peer}", "--log-level", "error"], client, folder)
+    def prepare(self):
+        """Installs what the lock file pins, once for each lock file."""
+        lock = (HERE / "node" / "package-lock.json").read_bytes()
+        stamp = self.packages / "installed"
+        identity = hashlib.sha256(lock).hexdigest()
+        if stamp.exists() and stamp.read_text() == identity:
+            return None
+        self.packages.mkdir(parents=True, exist_ok=True)
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(HERE / "node" / name, self.packages / name)
+        for pause_s in (0, 5, 15):
+            time.sleep(pause_s)
+            done = subprocess.run(["npm", "ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund"],
+                                  cwd=self.packages, capture_output=True, text=True, timeout=240)
+            if done.returncode == 0:
+                stamp.write_text(identity)
+                return None
+        return "npm cannot install the packages of node/package-lock.json: " + done.stderr[-500:]
 
+    def command(self, script):
+        return ["node", str(script)]
 
-def start_lockstepd(program, folder):
-    client, peer = free_port(), free_port()
-    return Server("lockstepd", [program, "--data-dir", str(folder / "lockstep"), "--listen", f"127.0.0.1:{client}",
-                                "--peer-listen", f"127.0.0.1:{peer}"], client, folder)
+    def environment(self):
+        return {"NODE_PATH": str(self.packages / "node_modules")}
 
 
 def normalised(text):
@@ -96,44 +108,59 @@ def normalised(text):
     return text
 
 
-def run_script(script, server, folder):
+def run_script(client, script, server, folder):
     work = folder / f"work-{server.name}"
     work.mkdir()
-    done = subprocess.run(["bash", str(script)], env=environment(server), cwd=work, capture_output=True, timeout=120,
-                          text=True, errors="replace")
+    environment = {**os.environ, "ENDPOINT": server.endpoint, "ETCDCTL_ENDPOINTS": server.endpoint, **client.environment()}
+    try:
+        done = subprocess.run(client.command(script), env=environment, cwd=work, capture_output=True, timeout=120, text=True,
+                              errors="replace")
+    except subprocess.TimeoutExpired as late:
+        return f"{(late.stdout or b'').decode(errors='replace')}--- {server.name}: no end within 120 s\n"
     return normalised(done.stdout + "--- standard error\n" + done.stderr + f"--- status {done.returncode}\n")
 
 
-def compare(script, program, folder):
-    outputs = []
-    for start in (start_etcd, lambda where: start_lockstepd(program, where)):
-        server = start(folder)
-        try:
-            outputs.append(run_script(script, server, folder))
-        finally:
-            status = server.stop()
-        if server.name == "lockstepd" and status != 0:
-            outputs[-1] += f"--- lockstepd ended with {status}\n" + (folder / "lockstepd.log").read_text(errors="replace")
-    expected, got = outputs
+def run_on(start, client, script, folder):
+    server = start(folder)
+    try:
+        output = run_script(client, script, server, folder)
+    finally:
+        status = server.stop()
+    if server.name == "lockstepd" and status != 0:
+        output += f"--- lockstepd ended with {status}\n" + server.printed()
+    return output
+
+
+def compare(client, script, program, folder):
+    starts = (servers.etcd, lambda where: servers.lockstepd(program, where))
+    with concurrent.futures.ThreadPoolExecutor(len(starts)) as pool:
+        expected, got = pool.map(lambda start: run_on(start, client, script, folder), starts)
+    if client.ends_well and "--- status 0" not in expected:
+        return ["the script failed on etcd:", *expected.splitlines()]
     return list(difflib.unified_diff(expected.splitlines(), got.splitlines(), "etcd", "lockstepd", lineterm=""))
 
 
 def main():
     arguments = argparse.ArgumentParser()
+    arguments.add_argument("--client", choices=("etcdctl", "python", "node"), required=True)
     arguments.add_argument("--lockstepd", required=True)
+    arguments.add_argument("--packages", help="where npm's packages are installed")
     arguments.add_argument("--only", default="")
     arguments.add_argument("--keep", action="store_true", help="leave the folders behind")
     options = arguments.parse_args()
-    for tool in ("etcd", "etcdctl"):
-        if shutil.which(tool) is None:
-            sys.exit(f"{tool} is missing: ./do setup installs it")
+    client = {"etcdctl": EtcdctlClient, "python": PythonClient, "node": lambda: NodeClient(options.packages)}[options.client]()
+    servers.need("etcd", *client.tools)
+    problem = client.prepare()
+    if problem is not None:
+        print(f"FAILED {options.client}-packages\n       {problem}\n0 passed, 1 failed")
+        return 1
     program = str(pathlib.Path(options.lockstepd).resolve())
     passed = failed = 0
-    for script in sorted((HERE / "etcdctl").glob("*.sh")):
+    for script in sorted((HERE / client.folder).glob(client.pattern)):
         if options.only not in script.stem:
             continue
         folder = pathlib.Path(tempfile.mkdtemp(prefix=f"lockstep-{script.stem}-"))
-        difference = compare(script, program, folder)
+        difference = compare(client, script, program, folder)
         print(("ok     " if not difference else "FAILED ") + script.stem, flush=True)
         for line in difference:
             print("       " + line)

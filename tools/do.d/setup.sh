@@ -11,9 +11,11 @@ package_names() {
   sed 's/#.*//' tools/packages.txt | awk 'NF { print $1 }'
 }
 
+# Installed packages, and what they provide: a nodejs from elsewhere brings npm along and refuses Debian's.
 missing_packages() {
   local installed
-  installed=$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' 2>/dev/null | awk '$2 == "installed" { print $1 }')
+  installed=$(dpkg-query -W -f '${db:Status-Status}, ${Package}, ${Provides}\n' 2>/dev/null |
+    awk -F ', *' '$1 == "installed" { for (i = 2; i <= NF; ++i) { sub(/ .*/, "", $i); if ($i != "") print $i } }')
   comm -23 <(package_names | sort -u) <(sort -u <<<"$installed")
 }
 

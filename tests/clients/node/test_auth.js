@@ -1,0 +1,62 @@
+// Users, roles and permissions; the client tells errors apart by the server's words.
+'use strict';
+const { Range } = require('etcd3');
+const { Events, attempt, client, run } = require('./said');
+
+const names = (list) => list.map((one) => one.name);
+
+run(async () => {
+  const etcd = client();
+  const ranges = async (role) => (await role.permissions()).map((one) => [one.permission, one.range.start, one.range.end]);
+  await attempt('login while off', () => client({ username: 'root', password: 'r' }).get('a'));
+  await attempt('role', () => etcd.role('readers').create().then(() => 'created'));
+  await attempt('role again', () => etcd.role('readers').create());
+  await attempt('grant', () => etcd.role('readers').grant({ permission: 'Read', range: Range.prefix('pub/') })
+    .then(() => 'granted'));
+  await attempt('grant', () => etcd.role('readers').grant({ permission: 'Readwrite', key: 'own' }).then(() => 'granted'));
+  await attempt('permissions', () => ranges(etcd.role('readers')));
+  await attempt('permissions of nobody', () => ranges(etcd.role('none')));
+  await attempt('user', () => etcd.user('reader').create('1').then(() => 'created'));
+  await attempt('user again', () => etcd.user('reader').create('1'));
+  await attempt('role of nobody', () => etcd.user('nobody').addRole('readers'));
+  await attempt('no such role', () => etcd.user('reader').addRole('none'));
+  await attempt('role', () => etcd.user('reader').addRole('readers').then(() => 'added'));
+  await attempt('roles', async () => names(await etcd.user('reader').roles()));
+  await attempt('enable without root', () => etcd.auth.authEnable());
+  await etcd.user('root').create('r');
+  await etcd.role('root').create();
+  await etcd.user('root').addRole('root');
+  await etcd.put('pub/a').value('1');
+  await etcd.put('private').value('2');
+  await attempt('enable', () => etcd.auth.authEnable());
+  const root = client({ username: 'root', password: 'r' });
+  const reader = client({ username: 'reader', password: '1' });
+  await attempt('nobody reads', () => etcd.get('pub/a'));
+  await attempt('wrong password', () => client({ username: 'reader', password: '2' }).get('pub/a'));
+  await attempt('wrong user', () => client({ username: 'nobody', password: '2' }).get('pub/a'));
+  await attempt('reads', () => reader.get('pub/a'));
+  await attempt('reads the prefix', () => reader.getAll().prefix('pub/').strings());
+  await attempt('reads too much', () => reader.getAll().strings());
+  await attempt('writes', () => reader.put('pub/a').value('2'));
+  await attempt('writes its own', () => reader.put('own').value('2'));
+  await attempt('deletes', () => reader.delete().key('pub/a'));
+  await attempt('transaction', () => reader.if('private', 'Version', '>', 0).then(reader.get('pub/a')).commit());
+  await attempt('transaction', () => reader.if('pub/a', 'Version', '>', 0).then(reader.put('own').value('3')).commit());
+  await attempt('transaction', () => reader.if('pub/a', 'Version', '>', 0).then(reader.put('pub/a').value('3')).commit());
+  await attempt('locks', () => reader.lock('pub/lock').acquire());
+  await attempt('users', async () => names(await reader.getUsers()));
+  await attempt('users', async () => names(await root.getUsers()));
+  await attempt('roles', async () => names(await root.getRoles()));
+  const events = new Events(await reader.watch().key('pub/a').create());
+  await attempt('root writes', () => root.put('pub/a').value('4'));
+  await events.show('watches', 1);
+  await attempt('revoke', () => root.role('readers').revoke({ permission: 'Readwrite', key: 'own' }).then(() => 'revoked'));
+  await attempt('writes no longer', () => reader.put('own').value('4'));
+  await attempt('revoke of what is not granted', () => root.user('root').removeRole('readers'));
+  await attempt('password', () => root.user('reader').setPassword('3').then(() => 'set'));
+  await attempt('the client logs in again, and fails', () => reader.get('pub/a'));
+  await attempt('new password', () => client({ username: 'reader', password: '3' }).get('pub/a'));
+  await attempt('delete', () => root.user('reader').delete().then(() => 'deleted'));
+  await attempt('disable', () => root.auth.authDisable());
+  await attempt('reads while off', () => etcd.get('private'));
+});
