@@ -44,6 +44,7 @@ void add_member_commands(Commands& commands);
 void add_endpoint_commands(Commands& commands);
 void add_upkeep_commands(Commands& commands);
 void add_snapshot_commands(Commands& commands);
+void add_restore_command(Commands& commands, CLI::App& snapshot);
 void add_user_commands(Commands& commands);
 void add_role_commands(Commands& commands);
 void add_auth_commands(Commands& commands);

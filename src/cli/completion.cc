@@ -109,7 +109,7 @@ std::string bash_completion(const CLI::App& root) {
   case $previous in
     -o|--output) COMPREPLY=($(compgen -W 'table json yaml ndjson raw' -- "$current")); return ;;
     --context) COMPREPLY=($(compgen -W "$(lockstep config list -o raw 2>/dev/null)" -- "$current")); return ;;
-    --cacert|--cert|--key|--password-file|--new-password-file) COMPREPLY=($(compgen -f -- "$current")); return ;;
+    --cacert|--cert|--key|--password-file|--new-password-file|--data-dir) COMPREPLY=($(compgen -f -- "$current")); return ;;
   esac
   if [[ $current == -* ]]; then
     local own all=''
@@ -122,7 +122,7 @@ std::string bash_completion(const CLI::App& root) {
   case $path in
     'kv get'|'kv put'|'kv del'|'kv watch')
       words=$(lockstep --timeout 1s kv get --prefix --keys-only --limit 50 -o raw -- "$current" 2>/dev/null) ;;
-    'snapshot save'|'snapshot status') COMPREPLY=($(compgen -f -- "$current")); return ;;
+    'snapshot save'|'snapshot status'|'snapshot restore') COMPREPLY=($(compgen -f -- "$current")); return ;;
   esac
   COMPREPLY=($(compgen -W "$words" -- "$current"))
 }

@@ -169,7 +169,7 @@ std::string snapshot_of(const std::string& rows) {
 Status checked(const std::string& bytes, SnapshotStatus* into = nullptr) {
   const std::string path = testing::TempDir() + "lockstep-snapshot-test";
   std::ofstream(path, std::ios::binary) << bytes;
-  const Result<SnapshotStatus> status = snapshot_status(path);
+  const Result<SnapshotStatus> status = snapshot_status(path, [](std::uint64_t) {});
   if (status.ok() && into != nullptr) *into = *status;
   return status.status();
 }
@@ -179,22 +179,27 @@ TEST(SnapshotFile, IsCheckedToItsLastByte) {
   const std::string stream = snapshot_of(std::string("\x02\x01k\x01v\xff\x01", 7));
   SnapshotStatus status;
   ASSERT_TRUE(checked(saved(stream), &status).ok()) << checked(saved(stream)).to_string();
-  EXPECT_EQ(status.format, "lockstep");
+  EXPECT_EQ(status.file.format, SnapshotFormat::lockstep);
   EXPECT_EQ(status.rows_pinned, 1U);
-  EXPECT_EQ(status.bytes, 512U + 32U);
+  EXPECT_EQ(status.file.bytes, 512U + 32U);
   const std::string whole = saved(stream);
-  EXPECT_EQ(checked(whole.substr(0, whole.size() - 1)).code(), Code::corruption);
-  for (const std::size_t at : {0U, 20U, 100U, 540U}) {
+  EXPECT_THAT(std::string(checked(whole.substr(0, whole.size() - 1)).message()),
+              HasSubstr("was cut short, or something was appended: it has 543 bytes"));
+  EXPECT_THAT(std::string(checked(whole.substr(0, 512)).message()), HasSubstr("has no hash at its end"));
+  for (const std::size_t at : {8U, 20U, 100U, 540U}) {
     std::string changed = whole;
     changed[at] = static_cast<char>(changed[at] ^ 1);
-    EXPECT_EQ(checked(changed).code(), Code::corruption) << at;
+    EXPECT_THAT(std::string(checked(changed).message()), HasSubstr("was changed")) << at;
   }
   EXPECT_EQ(checked(saved(stream.substr(0, stream.size() - 1))).code(), Code::corruption);
   EXPECT_EQ(checked(saved(stream + std::string(8, '\0') + "x")).code(), Code::corruption);
-  EXPECT_EQ(checked("").code(), Code::corruption);
-  EXPECT_EQ(snapshot_status(testing::TempDir() + "missing").status().code(), Code::not_found);
-  ASSERT_TRUE(checked(saved("what etcd saves"), &status).ok());
-  EXPECT_EQ(status.format, "etcd");
+  EXPECT_THAT(std::string(checked("").message()), HasSubstr("is empty"));
+  EXPECT_THAT(std::string(checked(saved("a holiday picture")).message()), HasSubstr("is no snapshot"));
+  EXPECT_EQ(snapshot_status(testing::TempDir() + "missing", [](std::uint64_t) {}).status().code(),
+            Code::not_found);
+  ASSERT_TRUE(
+      checked(saved(std::string(16, '\0') + "\xed\xda\x0c\xed and what else etcd saves"), &status).ok());
+  EXPECT_EQ(status.file.format, SnapshotFormat::etcd);
 }
 
 }  // namespace

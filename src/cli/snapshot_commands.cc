@@ -1,4 +1,4 @@
-// lockstep snapshot save, status.
+// lockstep snapshot save, status; restore is in snapshot_restore.cc.
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -8,8 +8,9 @@
 #include <fmt/format.h>
 
 #include "cli/commands.h"
+#include "cli/progress.h"
 #include "cli/snapshot_file.h"
-#include "cli/text.h"
+#include "platform/system.h"
 
 namespace lockstep::cli {
 namespace {
@@ -60,17 +61,6 @@ class Saving {
   bool kept_ = false;
 };
 
-void show_progress(Client& client, TimePoint begun, std::uint64_t bytes, std::uint64_t remaining) {
-  const double seconds = std::max(static_cast<double>((client.clock().now() - begun).count()) / 1e9, 1e-3);
-  const double rate = static_cast<double>(bytes) / seconds;
-  std::string line =
-      fmt::format("saving: {}, {}/s", show_bytes(bytes), show_bytes(static_cast<std::uint64_t>(rate)));
-  if (remaining != 0)
-    line += fmt::format(", {} % of {}, {:.0f} s left", bytes * 100 / (bytes + remaining),
-                        show_bytes(bytes + remaining), static_cast<double>(remaining) / std::max(rate, 1.0));
-  Session::progress(line);
-}
-
 Status save(Session& session, const SaveArguments& arguments) {
   if (!arguments.overwrite && std::filesystem::exists(arguments.path))
     return {Code::already_exists,
@@ -78,13 +68,14 @@ Status save(Session& session, const SaveArguments& arguments) {
   LS_ASSIGN_OR_RETURN(Client * client, session.client());
   Saving saving(arguments.path);
   LS_RETURN_IF_ERROR(saving.status());
-  const TimePoint begun = client->clock().now();
+  const Progress progress(client->clock(), "saving");
   std::shared_ptr<remote::Admin::Snapshot> running;
   LS_RETURN_IF_ERROR(client->wait<Status>([&](auto done) {
     running = client->admin().snapshot(
         {client->deadline(), {}},
         [&](std::uint64_t remaining, std::string_view bytes) {
-          show_progress(*client, begun, saving.bytes() + bytes.size(), remaining);
+          const std::uint64_t saved = saving.bytes() + bytes.size();
+          progress.show(saved, remaining == 0 ? 0 : saved + remaining);
           return saving.add(bytes);
         },
         std::move(done));
@@ -97,10 +88,17 @@ Status save(Session& session, const SaveArguments& arguments) {
 }
 
 Status status(Session& session, const std::string& path) {
-  LS_ASSIGN_OR_RETURN(const SnapshotStatus status, snapshot_status(path));
+  platform::RealClock clock;
+  const Progress progress(clock, "reading");
+  LS_ASSIGN_OR_RETURN(const SnapshotStatus status,
+                      snapshot_status(path, [&](std::uint64_t bytes) { progress.show(bytes, 0); }));
+  const bool ours = status.file.format == SnapshotFormat::lockstep;
   Report report;
-  report.fact("file", path).fact("bytes", status.bytes).fact("format", status.format);
-  if (status.format == "lockstep") {
+  report.fact("file", path)
+      .fact("bytes", status.file.bytes)
+      .fact("format", std::string(ours ? "lockstep" : "etcd"))
+      .fact("sha256", status.file.sha256);
+  if (ours) {
     report.fact("revision", status.revision.value())
         .fact("compacted_revision", status.compacted.value())
         .fact("index", status.index.value())
@@ -135,6 +133,7 @@ void add_snapshot_commands(Commands& commands) {
           [looked_at](Session& session) { return status(session, *looked_at); })
       .add_option("file", *looked_at, "the file")
       ->required();
+  add_restore_command(commands, snapshot);
 }
 
 }  // namespace lockstep::cli

@@ -5,7 +5,6 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
-#include <functional>
 
 #include <fmt/format.h>
 #include <openssl/evp.h>
@@ -35,85 +34,60 @@ Status read_pieces(const std::string& path, const std::function<Status(std::stri
   return {};
 }
 
-// Hands frames on to the decoder, and tells where they end: what follows is padding.
-class Frames {
- public:
-  explicit Frames(SnapshotStatus* status)
-      : decoder_([status](auto table, auto key, auto value) { return take_row(status, table, key, value); }) {
-  }
+// bbolt keeps its number behind the head of the first page.
+constexpr std::string_view bbolt_magic = "\xed\xda\x0c\xed";
+constexpr std::size_t bbolt_magic_offset = 16;
+constexpr std::size_t front_bytes = bbolt_magic_offset + bbolt_magic.size();
+// What is hashed is a multiple of this.
+constexpr std::uint64_t block_bytes = 512;
 
-  Status feed(std::string_view bytes) {
-    while (!bytes.empty() && !over_) {
-      const std::size_t taken = std::min(bytes.size(), wanted_);
-      const std::string_view part = bytes.substr(0, taken);
-      bytes.remove_prefix(taken);
-      wanted_ -= taken;
-      if (in_head_) head_.append(part);
-      if (!in_head_ || !begun_) LS_RETURN_IF_ERROR(decoder_.feed(part));
-      if (wanted_ == 0) LS_RETURN_IF_ERROR(next());
-    }
-    if (std::ranges::any_of(bytes, [](char c) { return c != '\0'; }) && over_) stray_ = true;
-    return {};
-  }
-  [[nodiscard]] Status finish() const { return decoder_.finish(); }
-  [[nodiscard]] bool stray() const { return stray_; }
+Result<SnapshotFormat> format_of(const std::string& path, std::string_view front) {
+  if (front.empty()) return Status(Code::corruption, fmt::format("{}: is empty", path));
+  if (front.starts_with(store::snapshot_format::magic)) return SnapshotFormat::lockstep;
+  if (front.size() == front_bytes && front.ends_with(bbolt_magic)) return SnapshotFormat::etcd;
+  return Status(Code::corruption, fmt::format("{}: is no snapshot: it begins neither as one of lockstepd nor "
+                                              "as one of etcd",
+                                              path));
+}
 
- private:
-  Status next() {
-    if (!begun_) {
-      begun_ = true;
-      head_.clear();
-      wanted_ = store::snapshot_format::frame_head_bytes;
+Status check_size(const std::string& path, std::uint64_t bytes) {
+  if (bytes % block_bytes == sha256_bytes && bytes > sha256_bytes) return {};
+  if (bytes % block_bytes == 0)
+    return {Code::corruption,
+            fmt::format("{}: has no hash at its end. Is it a copy out of a data directory? Only "
+                        "what `snapshot save` wrote can be trusted",
+                        path)};
+  return {
+      Code::corruption,
+      fmt::format("{}: was cut short, or something was appended: it has {} bytes, a whole one has {} more "
+                  "than a multiple of {}",
+                  path, bytes, sha256_bytes, block_bytes)};
+}
+
+Status take_row(SnapshotStatus* status, engine::Table table, std::string_view key, std::string_view value) {
+  switch (table) {
+    case engine::Table::meta: {
+      ++status->rows_meta;
+      if (key != store::state_row_key()) return {};
+      LS_ASSIGN_OR_RETURN(const store::StateRow row, store::decode_state_row(value));
+      status->revision = row.revision;
+      status->compacted = std::max(row.compacted, Revision());
+      status->index = row.applied_index;
+      status->term = row.applied_term;
       return {};
     }
-    if (!in_head_) {
-      in_head_ = true;
-      wanted_ = store::snapshot_format::frame_head_bytes;
+    case engine::Table::history:
+      ++status->rows_history;
       return {};
-    }
-    const std::uint32_t length = Decoder(head_).u32();
-    over_ = length == 0;  // padding: no frame is empty
-    if (!over_) LS_RETURN_IF_ERROR(decoder_.feed(head_));
-    head_.clear();
-    in_head_ = false;
-    wanted_ = length;
-    return {};
+    case engine::Table::pinned:
+      ++status->rows_pinned;
+      return {};
+    case engine::Table::current:
+      ++status->rows_current;
+      return {};
   }
-
-  static Status take_row(SnapshotStatus* status, engine::Table table, std::string_view key,
-                         std::string_view value) {
-    switch (table) {
-      case engine::Table::meta: {
-        ++status->rows_meta;
-        if (key != store::state_row_key()) return {};
-        LS_ASSIGN_OR_RETURN(const store::StateRow row, store::decode_state_row(value));
-        status->revision = row.revision;
-        status->compacted = row.compacted;
-        status->index = row.applied_index;
-        status->term = row.applied_term;
-        return {};
-      }
-      case engine::Table::history:
-        ++status->rows_history;
-        return {};
-      case engine::Table::pinned:
-        ++status->rows_pinned;
-        return {};
-      case engine::Table::current:
-        ++status->rows_current;
-        return {};
-    }
-    return {};
-  }
-
-  store::SnapshotDecoder decoder_;
-  std::string head_;
-  std::size_t wanted_ = store::snapshot_format::magic.size();
-  bool begun_ = false;
-  bool in_head_ = true;
-  bool over_ = false;
-  bool stray_ = false;
-};
+  return {};
+}
 
 }  // namespace
 
@@ -154,30 +128,86 @@ bool TrailingHash::matches() {
   return tail_.size() == sha256_bytes && hash_.finish() == tail_;
 }
 
-Result<SnapshotStatus> snapshot_status(const std::string& path) {
-  SnapshotStatus status;
+SnapshotStream::SnapshotStream(SnapshotPieces consumer)
+    : consumer_(std::move(consumer)), wanted_(store::snapshot_format::magic.size()) {}
+
+Status SnapshotStream::feed(std::string_view bytes) {
+  while (!bytes.empty() && !over_) {
+    const std::size_t taken = std::min(bytes.size(), wanted_);
+    const std::string_view part = bytes.substr(0, taken);
+    bytes.remove_prefix(taken);
+    wanted_ -= taken;
+    if (in_head_) head_.append(part);
+    if (!in_head_ || !begun_) LS_RETURN_IF_ERROR(consumer_(part));
+    if (wanted_ == 0) LS_RETURN_IF_ERROR(next());
+  }
+  if (over_ && std::ranges::any_of(bytes, [](char c) { return c != '\0'; })) stray_ = true;
+  return {};
+}
+
+Status SnapshotStream::next() {
+  if (!begun_ || !in_head_) {
+    begun_ = true;
+    in_head_ = true;
+    head_.clear();
+    wanted_ = store::snapshot_format::frame_head_bytes;
+    return {};
+  }
+  const std::uint32_t length = Decoder(head_).u32();
+  over_ = length == 0;  // padding: no frame is empty
+  if (!over_) LS_RETURN_IF_ERROR(consumer_(head_));
+  head_.clear();
+  in_head_ = false;
+  wanted_ = length;
+  return {};
+}
+
+Result<SnapshotFile> check_snapshot_file(const std::string& path, const SnapshotProgress& progress) {
+  SnapshotFile file;
+  file.path = path;
   TrailingHash hash;
-  std::string begin;
+  std::string front;
   LS_RETURN_IF_ERROR(read_pieces(path, [&](std::string_view piece) {
-    if (begin.size() < store::snapshot_format::magic.size())
-      begin += piece.substr(0, store::snapshot_format::magic.size() - begin.size());
-    status.bytes += piece.size();
+    const bool first = file.bytes == 0;
+    if (first) front = piece.substr(0, front_bytes);
+    file.bytes += piece.size();
     hash.add(piece);
-    return Status();
+    progress(file.bytes);
+    return first ? format_of(path, front).status() : Status();
   }));
+  LS_ASSIGN_OR_RETURN(file.format, format_of(path, front));
+  LS_RETURN_IF_ERROR(check_size(path, file.bytes));
   if (!hash.matches())
-    return Status(Code::corruption, fmt::format("{}: its checksum does not fit: cut short or changed", path));
-  status.format = begin == store::snapshot_format::magic ? "lockstep" : "etcd";
-  if (status.format == "etcd") return status;
-  Frames frames(&status);
-  std::uint64_t left = status.bytes - sha256_bytes;
-  LS_RETURN_IF_ERROR(read_pieces(path, [&](std::string_view piece) {
+    return Status(Code::corruption,
+                  fmt::format("{}: was changed: it does not fit the hash at its end", path));
+  for (const char c : hash.tail()) file.sha256 += fmt::format("{:02x}", static_cast<unsigned char>(c));
+  return file;
+}
+
+Status read_snapshot_stream(const SnapshotFile& file, const SnapshotProgress& progress,
+                            const SnapshotPieces& consumer) {
+  LS_MUST(file.format == SnapshotFormat::lockstep);
+  SnapshotStream stream(consumer);
+  std::uint64_t left = file.bytes - sha256_bytes;
+  LS_RETURN_IF_ERROR(read_pieces(file.path, [&](std::string_view piece) {
     const std::string_view part = piece.substr(0, std::min<std::uint64_t>(piece.size(), left));
     left -= part.size();
-    return frames.feed(part);
+    progress(file.bytes - left);
+    return stream.feed(part);
   }));
-  LS_RETURN_IF_ERROR(frames.finish());
-  if (frames.stray()) return Status(Code::corruption, fmt::format("{}: bytes behind the last row", path));
+  if (stream.stray()) return {Code::corruption, fmt::format("{}: bytes behind the last row", file.path)};
+  return {};
+}
+
+Result<SnapshotStatus> snapshot_status(const std::string& path, const SnapshotProgress& progress) {
+  SnapshotStatus status;
+  LS_ASSIGN_OR_RETURN(status.file, check_snapshot_file(path, progress));
+  if (status.file.format == SnapshotFormat::etcd) return status;
+  store::SnapshotDecoder decoder(
+      [&status](auto table, auto key, auto value) { return take_row(&status, table, key, value); });
+  LS_RETURN_IF_ERROR(read_snapshot_stream(status.file, progress,
+                                          [&](std::string_view bytes) { return decoder.feed(bytes); }));
+  LS_RETURN_IF_ERROR(decoder.finish());
   return status;
 }
 

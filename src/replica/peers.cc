@@ -123,8 +123,13 @@ void Replica::on_birth(NodeId from, const SharedBytes& message) {
     return;
   }
   if (*changed && birth_->state() == BirthState::born) {
-    LS_MUST(raft_->log().last_index() == LogIndex(0), "nothing was accepted before the birth");
+    // Founders begin with nothing, or with the backup that all of them were made from.
+    const LogIndex begin = machine_->applied_index();
+    LS_MUST(raft_->log().last_index() == begin, "nothing was accepted before the birth");
     raft::Restored restored;
+    restored.hard_state.term = machine_->applied_term();
+    restored.snapshot_index = restored.applied = begin;
+    restored.snapshot_term = machine_->applied_term();
     restored.snapshot_configuration = raft_->configuration();
     make_raft(std::move(restored));
     for (const Member& founder : options_.founders) {

@@ -6,7 +6,6 @@
 #include "base/codec.h"
 #include "replica/addresses.h"
 #include "replica/naming.h"
-#include "replica/naming.h"
 
 namespace lockstep::server {
 namespace {
