@@ -4,3 +4,6 @@ lockstep_library(sim_checkers SOURCES agreement_checker.cc history.cc lease_chec
 lockstep_test(sim_checkers_test SOURCES agreement_checker_test.cc lease_checker_test.cc
               linearizability_checker_test.cc revision_checker_test.cc watch_checker_test.cc
               DEPENDS lockstep::sim_checkers)
+
+# What clients do, and the record of it: for simulated members and for real ones.
+lockstep_library(sim_workload SOURCES actor.cc workload.cc DEPENDS lockstep::sim_checkers)

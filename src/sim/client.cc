@@ -13,10 +13,6 @@ constexpr std::uint32_t attempts_max = 12;
 constexpr std::int64_t retry_pause_ns = 50'000'000;
 constexpr std::uint64_t share_of_resets_noticed = 70;  // percent
 
-bool is_mutation(const AnyRequest& request) {
-  return !std::holds_alternative<store::RangeRequest>(request);
-}
-
 // Says that this attempt did nothing, and nothing about the request itself: another attempt may succeed.
 bool concerns_attempt(Code code) {
   return code == Code::unavailable || code == Code::deadline_exceeded || code == Code::cancelled ||
@@ -30,17 +26,8 @@ std::size_t rough_bytes(const AnyRequest& request) {
 
 }  // namespace
 
-Clients::Clients(Cluster& cluster, Prng prng) : cluster_(cluster), prng_(prng) {}
-
-Operation& Clients::begin(std::uint32_t client, AnyRequest request) {
-  Operation operation;
-  operation.number = next_number();
-  operation.client = client;
-  operation.invoked_ns = world().now();
-  operation.request = std::move(request);
-  operations_.push_back(std::move(operation));
-  return operations_.back();
-}
+Clients::Clients(Cluster& cluster, Prng prng)
+    : Recorder(cluster.options, cluster.coverage), cluster_(cluster), prng_(prng) {}
 
 std::uint64_t Clients::add_call(Call call) {
   const std::uint64_t id = ++calls_made_;
@@ -81,12 +68,12 @@ void Clients::on_death(Node& node) {
 }
 
 Client::Client(Clients& clients, std::uint32_t number, Prng prng)
-    : clients_(clients), number_(number), prng_(prng) {}
+    : Actor(clients, number, prng), clients_(clients) {}
 
 NodeId Client::pick_member() {
-  if (favourite_ != NodeId{} && prng_.chance(3, 4)) return favourite_;
+  if (favourite_ != NodeId{} && prng().chance(3, 4)) return favourite_;
   const std::vector<NodeId> members = clients_.cluster().members();
-  return members[prng_.below(members.size())];
+  return members[prng().below(members.size())];
 }
 
 Task<void> Client::sleep(std::int64_t ns) {
@@ -155,10 +142,7 @@ Task<Answer> Client::attempt(AnyRequest request, RequestId id) {
 }
 
 Task<Operation*> Client::execute(AnyRequest request, bool retry) {
-  Operation& operation = clients_.begin(number_, request);
-  if (const auto* put = std::get_if<store::PutRequest>(&request)) {
-    LS_MUST(tag_of(put->value) == operation.number, "a value names its operation");
-  }
+  Operation& operation = begin(request, world().now());
   RequestId id;
   if (retry && id_ != ClientId{} && is_mutation(request)) {
     id.client = id_;
@@ -187,27 +171,7 @@ Task<Operation*> Client::execute(AnyRequest request, bool retry) {
 }
 
 void Client::conclude(Operation& operation, Answer answer) {
-  operation.member = answer.member;
-  operation.member_life = answer.member_life;
-  operation.outcome = answer.outcome;
-  operation.code = answer.status.code();
-  if (answer.outcome != Outcome::unknown) operation.returned_ns = world().now();
-  if (answer.outcome == Outcome::unknown) clients_.coverage().add(Covered::unknown_outcome);
-  if (answer.outcome == Outcome::ok) {
-    clients_.count_acknowledged();
-    operation.response = std::move(answer.response);
-    const Revision revision = std::visit(
-        [](const auto& response) {
-          if constexpr (std::is_same_v<std::decay_t<decltype(response)>, std::monostate>) {
-            return Revision{};
-          } else {
-            return response.header.revision;
-          }
-        },
-        operation.response);
-    revision_seen_ = std::max(revision_seen_, revision);
-    clients_.note_revision(revision);
-  }
+  record(operation, std::move(answer), world().now());
   if (world().tracing()) world().trace(describe(operation));
 }
 

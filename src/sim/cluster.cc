@@ -319,43 +319,4 @@ void Cluster::finish(History& history) {
   effects_.clear();
 }
 
-namespace {
-
-template <class Response>
-store::Callback<Response> wrap(std::move_only_function<void(Result<AnyResponse>)> done) {
-  return [done = std::move(done)](Result<Response> result) mutable {
-    if (result.ok()) {
-      done(Result<AnyResponse>(AnyResponse(*std::move(result))));
-    } else {
-      done(result.status());
-    }
-  };
-}
-
-}  // namespace
-
-void issue(store::Store& store, AnyRequest request, store::CallOptions options,
-           std::move_only_function<void(Result<AnyResponse>)> done) {
-  if (auto* range = std::get_if<store::RangeRequest>(&request)) {
-    store.range(std::move(*range), std::move(options), wrap<store::RangeResponse>(std::move(done)));
-  } else if (auto* put = std::get_if<store::PutRequest>(&request)) {
-    store.put(std::move(*put), std::move(options), wrap<store::PutResponse>(std::move(done)));
-  } else if (auto* remove = std::get_if<store::DeleteRangeRequest>(&request)) {
-    store.delete_range(std::move(*remove), std::move(options),
-                       wrap<store::DeleteRangeResponse>(std::move(done)));
-  } else if (auto* txn = std::get_if<store::TxnRequest>(&request)) {
-    store.txn(std::move(*txn), std::move(options), wrap<store::TxnResponse>(std::move(done)));
-  } else if (auto* compact = std::get_if<store::CompactRequest>(&request)) {
-    store.compact(*compact, std::move(options), wrap<store::CompactResponse>(std::move(done)));
-  } else if (auto* grant = std::get_if<store::LeaseGrantRequest>(&request)) {
-    store.lease_grant(*grant, std::move(options), wrap<store::LeaseGrantResponse>(std::move(done)));
-  } else if (auto* revoke = std::get_if<store::LeaseRevokeRequest>(&request)) {
-    store.lease_revoke(*revoke, std::move(options), wrap<store::LeaseRevokeResponse>(std::move(done)));
-  } else if (auto* alive = std::get_if<store::LeaseKeepAliveRequest>(&request)) {
-    store.lease_keep_alive(*alive, std::move(options), wrap<store::LeaseKeepAliveResponse>(std::move(done)));
-  } else {
-    done(Status(Code::invalid_argument, "an empty request"));
-  }
-}
-
 }  // namespace lockstep::sim

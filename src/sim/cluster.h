@@ -141,8 +141,4 @@ class Cluster {
   Violations violations_;
 };
 
-// Calls the method of the store that `request` belongs to.
-void issue(store::Store& store, AnyRequest request, store::CallOptions options,
-           std::move_only_function<void(Result<AnyResponse>)> done);
-
 }  // namespace lockstep::sim

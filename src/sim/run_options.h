@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/time.h"
+#include "sim/actor.h"
 #include "sim/links.h"
 
 namespace lockstep::sim {
@@ -47,7 +48,7 @@ enum class Fault : std::uint8_t {
 };
 std::string_view to_string(Fault fault);
 
-struct RunOptions {
+struct RunOptions : WorkloadOptions {
   std::uint64_t seed = 0;
   std::uint64_t members = 3;
   std::uint64_t clients = 6;
@@ -58,10 +59,6 @@ struct RunOptions {
   Duration election_timeout = 1s;
   Duration heartbeat_interval = 100ms;
   Duration client_timeout = 2s;
-  std::int64_t think_ns_max = 100'000'000;
-  bool request_ids = true;
-  std::uint64_t keys = 20;
-  std::uint64_t value_bytes_max = 64;
   std::size_t log_inline_bytes_max = 4096;
   std::size_t log_segment_bytes = 1 << 20;
   std::size_t log_memory_bytes_max = 1 << 20;  // small: followers that lag get snapshots

@@ -1,8 +1,8 @@
 if(TARGET lockstep::replica)
   lockstep_library(sim PLANTED
     SOURCES client.cc cluster.cc nemesis.cc nemesis_disk.cc nemesis_members.cc nemesis_network.cc run.cc
-            run_options.cc watch_client.cc workload.cc
-    DEPENDS lockstep::sim_world lockstep::sim_disk lockstep::sim_checkers lockstep::replica lockstep::engine)
+            run_options.cc watch_client.cc
+    DEPENDS lockstep::sim_world lockstep::sim_disk lockstep::sim_checkers lockstep::sim_workload lockstep::replica lockstep::engine)
 
   foreach(flavour IN ITEMS "" "-planted")
     string(REPLACE "-" "_" suffix "${flavour}")

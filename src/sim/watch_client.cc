@@ -84,7 +84,7 @@ class Watcher {
   }
 
   Task<void> run() {
-    const Client::Active active(client_);
+    const Actor::Active active(client_);
     while (!clients_.stopping()) {
       open();
       co_await follow();

@@ -11,28 +11,27 @@ namespace lockstep::sim {
 namespace {
 
 constexpr std::int64_t ms = 1'000'000;
-constexpr std::uint64_t registers = 4;
 
-std::string tagged(Client& client, std::string_view rest) {
+std::string tagged(Actor& client, std::string_view rest) {
   return std::to_string(client.next_number()) + ":" + std::string(rest);
 }
 
 // A value nobody else writes, of a drawn size.
-std::string fresh_value(Client& client) {
-  const std::uint64_t bytes = client.prng().below(client.clients().cluster().options.value_bytes_max);
+std::string fresh_value(Actor& client) {
+  const std::uint64_t bytes = client.prng().below(client.recorder().workload().value_bytes_max);
   return tagged(client, std::string(bytes, 'v'));
 }
 
-std::string register_key(Client& client) {
-  return register_prefix + std::to_string(client.prng().below(registers));
+std::string register_key(Actor& client) {
+  return register_prefix + std::to_string(client.prng().below(client.recorder().workload().registers));
 }
 
-std::string any_key(Client& client) {
-  return "k/" + std::to_string(client.prng().below(client.clients().cluster().options.keys));
+std::string any_key(Actor& client) {
+  return "k/" + std::to_string(client.prng().below(client.recorder().workload().keys));
 }
 
 // A key, or an interval of them.
-void draw_interval(Client& client, std::string* key, std::string* range_end) {
+void draw_interval(Actor& client, std::string* key, std::string* range_end) {
   *key = any_key(client);
   switch (client.prng().below(4)) {
     case 0:
@@ -48,7 +47,7 @@ void draw_interval(Client& client, std::string* key, std::string* range_end) {
   }
 }
 
-store::RangeRequest draw_range(Client& client) {
+store::RangeRequest draw_range(Actor& client) {
   Prng& prng = client.prng();
   store::RangeRequest request;
   draw_interval(client, &request.key, &request.range_end);
@@ -67,7 +66,7 @@ store::RangeRequest draw_range(Client& client) {
   return request;
 }
 
-store::PutRequest draw_put(Client& client) {
+store::PutRequest draw_put(Actor& client) {
   Prng& prng = client.prng();
   store::PutRequest put;
   put.key = any_key(client);
@@ -77,7 +76,7 @@ store::PutRequest draw_put(Client& client) {
   return put;
 }
 
-store::Compare draw_compare(Client& client) {
+store::Compare draw_compare(Actor& client) {
   Prng& prng = client.prng();
   store::Compare compare;
   compare.key = any_key(client);
@@ -91,7 +90,7 @@ store::Compare draw_compare(Client& client) {
 }
 
 // Different keys for each write, as the store demands.
-std::vector<store::RequestOperation> draw_operations(Client& client, int depth) {
+std::vector<store::RequestOperation> draw_operations(Actor& client, int depth) {
   Prng& prng = client.prng();
   std::vector<store::RequestOperation> list;
   std::vector<std::string> written;
@@ -123,7 +122,7 @@ std::vector<store::RequestOperation> draw_operations(Client& client, int depth) 
   return list;
 }
 
-store::TxnRequest draw_txn(Client& client) {
+store::TxnRequest draw_txn(Actor& client) {
   store::TxnRequest txn;
   const std::uint64_t compares = client.prng().below(3);
   for (std::uint64_t i = 0; i < compares; ++i) txn.compare.push_back(draw_compare(client));
@@ -132,9 +131,9 @@ store::TxnRequest draw_txn(Client& client) {
   return txn;
 }
 
-Task<void> use_register(Client& client) {
+Task<void> use_register(Actor& client) {
   Prng& prng = client.prng();
-  Coverage& coverage = client.clients().coverage();
+  Coverage& coverage = client.recorder().coverage();
   store::RangeRequest get;
   get.key = register_key(client);
   const std::uint64_t kind = prng.below(10);
@@ -179,7 +178,7 @@ store::RangeRequest all_accounts() {
   return request;
 }
 
-Task<void> use_bank(Client& client) {
+Task<void> use_bank(Actor& client) {
   Prng& prng = client.prng();
   store::RangeRequest read = all_accounts();
   read.serializable = prng.chance(1, 4);
@@ -203,13 +202,13 @@ Task<void> use_bank(Client& client) {
         client, std::to_string(SumChecker::balance_of(kv.value) + (account == from ? -amount : amount)));
     transfer.success.push_back({std::move(put)});
   }
-  client.clients().coverage().add(Covered::op_transfer);
+  client.recorder().coverage().add(Covered::op_transfer);
   co_await client.execute(transfer, true);
 }
 
-Task<void> use_anything(Client& client) {
+Task<void> use_anything(Actor& client) {
   Prng& prng = client.prng();
-  Coverage& coverage = client.clients().coverage();
+  Coverage& coverage = client.recorder().coverage();
   const std::uint64_t kind = prng.below(20);
   if (kind < 7) {
     coverage.add(Covered::op_put);
@@ -246,8 +245,8 @@ Task<void> use_anything(Client& client) {
 
 }  // namespace
 
-Task<void> set_up(Client& client) {
-  const Client::Active active(client);
+Task<void> set_up(Actor& client) {
+  const Actor::Active active(client);
   for (;;) {
     store::TxnRequest make;
     for (std::int64_t i = 0; i < bank_accounts; ++i) {
@@ -261,19 +260,19 @@ Task<void> set_up(Client& client) {
     absent.target = store::CompareTarget::version;
     make.compare.push_back(absent);
     Operation* made = co_await client.execute(make, false);
-    if (made->outcome == Outcome::ok || client.clients().stopping()) co_return;
+    if (made->outcome == Outcome::ok || client.recorder().stopping()) co_return;
     co_await client.sleep(100 * ms);
   }
 }
 
-Task<void> run_client(Client& client) {
-  const Client::Active active(client);
-  const RunOptions& options = client.clients().cluster().options;
+Task<void> run_client(Actor& client) {
+  const Actor::Active active(client);
+  const WorkloadOptions& options = client.recorder().workload();
   if (options.request_ids && client.prng().chance(3, 4)) co_await client.register_client();
-  while (!client.clients().stopping()) {
+  while (!client.recorder().stopping()) {
     co_await client.sleep(
         static_cast<std::int64_t>(client.prng().below(static_cast<std::uint64_t>(options.think_ns_max))));
-    if (client.clients().stopping()) break;
+    if (client.recorder().stopping()) break;
     const std::uint64_t kind = client.prng().below(10);
     if (kind < 3) {
       co_await use_register(client);
@@ -288,14 +287,14 @@ Task<void> run_client(Client& client) {
 namespace {
 
 // Keeps the lease alive for a drawn while. False if it is gone.
-Task<bool> keep_alive(Client& client, LeaseId lease, std::int64_t ttl_ns) {
+Task<bool> keep_alive(Actor& client, LeaseId lease, std::int64_t ttl_ns) {
   const std::uint64_t renewals = client.prng().below(8);
-  for (std::uint64_t i = 0; i < renewals && !client.clients().stopping(); ++i) {
+  for (std::uint64_t i = 0; i < renewals && !client.recorder().stopping(); ++i) {
     // Usually well in time, sometimes too late.
     co_await client.sleep(client.prng().chance(1, 12) ? ttl_ns + 100 * ms : ttl_ns / 3);
     store::LeaseKeepAliveRequest request;
     request.id = lease;
-    client.clients().coverage().add(Covered::op_lease_keep_alive);
+    client.recorder().coverage().add(Covered::op_lease_keep_alive);
     Operation* renewed = co_await client.execute(request, false);
     const auto* response = std::get_if<store::LeaseKeepAliveResponse>(&renewed->response);
     if (response != nullptr && response->ttl.count() == 0) co_return false;
@@ -305,15 +304,15 @@ Task<bool> keep_alive(Client& client, LeaseId lease, std::int64_t ttl_ns) {
 
 }  // namespace
 
-Task<void> run_lease_client(Client& client) {
-  const Client::Active active(client);
-  while (!client.clients().stopping()) {
+Task<void> run_lease_client(Actor& client) {
+  const Actor::Active active(client);
+  while (!client.recorder().stopping()) {
     co_await client.sleep(static_cast<std::int64_t>(client.prng().below(500 * ms)));
     store::LeaseGrantRequest grant;
     grant.ttl = std::chrono::milliseconds(client.prng().between(200, 4000));
     if (client.prng().chance(1, 2))
       grant.id = LeaseId(static_cast<std::int64_t>(1'000'000 + client.next_number()));
-    client.clients().coverage().add(Covered::op_lease_grant);
+    client.recorder().coverage().add(Covered::op_lease_grant);
     Operation* granted = co_await client.execute(grant, false);
     const auto* response = std::get_if<store::LeaseGrantResponse>(&granted->response);
     if (response == nullptr) continue;
@@ -328,17 +327,17 @@ Task<void> run_lease_client(Client& client) {
     if (alive && client.prng().chance(1, 3)) {
       store::LeaseRevokeRequest revoke;
       revoke.id = lease;
-      client.clients().coverage().add(Covered::op_lease_revoke);
+      client.recorder().coverage().add(Covered::op_lease_revoke);
       co_await client.execute(revoke, false);
     }
   }
 }
 
-Task<void> run_compactor(Client& client) {
-  const Client::Active active(client);
-  while (!client.clients().stopping()) {
+Task<void> run_compactor(Actor& client) {
+  const Actor::Active active(client);
+  while (!client.recorder().stopping()) {
     co_await client.sleep(static_cast<std::int64_t>(client.prng().between(2'000, 8'000)) * ms);
-    if (client.clients().stopping()) break;
+    if (client.recorder().stopping()) break;
     store::RangeRequest look;
     look.key = "r/0";
     co_await client.execute(look, false);
@@ -346,7 +345,7 @@ Task<void> run_compactor(Client& client) {
     const auto back = static_cast<std::int64_t>(client.prng().below(300));
     compact.revision = Revision(client.revision_seen().value() - back);
     if (compact.revision.value() < 2) continue;
-    client.clients().coverage().add(Covered::op_compact);
+    client.recorder().coverage().add(Covered::op_compact);
     co_await client.execute(compact, false);
   }
 }

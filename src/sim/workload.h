@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <string>
 
-#include "sim/client.h"
+#include "sim/actor.h"
 
 namespace lockstep::sim {
 
@@ -18,10 +18,10 @@ inline constexpr const char* bank_prefix = "bank/";
 inline constexpr const char* register_prefix = "r/";
 
 // Makes the accounts; returns once they exist.
-Task<void> set_up(Client& client);
+Task<void> set_up(Actor& client);
 // Until Clients::stop().
-Task<void> run_client(Client& client);
-Task<void> run_lease_client(Client& client);
-Task<void> run_compactor(Client& client);
+Task<void> run_client(Actor& client);
+Task<void> run_lease_client(Actor& client);
+Task<void> run_compactor(Actor& client);
 
 }  // namespace lockstep::sim
