@@ -5,12 +5,15 @@
 #   ./do test                          everything: sanitizer builds, simulator, style
 #   ./do test raft                     only the test binaries whose name matches, debug build
 #   ./do test raft_test 'Election.*'   only some cases of them (a gtest filter)
+#   ./do test faults [scenario]        real processes under real faults, every scenario; --long: 200 kills of the leader
 #   ./do test --long                   also what takes hours: 20 times the seeds, more fuzzing
 #
 # On a bare Debian 12 this first installs what is missing (./do setup).
 
 # shellcheck source=/dev/null
 source tools/do.d/lib/stages.sh
+# shellcheck source=/dev/null
+source tools/do.d/lib/faults.sh
 
 # Every test binary under ASan and UBSan.
 stage_debug() {
@@ -67,13 +70,16 @@ command_main() {
   ensure_setup
   sanitizer_environment
   begin_stages
-  if [[ $# -gt 0 ]]; then
+  if [[ ${1:-} == faults ]]; then
+    stage_faults "fault suite, real processes" ${long:+--long} ${2:+--only "$2"}
+  elif [[ $# -gt 0 ]]; then
     [[ -z ${2:-} ]] || export GTEST_FILTER=$2
     stage_named "$1"
   else
     stage_debug
     stage_tsan
     stage_simulator
+    stage_faults "fault suite, real processes, the short one" --short
     [[ -z $long ]] || stage_fuzz
     stage_tidy
   fi
