@@ -8,8 +8,8 @@
 #include <sstream>
 
 #include <fmt/format.h>
-#include <toml++/toml.h>
 
+#include "base/toml_text.h"
 #include "cli/text.h"
 
 namespace lockstep::cli {
@@ -17,9 +17,7 @@ namespace {
 
 constexpr std::size_t file_bytes_max = 1 << 20;
 
-std::string place(const std::string& path, const toml::source_region& region) {
-  return fmt::format("{}:{}:{}", path, region.begin.line, region.begin.column);
-}
+using toml_text::place;
 
 Status refuse(const std::string& where, std::string_view why) {
   return {Code::invalid_argument, fmt::format("{}: {}", where, why)};
@@ -83,12 +81,11 @@ std::string contexts_path(const Variables& variable) {
 
 Result<Contexts> read_contexts(const std::string& path) {
   LS_ASSIGN_OR_RETURN(const std::string text, read_file(path));
-  toml::table table;
-  try {
-    table = toml::parse(text, path);
-  } catch (const toml::parse_error& error) {
-    return refuse(place(path, error.source()), error.description());
-  }
+  return parse_contexts(text, path);
+}
+
+Result<Contexts> parse_contexts(std::string_view text, const std::string& path) {
+  LS_ASSIGN_OR_RETURN(const toml::table table, toml_text::parse(text, path));
   Contexts contexts;
   for (const auto& [key, node] : table) {
     if (key.str() == "current") {

@@ -26,6 +26,8 @@ struct Contexts {
 // Where the file is: LOCKSTEP_CLIENT_CONFIG, else in XDG_CONFIG_HOME or ~/.config.
 std::string contexts_path(const Variables& variable);
 Result<Contexts> read_contexts(const std::string& path);
+// The text of a file; `path` is only named.
+Result<Contexts> parse_contexts(std::string_view text, const std::string& path);
 Status write_contexts(const std::string& path, const Contexts& contexts);
 // The settings of the context `name`, of the current one if it is empty. Errors: not_found.
 Result<GivenSettings> context_settings(const Contexts& contexts, std::string_view name);

@@ -43,6 +43,8 @@ using GivenSettings = std::map<std::string, Given, std::less<>>;  // by name
 
 // The file's values. Unknown keys and values of a wrong kind are errors with line and column.
 Result<GivenSettings> read_settings_file(const std::string& path);
+// The text of a file; `path` is only named.
+Result<GivenSettings> parse_settings(std::string_view text, const std::string& path);
 // `variable(name)` is getenv or its stand-in. Unknown variables beginning with LOCKSTEP_ are not looked at.
 GivenSettings read_environment(const std::function<const char*(const std::string& name)>& variable);
 

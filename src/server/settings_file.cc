@@ -5,8 +5,8 @@
 #include <sstream>
 
 #include <fmt/format.h>
-#include <toml++/toml.h>
 
+#include "base/toml_text.h"
 #include "server/settings.h"
 
 namespace lockstep::server {
@@ -14,9 +14,7 @@ namespace {
 
 constexpr std::size_t file_bytes_max = 1 << 20;
 
-std::string place(const std::string& path, const toml::source_region& region) {
-  return fmt::format("{}:{}:{}", path, region.begin.line, region.begin.column);
-}
+using toml_text::place;
 
 Result<std::string> text_of(const toml::node& node) {
   if (const auto text = node.value_exact<std::string>()) return *text;
@@ -58,13 +56,11 @@ const Setting* setting_of_key(std::string_view key) {
 
 Result<GivenSettings> read_settings_file(const std::string& path) {
   LS_ASSIGN_OR_RETURN(const std::string text, read_text(path));
-  toml::table table;
-  try {
-    table = toml::parse(text, path);
-  } catch (const toml::parse_error& error) {
-    return Status(Code::invalid_argument,
-                  fmt::format("{}: {}", place(path, error.source()), error.description()));
-  }
+  return parse_settings(text, path);
+}
+
+Result<GivenSettings> parse_settings(std::string_view text, const std::string& path) {
+  LS_ASSIGN_OR_RETURN(const toml::table table, toml_text::parse(text, path));
   GivenSettings given;
   for (const auto& [key, node] : table) {
     const std::string origin = place(path, node.source());
