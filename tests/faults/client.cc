@@ -10,7 +10,8 @@ namespace {
 
 constexpr std::int64_t ms = 1'000'000;
 constexpr std::int64_t pause_after_failure_ns = 10 * ms;
-constexpr std::int64_t pulse_pause_ns = 3 * ms;
+constexpr std::int64_t beat_interval_ns = 10 * ms;
+constexpr std::uint64_t beats_under_way_max = 500;
 
 NodeId member_of(const sim::AnyResponse& response) {
   return std::visit(
@@ -79,15 +80,27 @@ Task<void> RealActor::sleep(std::int64_t ns) {
   });
 }
 
+namespace {
+
+Task<void> beat(RealActor& client, std::string key, std::shared_ptr<std::uint64_t> under_way) {
+  const sim::Actor::Active active(client);
+  ++*under_way;
+  store::PutRequest put;
+  put.key = std::move(key);
+  put.value = std::to_string(client.next_number()) + ":";
+  co_await client.execute(std::move(put), false);
+  --*under_way;
+}
+
+}  // namespace
+
 Task<void> run_pulse(RealActor& client) {
   const sim::Actor::Active active(client);
-  const std::string key = pulse_prefix + std::to_string(client.number());
+  const auto under_way = std::make_shared<std::uint64_t>(0);
   while (!client.recorder().stopping()) {
-    store::PutRequest put;
-    put.key = key;
-    put.value = std::to_string(client.next_number()) + ":";
-    co_await client.execute(std::move(put), false);
-    co_await client.sleep(pulse_pause_ns);
+    if (*under_way < beats_under_way_max)
+      beat(client, pulse_prefix + std::to_string(client.number()), under_way).detach();
+    co_await client.sleep(beat_interval_ns);
   }
 }
 

@@ -82,7 +82,12 @@ class Member:
         if self.cluster.token is None:
             answer = self.call("/v3/auth/authenticate", {"name": "root", "password": self.cluster.password}, 5)
             self.cluster.token = answer["token"]
-        return self.call(path, body, seconds)
+        try:
+            return self.call(path, body, seconds)
+        except Failed as failure:
+            if "auth token" in str(failure):
+                self.cluster.token = None  # the next one logs in again
+            raise
 
     def call(self, path, body, seconds):
         connection = http.client.HTTPSConnection(self.host, sandbox.CLIENT_PORT, timeout=seconds,

@@ -19,6 +19,9 @@ import traceback
 
 import cluster
 import sandbox
+import scenarios_disk
+import scenarios_members
+import scenarios_network
 import scenarios_planted
 import scenarios_process
 from cluster import Failed
@@ -27,7 +30,8 @@ from trial import Trial
 MEMBERS_MAX = 4
 CYCLES_EACH = 20  # of kill -9 in one history
 
-SCENARIOS = {**scenarios_planted.SCENARIOS, **scenarios_process.SCENARIOS}
+SCENARIOS = {**scenarios_planted.SCENARIOS, **scenarios_process.SCENARIOS,
+             **scenarios_network.SCENARIOS, **scenarios_disk.SCENARIOS, **scenarios_members.SCENARIOS}
 SHORT = ("planted-histories", "planted-rollback", "kill-leader", "kill-all")
 
 
@@ -61,6 +65,10 @@ class Suite:
         began = time.monotonic()
         problems, facts = [], ""
         arguments = getattr(function, "trial", {})
+        lacking = self.lacking.intersection(getattr(function, "needs", ()))
+        if lacking:
+            say(f"skipped {name}: the machine lacks {', '.join(lacking)}")
+            return
         trial = None
         try:
             with Trial(self, name, **arguments) as trial:
@@ -76,6 +84,8 @@ class Suite:
             problems = [traceback.format_exc()]
         seconds = time.monotonic() - began
         say(f"{'FAILED' if problems else 'ok    '} {name:24} {seconds:5.1f} s  {facts}")
+        for note in trial.notes if trial is not None else ():
+            say(f"         ({note})")
         for problem in problems[:8]:
             say(f"         {problem}")
         self.passed += not problems

@@ -26,14 +26,13 @@ struct Options {
   std::uint64_t seed = 1;
   std::uint32_t clients = 6;
   std::uint32_t lease_clients = 2;
-  std::uint32_t watchers = 2;
+  std::uint32_t watchers = 4;
   std::string acknowledged_file;
   std::string history_file;
   bool prove = false;
 };
 
 constexpr Duration client_timeout = 2s;
-constexpr Duration pulse_timeout = 1s;
 
 std::vector<std::string> split(const std::string& list) {
   std::vector<std::string> parts;
@@ -117,9 +116,9 @@ class Session {
     for (std::uint32_t i = 0; i < options_.watchers; ++i)
       run_watcher(add(options_.target.endpoints, client_timeout)).detach();
     // One for each member and one for all: what any of them can do counts.
-    run_pulse(add(options_.target.endpoints, pulse_timeout)).detach();
+    run_pulse(add(options_.target.endpoints, client_timeout)).detach();
     for (const std::string& endpoint : options_.target.endpoints)
-      run_pulse(add({endpoint}, pulse_timeout)).detach();
+      run_pulse(add({endpoint}, client_timeout)).detach();
     run_compactor(first, collector_.covered()).detach();
     judge_.observe_leaders().detach();
     std::cout << "ready" << std::endl;

@@ -6,24 +6,27 @@ import shutil
 import subprocess
 import time
 
+import sandbox
 from cluster import Cluster, Failed
 
 
 class Trial:
     """Used in a `with`: the cluster serves and is under load inside; nothing of it is left behind."""
 
-    def __init__(self, suite, name, members=3, prepare=None, prove=False):
+    def __init__(self, suite, name, members=3, prepare=None, restore=None, prove=False):
         self.suite = suite
         self.name = name
         self.folder = suite.folder / name
         self.folder.mkdir()
         self.cluster = Cluster(suite.program, self.folder, members)
-        self.prepare = prepare
+        self.prepare, self.restore = prepare, restore
         self.prove = prove
         self.faults = []  # (time in ns, what)
+        self.notes = []
         self.workload = None
         self.result = None
         self.healed = False
+        self.proxy = None
         self.finished_ns = 0
 
     def __enter__(self):
@@ -46,6 +49,9 @@ class Trial:
             self.workload.kill()
             self.workload.wait()
         self.cluster.stop()
+        sandbox.heal(self.cluster.members)
+        if self.restore is not None:
+            self.restore(self)
 
     def start_workload(self):
         certificates = self.cluster.certificates
@@ -75,6 +81,10 @@ class Trial:
 
     def fault(self, what):
         self.faults.append((time.monotonic_ns(), what))
+
+    def note(self, what):
+        """Something that a reader of the result would like to know."""
+        self.notes.append(what)
 
     def heal(self):
         self.healed = True
