@@ -105,7 +105,7 @@ Result<std::unique_ptr<env::File>> FileDisk::open(const std::string& path, env::
   if (::fstat(opened.number(), &metadata) < 0) return system_error(errno, "open " + path);
   if (S_ISDIR(metadata.st_mode)) return system_error(EISDIR, "open " + path);
   return std::unique_ptr<env::File>(
-      std::make_unique<DiskFile>(path, std::move(opened), executor_, sync_thread_));
+      std::make_unique<DiskFile>(path, std::move(opened), executor_, sync_thread_, metrics_));
 }
 
 Result<std::vector<std::string>> FileDisk::list(const std::string& directory) {

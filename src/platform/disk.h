@@ -14,6 +14,7 @@
 #include <memory>
 #include <string>
 
+#include "base/latency_histogram.h"
 #include "env/disk.h"
 #include "env/executor.h"
 #include "platform/work_thread.h"
@@ -38,6 +39,12 @@ class Descriptor {
   int number_ = -1;
 };
 
+// Of write_and_sync(), which is how a log is written.
+struct DiskMetrics {
+  LatencyHistogram syncs;  // the system calls alone
+  std::uint64_t bytes_written = 0;
+};
+
 class FileDisk final : public env::Disk {
  public:
   // Creates the root directory (and its parents) if it is missing.
@@ -53,6 +60,8 @@ class FileDisk final : public env::Disk {
   Result<std::unique_ptr<env::DirectoryLock>> lock_directory(const std::string& path) override;
   Result<std::uint64_t> free_bytes() override;
 
+  [[nodiscard]] const DiskMetrics& metrics() const { return *metrics_; }
+
  private:
   FileDisk(std::string root, Descriptor directory, env::Executor& executor);
   Result<Descriptor> open_directory(const std::string& path);
@@ -60,6 +69,7 @@ class FileDisk final : public env::Disk {
   std::string root_;
   Descriptor directory_;
   env::Executor& executor_;
+  std::shared_ptr<DiskMetrics> metrics_ = std::make_shared<DiskMetrics>();  // files may outlive this
   WorkThread sync_thread_;
 };
 

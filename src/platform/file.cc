@@ -9,6 +9,7 @@
 #include <sys/uio.h>
 
 #include "base/assert.h"
+#include "platform/system.h"
 #include "platform/system_error.h"
 
 namespace lockstep::platform {
@@ -75,14 +76,24 @@ struct DiskFile::Open {
   Descriptor descriptor;
   std::uint64_t pending = 0;  // strand only: calls given to the sync thread whose `done` has not run
 
-  Status write_and_sync(const std::vector<env::Write>& writes) const {
+  std::shared_ptr<DiskMetrics> metrics;
+
+  Status write_and_sync(const std::vector<env::Write>& writes, Duration* took) const {
+    const TimePoint begun = RealClock().now();
     LS_RETURN_IF_ERROR(write_all(descriptor.number(), writes, path));
-    return sync_data(descriptor.number(), path);
+    Status status = sync_data(descriptor.number(), path);
+    *took = RealClock().now() - begun;
+    return status;
+  }
+  void count(std::uint64_t bytes, Duration took) const {
+    metrics->syncs.add(took);
+    metrics->bytes_written += bytes;
   }
 };
 
-DiskFile::DiskFile(std::string path, Descriptor descriptor, env::Executor& executor, WorkThread& sync_thread)
-    : open_(std::make_shared<Open>(std::move(path), std::move(descriptor))),
+DiskFile::DiskFile(std::string path, Descriptor descriptor, env::Executor& executor, WorkThread& sync_thread,
+                   std::shared_ptr<DiskMetrics> metrics)
+    : open_(std::make_shared<Open>(std::move(path), std::move(descriptor), 0, std::move(metrics))),
       executor_(executor),
       sync_thread_(sync_thread) {
   LS_MUST(open_->descriptor.open());
@@ -116,18 +127,27 @@ Status DiskFile::sync() {
 
 void DiskFile::write_and_sync(std::vector<env::Write> writes, bool small,
                               std::move_only_function<void(Status)> done) {
-  if (small && open_->pending == 0) return done(open_->write_and_sync(writes));
+  std::uint64_t bytes = 0;
+  for (const env::Write& write : writes) bytes += write.bytes.size();
+  if (small && open_->pending == 0) {
+    Duration took{};
+    Status status = open_->write_and_sync(writes, &took);
+    open_->count(bytes, took);
+    return done(std::move(status));
+  }
   ++open_->pending;
-  sync_thread_.push(
-      [open = open_, writes = std::move(writes), done = std::move(done), &executor = executor_]() mutable {
-        Status status = open->write_and_sync(writes);
-        executor.post_from_any_thread([open = std::move(open), writes = std::move(writes),
-                                       done = std::move(done), status = std::move(status)]() mutable {
-          LS_MUST(open->pending > 0);
-          --open->pending;
-          done(std::move(status));
-        });
-      });
+  sync_thread_.push([open = open_, writes = std::move(writes), done = std::move(done), bytes,
+                     &executor = executor_]() mutable {
+    Duration took{};
+    Status status = open->write_and_sync(writes, &took);
+    executor.post_from_any_thread([open = std::move(open), bytes, took, writes = std::move(writes),
+                                   done = std::move(done), status = std::move(status)]() mutable {
+      LS_MUST(open->pending > 0);
+      --open->pending;
+      open->count(bytes, took);
+      done(std::move(status));
+    });
+  });
 }
 
 Result<std::uint64_t> DiskFile::size() {

@@ -10,7 +10,8 @@ namespace lockstep::platform {
 
 class DiskFile final : public env::File {
  public:
-  DiskFile(std::string path, Descriptor descriptor, env::Executor& executor, WorkThread& sync_thread);
+  DiskFile(std::string path, Descriptor descriptor, env::Executor& executor, WorkThread& sync_thread,
+           std::shared_ptr<DiskMetrics> metrics);
 
   Result<std::size_t> read_at(std::uint64_t offset, std::span<char> buffer) override;
   Status write_at(std::uint64_t offset, std::string_view bytes) override;

@@ -46,6 +46,7 @@ class Platform {
 
   AsioExecutor& executor() { return executor_; }
   TcpNetwork& network() { return *network_; }
+  FileDisk& disk() { return *disk_; }
   // Reads the files of peer_tls again; connections from now on use them. An error changes nothing.
   Status reload_peer_tls();
   // Zero without listen_address.

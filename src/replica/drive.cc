@@ -113,6 +113,8 @@ void Replica::restore_vote() {
 }
 
 void Replica::on_role_change(const raft::RoleChange& change) {
+  const NodeId known_before = std::exchange(leader_seen_, change.leader);
+  if (change.leader != NodeId{} && change.leader != known_before) ++metrics_.leader_changes;
   if (change.role == raft::Role::leader) {
     store_clock_.restart(now(), machine_->store_time_ms());
     seen_forwards_.begin(change.term);
@@ -202,6 +204,7 @@ void Replica::apply_normal(const raft::Entry& entry) {
   store::Applied applied =
       machine_->apply(entry.index, entry.term, entry.payload.view(), ours ? this : nullptr);
   if (!applied.fatal.ok()) return halt(applied.fatal);
+  ++metrics_.entries_applied;
   if (applied.effects) watch_hub_->on_block(*applied.effects);
   if (persistence_) persistence_->add(std::move(applied));
   if (ours) proposals_.complete(std::move(*ours), std::exchange(results_, {}), header());

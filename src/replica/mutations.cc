@@ -233,7 +233,9 @@ void Replica::flush_batch() {
 
 void Replica::propose_batch(std::string payload, PendingBatch batch) {
   // Committed by the others: raft no longer counts it, memory does.
+  ++metrics_.proposals;
   if (overloaded()) {
+    ++metrics_.proposals_refused;
     return proposals_.fail(std::move(batch),
                            Status(Code::resource_exhausted, "etcdserver: too many requests"));
   }
@@ -242,6 +244,7 @@ void Replica::propose_batch(std::string payload, PendingBatch batch) {
   if (index.ok()) {
     proposals_.proposed(*index, raft_->term(), std::move(batch));
   } else if (index.status().code() == Code::resource_exhausted) {
+    ++metrics_.proposals_refused;
     proposals_.fail(std::move(batch), Status(Code::resource_exhausted, "etcdserver: too many requests"));
   } else {
     proposals_.fail(std::move(batch), not_leader());
@@ -249,6 +252,7 @@ void Replica::propose_batch(std::string payload, PendingBatch batch) {
 }
 
 void Replica::forward_batch(std::string payload, PendingBatch batch) {
+  ++metrics_.proposals;
   ++last_forward_;
   const NodeId leader = raft_->leader();
   environment_.network.send(leader,

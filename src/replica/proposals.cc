@@ -138,6 +138,7 @@ void Proposals::complete(PendingBatch batch, std::vector<store::CommandResult> r
 void Proposals::fail_command(PendingCommand& command, const Status& status) {
   LS_MUST(!status.ok());
   if (std::holds_alternative<std::monostate>(command.done)) return;
+  ++commands_failed_;
   completions_.push_back({std::exchange(command.done, std::monostate{}), status});
 }
 

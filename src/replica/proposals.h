@@ -96,6 +96,10 @@ class Proposals {
   [[nodiscard]] std::vector<PeerAnswer> take_answers() { return std::exchange(answers_, {}); }
 
   [[nodiscard]] bool waiting() const { return !entries_.empty() || !forwards_.empty(); }
+  // Batches that are not decided.
+  [[nodiscard]] std::size_t pending() const { return entries_.size() + forwards_.size(); }
+  // Since the start, expired ones too.
+  [[nodiscard]] std::uint64_t commands_failed() const { return commands_failed_; }
 
  private:
   struct Completion {
@@ -114,6 +118,7 @@ class Proposals {
   std::map<ForwardId, Forwarded> forwards_;
   std::vector<Completion> completions_;
   std::vector<PeerAnswer> answers_;
+  std::uint64_t commands_failed_ = 0;
 };
 
 // Calls the callback with its part of the result.

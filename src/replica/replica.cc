@@ -279,6 +279,15 @@ void Replica::change_members(const std::vector<raft::MemberChange>& changes,
   drive();
 }
 
+ReplicaMetrics Replica::metrics() const {
+  ReplicaMetrics metrics = metrics_;
+  metrics.proposals_failed = proposals_.commands_failed();
+  metrics.proposals_pending = proposals_.pending();
+  metrics.bad_messages = bad_messages_;
+  metrics.watch = watch_hub_->metrics();
+  return metrics;
+}
+
 ReplicaStatus Replica::status() const {
   ReplicaStatus status;
   status.role = raft_->role();

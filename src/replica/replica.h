@@ -62,6 +62,18 @@ struct ReplicaStatus {
   std::uint64_t appends_dropped = 0;  // since the start: the engine or the disk could not follow
 };
 
+// Counted since the start.
+struct ReplicaMetrics {
+  std::uint64_t leader_changes = 0;     // how often a leader became known
+  std::uint64_t proposals = 0;          // batches of mutations, proposed here or sent to the leader
+  std::uint64_t proposals_refused = 0;  // more than this member may hold: "too many requests"
+  std::uint64_t proposals_failed = 0;   // commands answered with an error before or instead of taking effect
+  std::uint64_t proposals_pending = 0;  // at present
+  std::uint64_t bad_messages = 0;       // from peers, undecodable
+  std::uint64_t entries_applied = 0;
+  watch::WatchMetrics watch;
+};
+
 class Replica final : public store::Store,
                       private env::Receiver,
                       private store::ResultSink,
@@ -128,6 +140,7 @@ class Replica final : public store::Store,
   // ---- looking in
   [[nodiscard]] store::Header header() const;
   [[nodiscard]] ReplicaStatus status() const;
+  [[nodiscard]] ReplicaMetrics metrics() const;
   [[nodiscard]] const raft::Raft& raft() const { return *raft_; }
   [[nodiscard]] store::StateMachine& machine() { return *machine_; }
   [[nodiscard]] const log::Stats& log_stats() const { return log_->stats(); }
@@ -302,7 +315,9 @@ class Replica final : public store::Store,
   TimePoint lease_tick_after_ = TimePoint::min();
   TimePoint log_try_after_ = TimePoint::min();  // the disk is full
   std::uint64_t bad_messages_ = 0;              // from peers, undecodable
-  std::uint64_t appends_dropped_ = 0;           // overloaded
+  ReplicaMetrics metrics_;                      // what is counted in it directly
+  NodeId leader_seen_;
+  std::uint64_t appends_dropped_ = 0;  // overloaded
 
   env::TimerId timer_;
   TimePoint timer_at_ = no_deadline;

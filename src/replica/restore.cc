@@ -26,7 +26,7 @@ Result<store::Recovered> load(engine::Engine& engine, RestoredState* state) {
   state->revision = recovered.revision;
   state->compacted = recovered.compacted;
   state->keys = machine.key_count();
-  state->leases = machine.lease_leases().leases.size();
+  state->leases = machine.lease_count();
   return recovered;
 }
 

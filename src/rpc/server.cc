@@ -19,6 +19,7 @@ class Server::Core final : public ConnectionOwner, public std::enable_shared_fro
   Core(env::Executor& executor, env::Clock& clock, const ServerOptions& options)
       : executor_(executor), clock_(clock) {
     shared_.options = options;
+    shared_.clock = &clock;
   }
 
   ServerShared& shared() { return shared_; }

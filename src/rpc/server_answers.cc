@@ -84,8 +84,10 @@ void ServerSession::end(Call& call, const GrpcStatus& status) {
   call.finished = true;
   call.status = status;
   call.body_ends = true;
-  if (call.served != nullptr && call.begun)
+  if (call.served != nullptr && call.begun) {
     ++call.served->metrics.ended[static_cast<std::size_t>(status.code)];
+    if (shared_.clock != nullptr) call.served->metrics.seconds.add(shared_.clock->now() - call.began);
+  }
   answer_changed(call);
 }
 

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "base/latency_histogram.h"
 #include "rpc/grpc_status.h"
 #include "rpc/http2.h"
 
@@ -70,6 +71,7 @@ inline constexpr std::size_t grpc_code_count = 17;
 struct MethodMetrics {
   std::uint64_t started = 0;
   std::array<std::uint64_t, grpc_code_count> ended{};  // by code, whoever ended it
+  LatencyHistogram seconds;  // from the headers to the end, of those the server ended
 };
 
 }  // namespace lockstep::rpc

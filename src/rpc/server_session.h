@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "env/clock.h"
 #include "rpc/call.h"
 #include "rpc/grpc_wire.h"
 #include "rpc/http2.h"
@@ -23,6 +24,7 @@ namespace lockstep::rpc {
 
 // What the connections of one server share.
 struct ServerShared {
+  env::Clock* clock = nullptr;  // null: nobody asks how long calls take
   ServerOptions options;
   std::shared_ptr<MethodTable> table = std::make_shared<MethodTable>();
   ServerMetrics metrics;

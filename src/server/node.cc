@@ -23,6 +23,7 @@
 #include "replica/replica.h"
 #include "rpc/server.h"
 #include "server/cluster.h"
+#include "server/metrics.h"
 #include "server/root_account.h"
 
 namespace lockstep::server {
@@ -115,6 +116,7 @@ class Node::Parts {
   Status open_replica();
   Status open_front();
   void serve_http(env::Executor& executor, env::Clock& clock);
+  [[nodiscard]] MemberSample sample() const;
   Status open_streams();
   Status listen();
   void reload();
@@ -125,6 +127,7 @@ class Node::Parts {
   void beat();
 
   bool stopping_ = false;
+  const Duration started_ = platform::RealClock().wall_now();
 };
 
 // Callbacks that the replica still holds lead into the services: they die with it, uncalled.
@@ -251,10 +254,30 @@ void Node::Parts::serve_http(env::Executor& executor, env::Clock& clock) {
   json_gateway->register_with(http_server->router());
   status_pages = std::make_unique<gateway::StatusPages>(*replica, *cluster, clock);
   status_pages->add_metrics([this](gateway::MetricsText& text) {
+    write_metrics(sample(), &text);
     gateway::write_metrics(*rpc_server, &text);
     gateway::write_metrics(http_server->metrics(), &text);
   });
   status_pages->register_with(http_server->router());
+}
+
+MemberSample Node::Parts::sample() const {
+  store::StateMachine& machine = replica->machine();
+  MemberSample sample;
+  sample.status = replica->status();
+  sample.replica = replica->metrics();
+  sample.log = replica->log_stats();
+  sample.disk = platform->disk().metrics();
+  sample.engine = engine->stats();
+  sample.network = platform->network().metrics();
+  sample.process = platform::read_process_metrics();
+  sample.keys = machine.key_count();
+  sample.leases = machine.lease_count();
+  sample.history_memory_bytes = machine.history().memory_bytes();
+  sample.compacted = machine.compacted_revision();
+  sample.used_bytes = machine.bytes_in_use();
+  sample.process_started = started_;
+  return sample;
 }
 
 void Node::Parts::run() {

@@ -123,6 +123,10 @@ std::optional<std::int64_t> StateMachine::next_deadline_ms() const {
 std::uint64_t StateMachine::bytes_in_use() const {
   return state_->space.bytes_in_use();
 }
+std::size_t StateMachine::lease_count() const {
+  return state_->leases.size();
+}
+
 std::size_t StateMachine::key_count() const {
   return state_->index.live_count();
 }

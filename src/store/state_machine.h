@@ -105,6 +105,7 @@ class StateMachine {
   // Logical size: keys, values and history above the compacted revision. The same on every member.
   [[nodiscard]] std::uint64_t bytes_in_use() const;
   [[nodiscard]] std::size_t key_count() const;
+  [[nodiscard]] std::size_t lease_count() const;
 
   [[nodiscard]] std::uint64_t digest() const;
   [[nodiscard]] std::optional<std::uint64_t> digest_at(LogIndex index) const;

@@ -40,7 +40,18 @@ void write_metrics(const rpc::Server& server, MetricsText* text) {
           metrics.ended[code]);
     }
   });
+  text->family("grpc_server_handling_seconds", MetricsText::Kind::histogram,
+               "From a call's headers to its end, of calls that the server ended.");
+  server.for_each_method([&](std::string_view path, const rpc::MethodMetrics& metrics) {
+    if (metrics.seconds.count == 0) return;
+    const MethodName name(path);
+    text->sample({{"grpc_service", name.service}, {"grpc_method", name.method}}, metrics.seconds);
+  });
   const rpc::ServerMetrics& metrics = server.metrics();
+  text->counter("etcd_network_client_grpc_received_bytes_total", "From gRPC clients, framing included.",
+                metrics.bytes_received);
+  text->counter("etcd_network_client_grpc_sent_bytes_total", "To gRPC clients, framing included.",
+                metrics.bytes_sent);
   text->counter("lockstep_grpc_connections_accepted_total", "HTTP/2 connections.",
                 metrics.connections_accepted);
   text->counter("lockstep_grpc_connections_refused_total", "HTTP/2 connections above the limit.",

@@ -8,6 +8,7 @@
 #include "base/version.h"
 #include "gateway/etcd/testing/world.h"
 #include "gateway/json/testing/fake_responder.h"
+#include "gateway/pages/testing/exposition.h"
 
 namespace lockstep::gateway {
 namespace {
@@ -85,6 +86,7 @@ TEST_F(StatusPagesTest, MetricsAreOfThePresent) {
     write_metrics(HttpMetrics{.requests = 3, .refused = {{404, 2}}}, &text);
   });
   const std::string text = get("/metrics");
+  EXPECT_EQ(testing::read_exposition(text.substr(4)).mistakes, std::vector<std::string>());
   const std::string leader =
       "# HELP etcd_server_has_leader 1 if a leader is known.\n# TYPE etcd_server_has_leader gauge\n"
       "etcd_server_has_leader 1\n";
