@@ -244,6 +244,7 @@ Status Node::Parts::listen() {
                          {"peers", options.peer_listen},
                          {"data", options.data_directory},
                          {"version", std::string(version)}});
+  platform::notify_service_manager(fmt::format("READY=1\nSTATUS=serves clients on {}", options.listen));
   return {};
 }
 
@@ -283,7 +284,6 @@ MemberSample Node::Parts::sample() const {
 void Node::Parts::run() {
   const std::array signals = {SIGTERM, SIGINT, SIGHUP};
   const platform::Signals waiting(platform->executor(), signals, [this](int signal) { on_signal(signal); });
-  platform::notify_service_manager("READY=1");
   beat();
   platform->run();
 }
