@@ -125,17 +125,29 @@ TEST(Metrics, TheDocumentListsThem) {
 }
 
 TEST(Exposition, MistakesAreFound) {
-  for (const char* wrong : {"a 1\n", "# TYPE a counter\na 1\n", "# HELP a A.\n# TYPE a sum\na 1\n",
-                            "# HELP a A.\n# TYPE a gauge\na\n", "# HELP a A.\n# TYPE a gauge\na 1\na 2\n",
-                            "# HELP a A.\n# TYPE a gauge\nb 1\n", "# HELP a A.\n# TYPE a gauge\na{x=1} 1\n",
-                            "# HELP a A.\n# TYPE a counter\na -1\n", "# HELP a A.\n# TYPE a gauge\na 1",
-                            "# HELP a A.\n# TYPE a gauge\na 1\n# HELP a A.\n# TYPE a gauge\n",
-                            "# HELP a A.\n# TYPE a histogram\na_bucket{le=\"1\"} 2\na_bucket{le=\"+Inf\"} "
-                            "1\na_sum 1\na_count 1\n",
-                            "# HELP a A.\n# TYPE a histogram\na_bucket{le=\"1\"} 2\na_sum 1\na_count 2\n",
-                            "# HELP a A.\n# TYPE a histogram\na_bucket{le=\"+Inf\"} 2\na_sum 1\na_count 3\n"})
-    EXPECT_FALSE(read_exposition(wrong).mistakes.empty()) << wrong;
-  EXPECT_TRUE(read_exposition("# HELP a A.\n# TYPE a gauge\na{x=\"1,\\\"\",y=\"\"} 1e3\n").mistakes.empty());
+  // Heads of a gauge and a histogram, then what is wrong with them.
+  const std::string gauge = "# HELP a A.\n# TYPE a gauge\n";
+  const std::string histogram = "# HELP a A.\n# TYPE a histogram\n";
+  const std::string first = "a_bucket{le=\"1\"} 2\n";
+  const std::string last = "a_bucket{le=\"+Inf\"} 2\n";
+  const std::vector<std::string> pages = {
+      "a 1\n",
+      "# TYPE a counter\na 1\n",
+      "# HELP a A.\n# TYPE a sum\na 1\n",
+      "# HELP a A.\n# TYPE a counter\na -1\n",
+      gauge + "a\n",
+      gauge + "a 1\na 2\n",
+      gauge + "b 1\n",
+      gauge + "a{x=1} 1\n",
+      gauge + "a 1",
+      gauge + "a 1\n" + gauge,
+      histogram + first + "a_bucket{le=\"+Inf\"} 1\na_sum 1\na_count 1\n",
+      histogram + first + "a_sum 1\na_count 2\n",
+      histogram + last + "a_sum 1\na_count 3\n",
+  };
+  EXPECT_TRUE(read_exposition(histogram + first + last + "a_sum 1\na_count 2\n").mistakes.empty());
+  for (const std::string& wrong : pages) EXPECT_FALSE(read_exposition(wrong).mistakes.empty()) << wrong;
+  EXPECT_TRUE(read_exposition(gauge + "a{x=\"1,\\\"\",y=\"\"} 1e3\n").mistakes.empty());
 }
 
 }  // namespace

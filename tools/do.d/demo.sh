@@ -1,16 +1,18 @@
-# Start three members, kill the leader under writes a few times, account for every acknowledged write.
+# Three real members; the leader is killed under load a few times; every acknowledged write is accounted for.
 #
-# usage: ./do demo [option...]          (options go to the demo; ./do demo -- --help lists them)
+# usage: ./do demo [-- option...]       (options go to the demo; ./do demo -- --help lists them)
 #
 #   ./do demo
+#   ./do demo -- --kills 20       more of them
+#   ./do demo -- --stay           leave the cluster running until Ctrl-C
 #
-# Builds it first (optimised), and installs what is missing before that. Everything it writes lies in a
-# temporary folder that it removes.
+# Builds lockstepd and lockstep first (optimised), and installs what is missing before that; then takes about half a
+# minute. Everything it writes lies in a temporary folder that it removes.
 
 command_main() {
   ensure_setup
   configure release
-  compile release lockstep-demo
+  compile release lockstepd lockstep
   [[ ${1:-} != -- ]] || shift
-  exec "$(binary release lockstep-demo)" "$@"
+  exec python3 tools/demo/demo.py --programs "$(dirname "$(binary release lockstepd)")" "$@"
 }

@@ -102,7 +102,7 @@ class Reader {
       if (end >= text.size()) return false;
       const std::string value(text.substr(1, end - 1));
       text.remove_prefix(end + 1);
-      if (!text.empty() && take_until(&text, ',') != "") return false;
+      if (!text.empty() && !take_until(&text, ',').empty()) return false;
       (label == "le" ? *bound : *others) += label == "le" ? value : label + "=" + value + ",";
     }
     return true;
