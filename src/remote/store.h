@@ -1,8 +1,9 @@
 // The Store face over etcd v3 gRPC: a real etcd, or lockstepd, as seen by its clients.
 //
 // What is weaker than the native store says capabilities(): leases count in whole seconds, and RequestIds are
-// honoured only by a server that is known to keep them. Over etcd before 3.5.8 an answer to
-// request_progress() may overtake events that are on their way (etcd issue 15220).
+// honoured only by a server that is known to keep them; over several endpoints a serializable read may come
+// from a member that lags. Over etcd before 3.5.8 an answer to request_progress() may overtake events that
+// are on their way (etcd issue 15220).
 //
 // Outcomes: unknown_outcome for a mutation that was sent and got no answer; everything else is certain
 // (connections.h, invariants 2 and 3). Strand only; the connections outlive this, subscriptions need not.
@@ -63,6 +64,7 @@ class Store final : public store::Store {
   StoreOptions options_;
   KeepAlives keep_alives_;
   Watches watches_;
+  std::shared_ptr<Revision> acknowledged_ = std::make_shared<Revision>();  // the newest that any answer named
 };
 
 }  // namespace lockstep::remote

@@ -24,6 +24,10 @@ std::size_t size_of(const store::WatchResponse& response) {
 
 }  // namespace
 
+void WatchState::begin(Revision now) {
+  if (resume == Revision{}) resume = std::max(now, acknowledged).next();
+}
+
 bool WatchState::take(store::WatchResponse response) {
   if (response.events.empty()) {
     if (in_fragment) return false;

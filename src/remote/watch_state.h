@@ -24,7 +24,13 @@ struct WatchState {
     over,
   };
 
-  explicit WatchState(store::WatchRequest from) : request(std::move(from)), resume(request.start_revision) {}
+  // `acknowledged_then`: what the store had been told of when the watch was made.
+  WatchState(store::WatchRequest from, Revision acknowledged_then)
+      : request(std::move(from)), resume(request.start_revision), acknowledged(acknowledged_then) {}
+
+  // A member created it, and stands at `now`. A watch "from now" begins there, but never before what its
+  // store was told already: the member may lag behind the one that said so.
+  void begin(Revision now);
 
   // What the server sent for this watch, but for `created`: without what is known already. False: nothing
   // new.
@@ -41,6 +47,7 @@ struct WatchState {
   State state = State::absent;
   std::int64_t id = 0;  // the server's, while live
   Revision resume;
+  Revision acknowledged;
   std::size_t seen = 0;
   std::size_t skip = 0;      // events of `resume` that come again
   bool in_fragment = false;  // the last revision is not complete

@@ -40,7 +40,7 @@ class Watches::Core final : public std::enable_shared_from_this<Watches::Core> {
   Core(Connections& connections, const WatchesOptions& options)
       : connections_(connections), options_(options) {}
 
-  std::unique_ptr<store::Subscription> watch(store::WatchRequest request);
+  std::unique_ptr<store::Subscription> watch(store::WatchRequest request, Revision acknowledged);
   void when_created(TimePoint deadline, env::Closure closure);
   void close();
 
@@ -130,8 +130,9 @@ class Watches::Core::Handler final : public rpc::ClientStreamHandler {
   std::weak_ptr<bool> life_;
 };
 
-std::unique_ptr<store::Subscription> Watches::Core::watch(store::WatchRequest request) {
-  auto watch = std::make_shared<WatchState>(std::move(request));
+std::unique_ptr<store::Subscription> Watches::Core::watch(store::WatchRequest request,
+                                                          Revision acknowledged) {
+  auto watch = std::make_shared<WatchState>(std::move(request), acknowledged);
   watches_.push_back(watch);
   if (stream_ != nullptr) {
     create(watch);
@@ -217,7 +218,7 @@ void Watches::Core::on_created(const pb::WatchResponse& message) {
   watch->state = State::live;
   watch->id = message.watch_id();
   live_[watch->id] = watch;
-  if (watch->resume == Revision{}) watch->resume = Revision(message.header().revision()).next();
+  watch->begin(Revision(message.header().revision()));
   if (watch->progress_wanted) send_progress_request();
   release_held();
 }
@@ -360,8 +361,8 @@ Watches::~Watches() {
   core_->close();
 }
 
-std::unique_ptr<store::Subscription> Watches::watch(store::WatchRequest request) {
-  return core_->watch(std::move(request));
+std::unique_ptr<store::Subscription> Watches::watch(store::WatchRequest request, Revision acknowledged) {
+  return core_->watch(std::move(request), acknowledged);
 }
 
 void Watches::when_created(TimePoint deadline, env::Closure closure) {

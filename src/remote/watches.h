@@ -35,7 +35,8 @@ class Watches {
   Watches(const Watches&) = delete;
   Watches& operator=(const Watches&) = delete;
 
-  std::unique_ptr<store::Subscription> watch(store::WatchRequest request);
+  // `acknowledged`: the newest revision that the store was told of; a watch "from now" begins behind it.
+  std::unique_ptr<store::Subscription> watch(store::WatchRequest request, Revision acknowledged);
   // Runs `closure` when the server knows every watch "from now" made so far, at the deadline otherwise; at
   // once if there is none.
   void when_created(TimePoint deadline, env::Closure closure);

@@ -29,7 +29,8 @@ MemoryStore::~MemoryStore() {
 store::Capabilities MemoryStore::capabilities() const {
   return {.lease_ttl_min = options_.lease_ttl_min,
           .lease_renewals_survive_failover = true,
-          .deduplicates_requests = true};
+          .deduplicates_requests = true,
+          .serializable_reads_see_own_writes = true};
 }
 
 Status MemoryStore::refuse(const store::CallOptions& options) const {

@@ -146,6 +146,7 @@ store::Capabilities Replica::capabilities() const {
   capabilities.lease_ttl_min = options_.lease_ttl_min;
   capabilities.lease_renewals_survive_failover = true;
   capabilities.deduplicates_requests = true;
+  capabilities.serializable_reads_see_own_writes = raft_->configuration().members().size() == 1;
   return capabilities;
 }
 

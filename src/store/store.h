@@ -40,6 +40,10 @@ struct Capabilities {
   Duration lease_ttl_min{};
   bool lease_renewals_survive_failover = false;  // an acknowledged keep-alive counts after the leader died
   bool deduplicates_requests = false;            // RequestId is honoured
+  // A serializable read sees what this store acknowledged, and the progress of a watch has come as far. Not
+  // where a follower forwards, or calls go to several members: one that lags answers from before, or calls
+  // the revision a future one.
+  bool serializable_reads_see_own_writes = false;
 };
 
 // A pull subscription. The implementation buffers a bounded amount; what the subscriber does not take stays

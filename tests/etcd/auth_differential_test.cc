@@ -19,8 +19,8 @@
 #include "base/limits.h"
 #include "base/prng.h"
 #include "base/testing_rounds.h"
-#include "etcd_process.h"
 #include "gateway.h"
+#include "server_cluster.h"
 #include "step.h"
 #include "store/testing/machine.h"
 #include "wire_json.h"
@@ -70,7 +70,7 @@ class Etcd {
   void forget_all() { tokens_.clear(); }
 
  private:
-  EtcdProcess process_;
+  ServerCluster process_ = ServerCluster::etcd();
   Gateway gateway_{process_.client_port()};
   std::map<std::string, std::string> tokens_;
 };
@@ -315,7 +315,7 @@ class Pair {
 };
 
 TEST(AuthDifferential, EveryAnswerIsEtcds) {
-  if (!EtcdProcess::available()) GTEST_SKIP() << "no etcd installed (Debian: etcd-server)";
+  if (!ServerCluster::etcd_installed()) GTEST_SKIP() << "no etcd installed (Debian: etcd-server)";
   std::cout << "seed " << first_seed << std::endl;
   Pair pair(first_seed);
   for (std::size_t i = 0; i < operations && !HasFailure(); ++i) pair.step();

@@ -19,8 +19,8 @@
 
 #include "base/testing_rounds.h"
 #include "candidate.h"
-#include "etcd_process.h"
 #include "gateway.h"
+#include "server_cluster.h"
 #include "step.h"
 #include "wire_json.h"
 
@@ -119,7 +119,7 @@ class Pair {
     return std::nullopt;
   }
 
-  EtcdProcess etcd_;
+  ServerCluster etcd_ = ServerCluster::etcd();
   Gateway gateway_{etcd_.client_port()};
   Candidate candidate_;
   std::vector<Step> asked_;
@@ -200,7 +200,7 @@ void run_sequence(std::uint64_t seed, std::size_t length, Totals* totals) {
 }
 
 TEST(EtcdDifferential, EveryAnswerIsEtcds) {
-  if (!EtcdProcess::available()) GTEST_SKIP() << "no etcd installed (Debian: etcd-server)";
+  if (!ServerCluster::etcd_installed()) GTEST_SKIP() << "no etcd installed (Debian: etcd-server)";
   Totals totals;
   for (std::uint64_t seed = options.seed; totals.operations < options.operations && !HasFailure(); ++seed) {
     std::cout << "seed " << seed << std::endl;

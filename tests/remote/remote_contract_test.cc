@@ -8,7 +8,8 @@ namespace lockstep::store_contract {
 namespace {
 
 std::vector<Implementation> implementations() {
-  std::vector<Implementation> all = {memory_through_remote()};
+  std::vector<Implementation> all = {memory_through_remote(), lockstepd_through_remote(),
+                                     three_lockstepds_through_remote()};
   if (etcd_available()) {
     all.push_back(etcd_through_remote());
   } else {

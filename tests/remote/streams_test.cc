@@ -173,7 +173,8 @@ std::string keys_of(const std::vector<Event>& events) {
 }
 
 TEST(WatchState, AfterAFragmentItGoesOnWithinTheRevision) {
-  remote::WatchState watch({.key = "a", .range_end = "z", .start_revision = Revision(5), .fragment = true});
+  remote::WatchState watch({.key = "a", .range_end = "z", .start_revision = Revision(5), .fragment = true},
+                           Revision());
   WatchResponse first;
   first.events = {event_of(5, "a"), event_of(6, "b"), event_of(6, "c")};
   first.fragment = true;
@@ -194,9 +195,25 @@ TEST(WatchState, AfterAFragmentItGoesOnWithinTheRevision) {
   EXPECT_EQ(watch.buffer_bytes, 0U);
 }
 
+TEST(WatchState, FromNowIsNeverBeforeWhatTheStoreWasTold) {
+  const auto told = [](Revision member_stands_at) {
+    remote::WatchState watch({.key = "a"}, Revision(7));
+    watch.begin(member_stands_at);
+    for (std::int64_t revision = 5; revision <= 10; ++revision) {
+      store::WatchResponse response;
+      response.header.revision = Revision(revision);
+      response.events.push_back({.kv = {.key = "a", .mod_revision = Revision(revision)}});
+      watch.take(std::move(response));
+    }
+    return watch.buffer.front().events.front().kv.mod_revision;
+  };
+  EXPECT_EQ(told(Revision(4)), Revision(8)) << "a member that lags sends events from before";
+  EXPECT_EQ(told(Revision(9)), Revision(10)) << "one that is ahead decides itself";
+}
+
 TEST(WatchState, WholeRevisionsUnlessPartsAreWanted) {
   for (const bool fragment : {false, true}) {
-    remote::WatchState watch({.key = "a", .start_revision = Revision(1), .fragment = fragment});
+    remote::WatchState watch({.key = "a", .start_revision = Revision(1), .fragment = fragment}, Revision());
     WatchResponse response;
     response.header.revision = Revision(9);
     response.events = {event_of(2, "a"), event_of(3, "b"), event_of(3, "c"), event_of(4, "d")};

@@ -1,26 +1,36 @@
-#include "etcd_process.h"
 #include "platform/tcp_streams.h"
 #include "platform/test_support.h"
 #include "remote/store.h"
+#include "server_cluster.h"
 #include "stores.h"
 
 namespace lockstep::store_contract {
 namespace {
 
-// One server for all tests: each has keys of its own.
-std::uint16_t server_port() {
-  static const etcd_test::EtcdProcess process;
-  return process.client_port();
+using etcd_test::ServerCluster;
+
+// One server of each kind for all tests: each has keys of its own.
+const ServerCluster& etcd() {
+  static const ServerCluster cluster = ServerCluster::etcd();
+  return cluster;
+}
+const ServerCluster& lockstepd() {
+  static const ServerCluster cluster = ServerCluster::lockstepd(LOCKSTEPD_PROGRAM);
+  return cluster;
+}
+const ServerCluster& three_lockstepds() {
+  static const ServerCluster cluster = ServerCluster::lockstepd(LOCKSTEPD_PROGRAM, 3);
+  return cluster;
 }
 
 // The test's thread is the strand while it waits.
-class EtcdThroughRemote final : public StoreUnderTest {
+class ServerThroughRemote final : public StoreUnderTest {
  public:
-  EtcdThroughRemote()
+  explicit ServerThroughRemote(const ServerCluster& cluster)
       : executor_(clock_),
         streams_(executor_),
-        connections_(executor_, clock_, random_, streams_, options()) {}
-  ~EtcdThroughRemote() override {
+        connections_(executor_, clock_, random_, streams_, options(cluster)) {}
+  ~ServerThroughRemote() override {
     on_strand([&] {
       store_.reset();
       connections_.close();
@@ -49,9 +59,9 @@ class EtcdThroughRemote final : public StoreUnderTest {
   TimePoint now() override { return clock_.now(); }
 
  private:
-  static remote::ConnectionsOptions options() {
+  static remote::ConnectionsOptions options(const ServerCluster& cluster) {
     remote::ConnectionsOptions options;
-    options.endpoints = {"127.0.0.1:" + std::to_string(server_port())};
+    for (std::size_t i = 0; i < cluster.size(); ++i) options.endpoints.push_back(cluster.endpoint(i));
     return options;
   }
   platform::RealClock clock_;
@@ -65,11 +75,20 @@ class EtcdThroughRemote final : public StoreUnderTest {
 }  // namespace
 
 bool etcd_available() {
-  return etcd_test::EtcdProcess::available();
+  return ServerCluster::etcd_installed();
 }
 
 Implementation etcd_through_remote() {
-  return {"EtcdThroughRemote", [] { return std::make_unique<EtcdThroughRemote>(); }};
+  return {"EtcdThroughRemote", [] { return std::make_unique<ServerThroughRemote>(etcd()); }};
+}
+
+Implementation lockstepd_through_remote() {
+  return {"LockstepdThroughRemote", [] { return std::make_unique<ServerThroughRemote>(lockstepd()); }};
+}
+
+Implementation three_lockstepds_through_remote() {
+  return {"ThreeLockstepdsThroughRemote",
+          [] { return std::make_unique<ServerThroughRemote>(three_lockstepds()); }};
 }
 
 }  // namespace lockstep::store_contract
