@@ -115,6 +115,8 @@ class TcpNetwork::Core final : public LinkOwner, public std::enable_shared_from_
   }
 
   void on_message(NodeId from, SharedBytes message) override {
+    Peer& peer = peer_of(from);
+    peer.heard_since_loss = peer.lost_reported;
     if (receiver_ != nullptr) receiver_->on_message(from, std::move(message));
   }
 
@@ -128,6 +130,9 @@ class TcpNetwork::Core final : public LinkOwner, public std::enable_shared_from_
     LS_MUST(peer.incoming == self);
     peer.incoming.reset();
     peer.incarnation = {};
+    // A dead peer's last words are read after the other connection has told of its end, and are believed:
+    // only now is it silent.
+    if (std::exchange(peer.heard_since_loss, false)) peer.lost_reported = false;
     report_lost(link.peer());
   }
 
@@ -155,6 +160,7 @@ class TcpNetwork::Core final : public LinkOwner, public std::enable_shared_from_
     std::shared_ptr<IncomingLink> incoming;
     IncarnationId incarnation;
     bool lost_reported = false;  // since the last connection in either direction
+    bool heard_since_loss = false;
   };
 
   static void close_peer(Peer& peer) {

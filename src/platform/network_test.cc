@@ -136,6 +136,23 @@ TEST_F(NetworkTest, ARefusedConnectionIsReportedAsALostPeer) {
   EXPECT_THAT(one.log().front(), HasSubstr("no connection to member 2"));
 }
 
+TEST_F(NetworkTest, WhoeverSpokeAfterItsLossWasReportedIsReportedAgain) {
+  Member one(strand, 1);
+  RawListener listener;
+  one.knows(NodeId(2), listener.port());
+  RawSocket speaks = RawSocket::connect(one.port());
+  speaks.send(hello_frame(hello_between(2, 1)));
+  RawSocket listens = listener.accept();
+  EXPECT_FALSE(speaks.receive(welcome_frame_bytes()).empty());
+  listens.close();
+  EXPECT_TRUE(eventually([&] { return !one.lost().empty(); }));
+  speaks.send(encode_frame(FrameKind::message, "last words"));
+  EXPECT_TRUE(one.eventually_receives("last words"));
+  const std::size_t lost_before = one.lost().size();
+  speaks.close();
+  EXPECT_TRUE(eventually([&] { return one.lost().size() > lost_before; }));
+}
+
 TEST_F(NetworkTest, APeerMovesToANewAddress) {
   Member one(strand, 1);
   auto two = std::make_unique<Member>(strand, 2);
