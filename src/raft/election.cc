@@ -56,6 +56,11 @@ void Raft::report_peer_lost(TimePoint now, NodeId peer) {
   trace("lost the connection to leader ", leader_);
   lease_until_ = TimePoint::min();
   become_follower(term_, NodeId{});
+  campaign_soon();
+}
+
+// Only where that can disturb nobody: whoever hears a leader refuses a pre-vote.
+void Raft::campaign_soon() {
   if (!options_.pre_vote) return;
   const auto timeout = static_cast<std::uint64_t>(options_.election_timeout.count());
   const Duration delay(prng_.between(timeout / 16, timeout / 4));
@@ -182,7 +187,11 @@ void Raft::on_vote_response(const Message& message) {
   if (message.in_doubt) return;
   // A vote that was given stays given: a refusal of an earlier attempt may come late.
   votes_[message.from] |= !message.reject;
+  const bool contested = role_ == Role::candidate && message.reject;
   count_votes();
+  // Two that noticed the same death have split the votes: neither need wait for a whole timeout, and chance
+  // seldom lets them meet twice.
+  if (contested && role_ != Role::leader) campaign_soon();
 }
 
 // As of a committed configuration in force, which may not be the newest: then that member knows more (below).

@@ -287,6 +287,7 @@ class Raft {
 
   // election.cc
   void reset_election_deadline();
+  void campaign_soon();
   [[nodiscard]] bool may_campaign() const;
   [[nodiscard]] bool was_removed(NodeId node) const;
   void learn_removal(const Message& message);
