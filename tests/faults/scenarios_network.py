@@ -6,8 +6,6 @@ import time
 import sandbox
 from proxy import Proxy
 
-ROUNDS = 3
-
 
 def numbers(trial):
     return sorted(trial.cluster.members)
@@ -19,7 +17,7 @@ def others(trial, number):
 
 def rounds(suite, trial, disturb, seconds=(2.0, 4.0)):
     """Each time: a leader is known, something is broken around it for a while, all is whole again."""
-    for _ in range(ROUNDS):
+    for _ in range(suite.rounds):
         leader = trial.cluster.leader().number
         trial.fault("links broken")
         disturb(leader)

@@ -21,6 +21,7 @@ def kill_leaders(trial, cycles, random):
 
 def kill_leader(suite, trial):
     kill_leaders(trial, suite.cycles, suite.random)
+    trial.measures = GAP_KILL
 
 
 def freeze_leader(suite, trial):
@@ -34,6 +35,7 @@ def freeze_leader(suite, trial):
         time.sleep(suite.random.uniform(2.2, 3.0))
         trial.fault("thawed")
         leader.thaw()
+    trial.measures = GAP_FREEZE
 
 
 def kill_random(suite, trial):
@@ -47,7 +49,7 @@ def kill_random(suite, trial):
 
 
 def kill_all(suite, trial):
-    for _ in range(3):
+    for _ in range(suite.rounds):
         trial.fault("all killed")
         for member in trial.cluster.members.values():
             member.kill()

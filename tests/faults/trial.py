@@ -23,6 +23,7 @@ class Trial:
         self.prove = prove
         self.faults = []  # (time in ns, what)
         self.notes = []
+        self.measures = None  # the kind of fault whose gaps in writes are a figure
         self.workload = None
         self.result = None
         self.healed = False
