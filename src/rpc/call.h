@@ -63,7 +63,8 @@ class Call final : public ServerCall, public Http2Stream {
   bool finished = false;
   bool cancelled = false;
   std::string request;  // bytes of messages not yet handed over
-  std::size_t request_taken = 0;
+  // When the message in `request`, or the one that a unary call owes, must be complete.
+  TimePoint message_due = no_deadline;
   std::unique_ptr<ServerStreamHandler> handler;
   GrpcStatus status;  // of the trailers
   std::size_t notify_below = 0;

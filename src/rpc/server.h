@@ -37,6 +37,9 @@ struct ServerOptions {
   std::size_t calls_max = 200'000;
   std::size_t message_bytes_max = limits::request_bytes_max + message_overhead_bytes_max;
   std::size_t header_list_bytes_max = 16 * limits::kibibyte;
+  // Of messages that are not complete: of one connection, and of all. At a limit the largest holder's largest
+  // call ends, so that nobody can take the room of others.
+  std::size_t connection_request_bytes_max = 32 * limits::mebibyte;
   std::size_t request_bytes_buffered_max = 256 * limits::mebibyte;
   // Answers that a client does not read: above it, its new calls are refused.
   std::size_t connection_unsent_bytes_max = 64 * limits::mebibyte;
@@ -44,6 +47,8 @@ struct ServerOptions {
   std::uint32_t connection_window_bytes = 8 * limits::mebibyte;
 
   Duration handshake_timeout = 10s;
+  // From a message's first byte, or a unary call's headers, to the message's end.
+  Duration message_timeout = 30s;
   // A connection that said nothing for so long is pinged, and closed if the answer does not come.
   Duration keepalive_interval = 60s;
   Duration keepalive_timeout = 20s;

@@ -127,11 +127,16 @@ TimePoint ServerSession::expire(TimePoint now) {
   TimePoint next = no_deadline;
   for (std::size_t i = 0; i < calls_.size() && !over_; ++i) {
     Call& call = *calls_[i];
-    if (call.deadline() == no_deadline || call.ended() || call.http_error != 0) continue;
-    if (call.deadline() > now) {
-      next = std::min(next, call.deadline());
+    const TimePoint due = std::min(call.deadline(), call.message_due);
+    if (due == no_deadline || call.ended() || call.http_error != 0) continue;
+    if (due > now) {
+      next = std::min(next, due);
     } else if (call.headers_done) {
-      end(call, {GrpcCode::deadline_exceeded, "context deadline exceeded"});
+      const bool in_time = call.deadline() > now;
+      if (in_time) shared_.count(BadCall::message_timeout);
+      drop_request(call);
+      end(call, {GrpcCode::deadline_exceeded,
+                 in_time ? "the message took too long to arrive" : "context deadline exceeded"});
       if (call.begun) call.tell_cancelled();
     }
   }

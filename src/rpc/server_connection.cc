@@ -83,6 +83,15 @@ void ServerConnection::on_deadline(TimePoint deadline) {
   deadline_timer_ = executor_.schedule(deadline, [self = shared_from_this()] { self->on_deadline_timer(); });
 }
 
+void ServerConnection::work_off_soon() {
+  executor_.post([weak = weak_from_this()] {
+    const auto self = weak.lock();
+    if (self == nullptr || self->closed_) return;
+    self->session_.work_off();
+    self->on_output();
+  });
+}
+
 // Armed for the earliest call that ever was, not for the earliest that still runs: few timers, for one look
 // now and then.
 void ServerConnection::on_deadline_timer() {

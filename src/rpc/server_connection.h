@@ -53,6 +53,7 @@ class ServerConnection final : public SessionHost,
  private:
   void on_output() override;
   void on_deadline(TimePoint deadline) override;
+  void work_off_soon() override;
   env::Executor& executor() override { return executor_; }
 
   void on_bytes(std::string_view bytes) override;

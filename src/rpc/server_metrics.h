@@ -25,6 +25,8 @@ enum class BadCall : std::uint8_t {
   truncated_message,
   message_count,  // none or two where one is due
   message_too_large,
+  too_many_request_bytes,  // of messages that are not complete
+  message_timeout,         // a message was not complete in time
   reset_flood,
   ping_flood,
   settings_flood,

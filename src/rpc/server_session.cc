@@ -29,6 +29,7 @@ ServerSession::ServerSession(ServerShared& shared, SessionHost& host, TimePoint 
       remote_address_(std::move(remote_address)),
       peer_common_name_(std::move(peer_common_name)),
       now_(now),
+      shared_slot_(shared.sessions.size()),
       patience_(patience_at_first),
       patience_at_(now),
       http2_({.server = true,
@@ -36,10 +37,17 @@ ServerSession::ServerSession(ServerShared& shared, SessionHost& host, TimePoint 
               .stream_window_bytes = shared.options.stream_window_bytes,
               .connection_window_bytes = shared.options.connection_window_bytes,
               .header_list_bytes_max = static_cast<std::uint32_t>(shared.options.header_list_bytes_max)},
-             *this) {}
+             *this) {
+  shared.sessions.push_back(this);
+}
 
 ServerSession::~ServerSession() {
   LS_MUST(calls_.empty(), "close() before destruction");
+  LS_MUST(request_bytes_ == 0);
+  LS_MUST(shared_.sessions[shared_slot_] == this);
+  shared_.sessions[shared_slot_] = shared_.sessions.back();
+  shared_.sessions[shared_slot_]->shared_slot_ = shared_slot_;
+  shared_.sessions.pop_back();
 }
 
 void ServerSession::receive(std::string_view bytes, TimePoint now) {
@@ -174,14 +182,35 @@ void ServerSession::on_headers_end(Http2Stream& stream) {
 void ServerSession::on_data(Http2Stream& stream, std::string_view bytes) {
   Call& call = call_of(stream);
   if (call.ended() || call.http_error != 0 || !call.error.ok()) return;
-  if (shared_.metrics.request_bytes_buffered + bytes.size() > shared_.options.request_bytes_buffered_max) {
-    mark_bad(call, BadCall::message_too_large, GrpcCode::resource_exhausted,
-             "too many requests are being received");
-    return touch(call);
-  }
-  shared_.metrics.request_bytes_buffered += bytes.size();
   call.request.append(bytes);
+  request_bytes_ += bytes.size();
+  shared_.metrics.request_bytes_buffered += bytes.size();
   touch(call);
+  make_room();
+}
+
+// Whose bytes just came need not be who holds too many: a stream that says little is not ended for others.
+void ServerSession::make_room() {
+  const ServerOptions& options = shared_.options;
+  if (request_bytes_ > options.connection_request_bytes_max) shed_largest();
+  if (shared_.metrics.request_bytes_buffered <= options.request_bytes_buffered_max) return;
+  ServerSession* const largest =
+      *std::ranges::max_element(shared_.sessions, {}, &ServerSession::request_bytes);
+  largest->shed_largest();
+  if (largest != this) largest->host_.work_off_soon();
+}
+
+// The library may be at work: the call ends when it is looked at, its bytes are gone at once.
+void ServerSession::shed_largest() {
+  LS_MUST(!calls_.empty());
+  Call& largest = **std::ranges::max_element(
+      calls_, {}, [](const std::shared_ptr<Call>& call) { return call->request.size(); });
+  LS_MUST(!largest.request.empty());
+  drop_request(largest);
+  std::string().swap(largest.request);
+  mark_bad(largest, BadCall::too_many_request_bytes, GrpcCode::resource_exhausted,
+           "too many bytes of requests are being received");
+  touch(largest);
 }
 
 void ServerSession::on_end(Http2Stream& stream) {
@@ -262,7 +291,7 @@ void ServerSession::look_at_unary(Call& call) {
   }
   const FrameLook look = look_at_frame(call.request, shared_.options.message_bytes_max);
   if (look.verdict == FrameVerdict::more) {
-    if (!call.half_closed) return;
+    if (!call.half_closed) return await_message(call);
     if (call.request.empty())
       return refuse(call, BadCall::message_count, GrpcCode::internal, "no message where one is due");
     return refuse(call, BadCall::truncated_message, GrpcCode::internal, "the message is cut short");
@@ -270,8 +299,9 @@ void ServerSession::look_at_unary(Call& call) {
   if (look.verdict != FrameVerdict::message) return refuse_frame(call, look);
   if (call.request.size() > look.size)
     return refuse(call, BadCall::message_count, GrpcCode::internal, "more than one message where one is due");
-  if (!call.half_closed) return;
+  if (!call.half_closed) return await_message(call);
   call.dispatched = true;
+  call.message_due = no_deadline;
   call.served->unary(calls_[call.slot], look.message);
   drop_request(call);
 }
@@ -287,9 +317,11 @@ void ServerSession::look_at_stream(Call& call) {
   }
   if (over_) return;
   call.request.erase(0, taken);
-  shared_.metrics.request_bytes_buffered -= taken;
+  release_request(taken);
+  if (taken != 0) call.message_due = no_deadline;
   if (call.ended()) return drop_request(call);
   if (look.verdict != FrameVerdict::more) return refuse_frame(call, look);
+  if (!call.half_closed && !call.request.empty()) return await_message(call);
   if (!call.half_closed || std::exchange(call.half_close_told, true)) return;
   if (!call.request.empty())
     return refuse(call, BadCall::truncated_message, GrpcCode::internal, "the message is cut short");
@@ -323,9 +355,22 @@ void ServerSession::refuse(Call& call, BadCall bad, GrpcCode code, std::string t
   call.tell_cancelled();
 }
 
+void ServerSession::await_message(Call& call) {
+  if (call.message_due != no_deadline) return;
+  call.message_due = now_ + shared_.options.message_timeout;
+  host_.on_deadline(call.message_due);
+}
+
 void ServerSession::drop_request(Call& call) {
-  shared_.metrics.request_bytes_buffered -= call.request.size();
+  release_request(call.request.size());
   call.request.clear();
+}
+
+void ServerSession::release_request(std::size_t bytes) {
+  LS_MUST(request_bytes_ >= bytes);
+  LS_MUST(shared_.metrics.request_bytes_buffered >= bytes);
+  request_bytes_ -= bytes;
+  shared_.metrics.request_bytes_buffered -= bytes;
 }
 
 }  // namespace lockstep::rpc

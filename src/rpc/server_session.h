@@ -22,12 +22,15 @@
 
 namespace lockstep::rpc {
 
+class ServerSession;
+
 // What the connections of one server share.
 struct ServerShared {
   env::Clock* clock = nullptr;  // null: nobody asks how long calls take
   ServerOptions options;
   std::shared_ptr<MethodTable> table = std::make_shared<MethodTable>();
   ServerMetrics metrics;
+  std::vector<ServerSession*> sessions;
 
   void count(BadCall bad) { ++metrics.bad_calls[static_cast<std::size_t>(bad)]; }
 };
@@ -48,6 +51,8 @@ class ServerSession final : private Http2Events {
   TimePoint expire(TimePoint now);
   // Every call that still runs is cancelled; nothing is sent.
   void close();
+  // Ends what touch() and the library left to be looked at. For SessionHost::work_off_soon().
+  void work_off();
 
   void ping();
   [[nodiscard]] bool ping_unanswered() const { return pings_unanswered_ != 0; }
@@ -59,6 +64,8 @@ class ServerSession final : private Http2Events {
   // Grows with every byte that the client's windows let through.
   [[nodiscard]] std::uint64_t taken_bytes() const { return taken_bytes_; }
   [[nodiscard]] std::size_t unsent_bytes() const { return unsent_bytes_; }
+  // Of messages that are not complete.
+  [[nodiscard]] std::size_t request_bytes() const { return request_bytes_; }
 
   // Of its calls.
   void answer_changed(Call& call);
@@ -88,7 +95,10 @@ class ServerSession final : private Http2Events {
   void mark_bad(Call& call, BadCall bad, GrpcCode code, std::string text);
   void refuse(Call& call, BadCall bad, GrpcCode code, std::string text);
   void touch(Call& call);
-  void work_off();
+  void make_room();
+  void shed_largest();
+  void release_request(std::size_t bytes);
+  void await_message(Call& call);
   void look_at(Call& call);
   bool begin(Call& call);
   void look_at_unary(Call& call);
@@ -110,6 +120,8 @@ class ServerSession final : private Http2Events {
   std::vector<std::shared_ptr<Call>> closed_;
   TimePoint now_;
   std::size_t unsent_bytes_ = 0;
+  std::size_t request_bytes_ = 0;
+  std::size_t shared_slot_;  // in ServerShared::sessions
   std::uint64_t taken_bytes_ = 0;
   // What the client may still do for free; see spend().
   double patience_;

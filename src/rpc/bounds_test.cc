@@ -1,0 +1,166 @@
+// What one client can make the server hold, told by the server's own counters.
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "rpc/channel.h"
+#include "rpc/server.h"
+#include "rpc/testing_frames.h"
+#include "rpc/testing_world.h"
+
+namespace lockstep::rpc {
+namespace {
+
+class Talk final : public ServerStreamHandler {
+ public:
+  explicit Talk(std::vector<std::string>& seen) : seen_(seen) {}
+  void on_message(std::string_view message) override { seen_.emplace_back(message); }
+  void on_half_close() override {}
+  void on_cancelled() override { seen_.emplace_back("cancelled"); }
+
+ private:
+  std::vector<std::string>& seen_;
+};
+
+// A connection whose frames are written by hand.
+class Wire {
+ public:
+  Wire(TestStrand& strand, Server& server) : strand_(strand), wire_(strand) {
+    server.accept(std::move(wire_.stream));
+    wire_.send(std::string(http2_preface) + frame(frame_settings, 0, 0, ""));
+    strand_.settle();
+  }
+  ~Wire() {
+    wire_.hang_up();
+    strand_.settle();
+  }
+  Wire(const Wire&) = delete;
+  Wire& operator=(const Wire&) = delete;
+
+  void begin(std::uint32_t stream, std::string_view path) {
+    std::string block;
+    for (const auto& [name, value] :
+         std::vector<std::pair<std::string, std::string>>{{":method", "POST"},
+                                                          {":scheme", "http"},
+                                                          {":path", std::string(path)},
+                                                          {":authority", "x"},
+                                                          {"te", "trailers"},
+                                                          {"content-type", "application/grpc"}})
+      block += hpack_field(name, value);
+    wire_.send(frame(frame_headers, flag_end_headers, stream, block));
+  }
+  // `sent` bytes of a message that has `size`.
+  void message(std::uint32_t stream, std::size_t size, std::size_t sent, char byte = 'm') {
+    wire_.send(frame(
+        frame_data, 0, stream,
+        std::string(1, '\0') + big_endian(static_cast<std::uint32_t>(size), 4) + std::string(sent, byte)));
+    strand_.settle();
+  }
+  // The frames that came.
+  std::string received() {
+    strand_.settle();
+    return frames_.read(wire_.received());
+  }
+
+ private:
+  TestStrand& strand_;
+  TestWire wire_;
+  FrameReader frames_;
+};
+
+class Bounds : public testing::Test {
+ protected:
+  static ServerOptions options() {
+    ServerOptions options;
+    options.message_bytes_max = 1000;
+    options.connection_request_bytes_max = 2500;
+    options.request_bytes_buffered_max = 4000;
+    return options;
+  }
+  Bounds() : server(strand, strand, options()) {
+    server.unary("/test.Echo/Say",
+                 [](const ServerCallPtr& call, std::string_view request) { call->respond(request); });
+    server.streaming("/test.Echo/Talk",
+                     [this](const ServerCallPtr&) { return std::make_unique<Talk>(heard); });
+  }
+  ~Bounds() override {
+    server.close();
+    strand.settle();
+  }
+  [[nodiscard]] std::uint64_t held() const { return server.metrics().request_bytes_buffered; }
+
+  TestStrand strand;
+  Server server;
+  std::vector<std::string> heard;
+};
+
+// Someone with many unfinished messages loses the largest of them; a watch beside them goes on.
+TEST_F(Bounds, AConnectionHoldsOnlySoMuchOfUnfinishedMessages) {
+  Wire wire(strand, server);
+  wire.begin(1, "/test.Echo/Talk");
+  wire.message(1, 3, 3, 'a');
+  for (std::uint32_t stream = 3; stream < 41; stream += 2) {
+    wire.begin(stream, "/test.Echo/Say");
+    wire.message(stream, 1000, stream == 3 ? 900 : 700);
+    EXPECT_LE(held(), 2500);
+  }
+  const std::string answers = wire.received();
+  EXPECT_TRUE(
+      answers.contains("HEADERS 3 end :status=200 content-type=application/grpc grpc-status=8 "
+                       "grpc-message=too many bytes of requests are being received"))
+      << answers;
+  EXPECT_FALSE(answers.contains("HEADERS 1 ")) << answers;
+  EXPECT_EQ(server.metrics().bad(BadCall::too_many_request_bytes), 16);
+  wire.message(1, 3, 3, 'b');
+  EXPECT_EQ(heard, (std::vector<std::string>{"aaa", "bbb"}));
+}
+
+// The room of all is taken from who has most of it: another's call is received as ever.
+TEST_F(Bounds, WhoHoldsMostMakesRoomForOthers) {
+  Wire greedy(strand, server);
+  for (const std::uint32_t stream : {1U, 3U}) {
+    greedy.begin(stream, "/test.Echo/Say");
+    greedy.message(stream, 1000, 999);
+  }
+  Wire second(strand, server);
+  second.begin(1, "/test.Echo/Say");
+  second.message(1, 1000, 999);
+  Wire modest(strand, server);
+  modest.begin(1, "/test.Echo/Say");
+  modest.message(1, 1000, 999);
+  EXPECT_LE(held(), 4000);
+  EXPECT_EQ(modest.received(), "");
+  EXPECT_EQ(second.received(), "");
+  EXPECT_TRUE(greedy.received().contains(" grpc-status=8 "));
+  EXPECT_EQ(server.metrics().bad(BadCall::too_many_request_bytes), 1);
+}
+
+TEST_F(Bounds, AMessageHasToArriveInTime) {
+  Wire wire(strand, server);
+  wire.begin(1, "/test.Echo/Say");
+  wire.message(1, 1000, 999);
+  wire.begin(3, "/test.Echo/Say");  // sends nothing at all
+  wire.begin(5, "/test.Echo/Talk");
+  wire.message(5, 1000, 10);
+  wire.begin(7, "/test.Echo/Talk");  // owes nothing
+  wire.message(7, 3, 3, 'a');
+  strand.pass(29s);
+  EXPECT_EQ(wire.received(), "");
+  strand.pass(2s);
+  const std::string answers = wire.received();
+  for (const std::string stream : {"1", "3", "5"})
+    EXPECT_TRUE(answers.contains("HEADERS " + stream +
+                                 " end :status=200 content-type=application/grpc grpc-status=4 "
+                                 "grpc-message=the message took too long to arrive"))
+        << answers;
+  EXPECT_FALSE(answers.contains("HEADERS 7 ")) << answers;
+  EXPECT_EQ(held(), 0);
+  EXPECT_EQ(server.metrics().bad(BadCall::message_timeout), 3);
+  EXPECT_EQ(server.metrics().calls_open, 1);
+}
+
+}  // namespace
+}  // namespace lockstep::rpc
