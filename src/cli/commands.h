@@ -52,6 +52,9 @@ void add_bench_commands(Commands& commands);
 void add_config_commands(Commands& commands);
 void add_completion_command(Commands& commands);
 
+// The page docs/cli.md.
+std::string command_reference();
+
 // Runs the whole program.
 int run(int argc, char** argv);
 

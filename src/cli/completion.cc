@@ -1,6 +1,7 @@
 #include "cli/completion.h"
 
 #include <algorithm>
+#include <array>
 #include <functional>
 #include <vector>
 
@@ -53,6 +54,13 @@ std::string flags_joined(const CLI::App& command) {
   std::string words;
   for (const FlagWord& flag : flags_of(command)) words += flag.name + " ";
   return words;
+}
+
+// Its value is a file or a directory.
+bool takes_file(std::string_view flag) {
+  constexpr std::array<std::string_view, 6> names = {
+      "--cacert", "--cert", "--key", "--password-file", "--new-password-file", "--data-dir"};
+  return std::ranges::find(names, flag) != names.end();
 }
 
 // Inside single quotes of any of the shells.
@@ -197,10 +205,14 @@ std::string fish_completion(const CLI::App& root) {
       script +=
           fmt::format("complete -c lockstep{} -{} {}{} -d {}\n",
                       condition.empty() ? "" : fmt::format(" -n '{}'", condition), is_long ? "l" : "s",
-                      flag.name.substr(is_long ? 2 : 1), flag.takes_value ? " -r" : "", quoted(flag.help));
+                      flag.name.substr(is_long ? 2 : 1),
+                      flag.takes_value ? (takes_file(flag.name) ? " -r -F" : " -r") : "", quoted(flag.help));
     }
   });
-  return script;
+  return script +
+         "complete -c lockstep -n '__fish_seen_subcommand_from snapshot; and __fish_seen_subcommand_from "
+         "save status "
+         "restore' -F\n";
 }
 
 void add_completion_command(Commands& commands) {

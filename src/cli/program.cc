@@ -7,10 +7,13 @@
 #include "base/version.h"
 #include "cli/commands.h"
 #include "cli/contexts.h"
+#include "cli/reference.h"
 #include "cli/text.h"
 
 namespace lockstep::cli {
 namespace {
+
+constexpr std::string_view purpose = "Lockstep's client: speaks etcd v3 to lockstepd and to etcd.";
 
 constexpr std::string_view examples = R"(
 Examples:
@@ -115,6 +118,15 @@ int report_usage(const CLI::App& app, const CLI::ParseError& error, int argc, ch
   return static_cast<int>(Exit::usage);
 }
 
+void describe(CLI::App& app, Flags& flags, Commands& commands) {
+  app.footer(std::string(examples) + std::string(exit_codes_text()));
+  app.set_version_flag("--version", std::string("lockstep ") + std::string(version));
+  app.require_subcommand(1);
+  app.fallthrough();
+  add_settings(app, flags);
+  add_all_commands(commands);
+}
+
 void add_version_command(Commands& commands) {
   commands.command(commands.root(), "version", "print the version of this program",
                    "  lockstep version\n  lockstep version -o json\n", [](Session& session) {
@@ -146,6 +158,7 @@ void add_all_commands(Commands& commands) {
 CLI::App& Commands::group(std::string_view name, std::string_view help) {
   CLI::App* group = root_.add_subcommand(std::string(name), std::string(help));
   group->require_subcommand(1);
+  group->footer(fmt::format("\nEach has examples: lockstep {} COMMAND --help\n", name));
   return *group;
 }
 
@@ -157,16 +170,19 @@ CLI::App& Commands::command(CLI::App& parent, std::string_view name, std::string
   return *command;
 }
 
-int run(int argc, char** argv) {
-  CLI::App app("Lockstep's client: speaks etcd v3 to lockstepd and to etcd.", "lockstep");
-  app.footer(std::string(examples) + std::string(exit_codes_text()));
-  app.set_version_flag("--version", std::string("lockstep ") + std::string(version));
-  app.require_subcommand(1);
-  app.fallthrough();
+std::string command_reference() {
+  CLI::App app(std::string(purpose), "lockstep");
   Flags flags;
-  add_settings(app, flags);
   Commands commands(app);
-  add_all_commands(commands);
+  describe(app, flags, commands);
+  return reference_page(app);
+}
+
+int run(int argc, char** argv) {
+  CLI::App app(std::string(purpose), "lockstep");
+  Flags flags;
+  Commands commands(app);
+  describe(app, flags, commands);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

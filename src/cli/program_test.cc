@@ -42,6 +42,19 @@ TEST(Commands, EachHasHelpAndExamples) {
   EXPECT_GE(count, 50);
 }
 
+TEST(Commands, TheDocumentSaysWhatTheyAre) {
+  constexpr const char* document = "docs/cli.md";
+  const std::string page = command_reference();
+  for (const char* part : {"### lockstep snapshot restore", "`--bump-revision`", "## Exit status",
+                           "```\nlockstep kv get greeting"})
+    EXPECT_THAT(page, HasSubstr(part));
+  if (std::getenv("LOCKSTEP_REWRITE") != nullptr) std::ofstream(document, std::ios::binary) << page;
+  std::stringstream text;
+  text << std::ifstream(document, std::ios::binary).rdbuf();
+  EXPECT_TRUE(text.str() == page) << document
+                                  << " is not what the program says: rewrite it with LOCKSTEP_REWRITE=1";
+}
+
 // Runs the program; its output comes through pipes.
 struct Ran {
   explicit Ran(const std::vector<std::string>& arguments) {

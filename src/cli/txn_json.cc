@@ -217,6 +217,8 @@ Result<store::TxnRequest> parse_txn_json(std::string_view input) {
     return txn_of(Json::parse(input), "", 0);
   } catch (const Json::parse_error& error) {
     return Status(Code::invalid_argument, fmt::format("byte {}: {}", error.byte, error.what()));
+  } catch (const Json::out_of_range& error) {  // 1e999
+    return Status(Code::invalid_argument, error.what());
   }
 }
 

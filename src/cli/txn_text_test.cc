@@ -90,6 +90,11 @@ TEST(TxnText, WhatIsWrongIsNamedWithItsPlace) {
   EXPECT_THAT(std::string(parse_txn(deep).status().message()), HasSubstr("nested too deep"));
 }
 
+TEST(TxnText, ANumberOutOfAllBoundsIsRefused) {
+  const Status status = parse_txn(R"({"compare":[444e4444444444444]})").status();
+  EXPECT_EQ(status.code(), Code::invalid_argument) << status.to_string();
+}
+
 TEST(TxnText, TheEndOfAPrefix) {
   EXPECT_EQ(prefix_end("a"), "b");
   EXPECT_EQ(prefix_end("a\xff"), "b");

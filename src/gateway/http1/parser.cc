@@ -129,8 +129,9 @@ std::size_t Http1Parser::put(std::string_view bytes) {
   return head_done_ ? put_body(bytes) : put_head(bytes);
 }
 
-// Limits of a head whose end has not come.
-void Http1Parser::check_incomplete_head(std::string_view bytes) {
+// Limits of a head, or of as much of it as came: looked at first, so that the answer does not depend on how
+// the bytes were cut.
+void Http1Parser::check_head_limits(std::string_view bytes) {
   const std::size_t line = bytes.find('\n');
   if (std::min(line, bytes.size()) > limits_.target_bytes_max + 32) {
     fail(414, "the request line is too long");
@@ -171,9 +172,10 @@ std::size_t Http1Parser::put_head(std::string_view bytes) {
   const std::size_t end = bytes.find("\r\n\r\n");
   // A line that ends with LF alone would never show that end.
   const std::size_t lone = bytes.find("\n\n");
+  check_head_limits(bytes.substr(0, std::min(end, lone)));
+  if (error_ != 0) return 0;
   if (end == std::string_view::npos || lone < end) {
     if (lone != std::string_view::npos) return fail(400, "lines end with CR and LF");
-    check_incomplete_head(bytes);
     return 0;
   }
   const std::string_view head = bytes.substr(0, end + 4);

@@ -51,7 +51,7 @@ class Http1Parser {
   std::size_t fail(int status, std::string_view why);
   std::size_t put_head(std::string_view bytes);
   std::size_t put_body(std::string_view bytes);
-  void check_incomplete_head(std::string_view bytes);
+  void check_head_limits(std::string_view bytes);
   [[nodiscard]] bool check_raw_head(std::string_view head);
   [[nodiscard]] bool check_fields();
   [[nodiscard]] bool check_lengths();
