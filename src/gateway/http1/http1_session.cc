@@ -8,6 +8,9 @@
 namespace lockstep::gateway {
 namespace {
 
+// What was taken from a buffer's front goes when it is worth a move of the rest.
+constexpr std::size_t taken_bytes_kept_max = 64 * 1024;
+
 bool is_address(std::string_view host) {
   if (host.starts_with('[')) return true;
   return !host.empty() &&
@@ -108,37 +111,82 @@ Http1Session::~Http1Session() {
 
 void Http1Session::receive(std::string_view bytes, TimePoint now) {
   if (closing_) return;
-  if (input_.empty() && exchange_ == nullptr && !parser_->begun()) request_began_ = now;
+  if (input_left() == 0 && exchange_ == nullptr && !parser_->begun()) request_began_ = now;
   now_ = now;
   input_.append(bytes);
-  advance();
+  if (!advance_posted_) work();
+  count_input();
+}
+
+bool Http1Session::may_serve() const {
+  return exchange_ == nullptr && unsent_bytes() < shared_.options.unsent_bytes_max;
 }
 
 bool Http1Session::wants_read() const {
-  return exchange_ == nullptr || input_.size() < shared_.options.pipelined_bytes_max;
+  if (may_serve() && !advance_posted_) return true;
+  return unsent_bytes() < shared_.options.unsent_bytes_max &&
+         input_left() < shared_.options.pipelined_bytes_max;
 }
 
 void Http1Session::advance() {
+  advance_posted_ = false;
+  work();
+  count_input();
+}
+
+void Http1Session::advance_later() {
+  if (!std::exchange(advance_posted_, true)) host_.advance_soon();
+}
+
+void Http1Session::work() {
   if (std::exchange(working_, true)) return;
-  while (!closing_ && exchange_ == nullptr && !input_.empty()) {
-    const std::size_t before = input_.size();
-    parse();
-    if (exchange_ == nullptr && input_.size() == before) break;
+  std::size_t served = 0;
+  while (!closing_ && may_serve() && input_left() != 0) {
+    if (served == shared_.options.pipelined_requests_per_turn_max) {
+      advance_later();
+      break;
+    }
+    if (!parse()) break;
+    ++served;
+  }
+  held_back_ = !closing_ && input_left() != 0 && exchange_ == nullptr && !may_serve();
+  if (input_taken_ == input_.size() || input_taken_ > taken_bytes_kept_max) {
+    input_.erase(0, input_taken_);
+    input_taken_ = 0;
   }
   working_ = false;
 }
 
-void Http1Session::parse() {
-  const std::size_t taken = parser_->put(input_);
-  input_.erase(0, taken);
-  if (parser_->error() != 0) return refuse(parser_->error(), parser_->why());
-  if (!parser_->head_done()) return;
-  if (!parser_->complete()) {
-    if (parser_->expects_continue() && !std::exchange(continued_, true))
-      write_raw("HTTP/1.1 100 Continue\r\n\r\n");
-    return;
+// Whether a request was served.
+bool Http1Session::parse() {
+  input_taken_ += parser_->put(std::string_view(input_).substr(input_taken_));
+  if (parser_->error() != 0) {
+    refuse(parser_->error(), parser_->why());
+  } else if (parser_->complete()) {
+    serve();
+    return true;
+  } else if (parser_->head_done() && parser_->expects_continue() && !std::exchange(continued_, true)) {
+    write_raw("HTTP/1.1 100 Continue\r\n\r\n");
   }
-  serve();
+  return false;
+}
+
+void Http1Session::drop_input() {
+  input_.clear();
+  input_taken_ = 0;
+}
+
+// Of all connections. Complete requests never wait here for more, so only unfinished ones are refused.
+void Http1Session::count_input() {
+  const auto count = [this](std::size_t bytes) {
+    LS_MUST(shared_.metrics.request_bytes_buffered >= input_counted_);
+    shared_.metrics.request_bytes_buffered += bytes - input_counted_;
+    input_counted_ = bytes;
+  };
+  count(closing_ ? 0 : input_left() + parser_->body_bytes());
+  if (shared_.metrics.request_bytes_buffered <= shared_.options.request_bytes_buffered_max) return;
+  if (closing_ || exchange_ != nullptr || parser_->body_bytes() == 0) return;
+  refuse(503, "too many bytes of requests are being received");
 }
 
 // Whether the request came where it was meant to. Zero: yes.
@@ -197,8 +245,9 @@ void Http1Session::refuse(int status, std::string_view why) {
   const HttpResponse response = http_error(status, why);
   write_head(response, response.body.size());
   write_raw(response.body);
-  input_.clear();
+  drop_input();
   closing_ = true;
+  count_input();
 }
 
 void Http1Session::write_head(const HttpResponse& response, std::optional<std::size_t> body_bytes) {
@@ -233,6 +282,7 @@ void Http1Session::write_end() {
 
 void Http1Session::write_raw(std::string_view bytes) {
   output_.append(bytes);
+  shared_.metrics.answer_bytes_unsent += bytes.size();
   host_.on_output();
 }
 
@@ -241,31 +291,38 @@ void Http1Session::on_answered() {
   std::exchange(exchange_, nullptr)->detach(false);
   if (!keep_alive_) {
     closing_ = true;
-    input_.clear();
+    drop_input();
+    count_input();
     return host_.on_output();
   }
   request_began_ = now_;
-  if (!input_.empty() && !working_) host_.advance_soon();
+  if (input_left() != 0 && !working_) advance_later();
 }
 
 void Http1Session::on_notify_wanted() {
-  if (exchange_ != nullptr) exchange_->on_unsent(output_.size(), host_.executor());
+  if (exchange_ != nullptr) exchange_->on_unsent(unsent_bytes(), host_.executor());
 }
 
 void Http1Session::produce(std::string& out, std::size_t bytes) {
-  const std::size_t taken = std::min(bytes, output_.size());
-  if (taken == output_.size() && out.empty()) {
+  const std::size_t taken = std::min(bytes, unsent_bytes());
+  if (output_taken_ == 0 && taken == output_.size() && out.empty()) {
     out.swap(output_);
   } else {
-    out.append(output_, 0, taken);
-    output_.erase(0, taken);
+    out.append(output_, output_taken_, taken);
+    output_taken_ += taken;
+  }
+  shared_.metrics.answer_bytes_unsent -= taken;
+  if (output_taken_ == output_.size() ||
+      (output_taken_ > taken_bytes_kept_max && output_taken_ > output_.size() / 2)) {
+    output_.erase(0, output_taken_);
+    output_taken_ = 0;
   }
   on_notify_wanted();
 }
 
 void Http1Session::on_tick(TimePoint now) {
   now_ = std::max(now_, now);
-  if (closing_ || exchange_ != nullptr) {
+  if (closing_ || exchange_ != nullptr || held_back_ || advance_posted_) {  // the client is not who is waited for
     request_began_ = now_;
     return;
   }
@@ -273,7 +330,7 @@ void Http1Session::on_tick(TimePoint now) {
   const Duration waited = now_ - request_began_;
   if (parser_->head_done()) {
     if (waited >= options.body_timeout) refuse(408, "the body took too long");
-  } else if (parser_->begun() || !input_.empty()) {
+  } else if (parser_->begun() || input_left() != 0) {
     if (waited >= options.head_timeout) refuse(408, "the headers took too long");
   } else if (waited >= options.idle_timeout) {
     closing_ = true;
@@ -283,14 +340,18 @@ void Http1Session::on_tick(TimePoint now) {
 
 void Http1Session::drain() {
   keep_alive_ = false;
-  if (exchange_ != nullptr || parser_->begun() || !input_.empty()) return;
+  if (exchange_ != nullptr || parser_->begun() || input_left() != 0) return;
   closing_ = true;
   host_.on_output();
 }
 
 void Http1Session::close() {
   closing_ = true;
-  input_.clear();
+  drop_input();
+  count_input();
+  shared_.metrics.answer_bytes_unsent -= unsent_bytes();
+  output_.clear();
+  output_taken_ = 0;
   if (exchange_ != nullptr) std::exchange(exchange_, nullptr)->detach(true);
 }
 

@@ -1,8 +1,9 @@
 // One HTTP/1.1 connection as a pure machine: bytes in, bytes out, handlers called. Internal to gateway/http1.
 //
-// Invariants: 1. one request at a time: what a client pipelines waits as bytes, boundedly; 2. answers leave
-// in the order of the requests; 3. what breaks the protocol is answered once, precisely, and closes; 4.
-// handlers run only inside receive() and after a posted closure, never inside what they call.
+// Invariants: 1. one request at a time: what a client pipelines waits as bytes, boundedly, and so do answers
+// that it does not take; 2. answers leave in the order of the requests; 3. what breaks the protocol is
+// answered once, precisely, and closes; 4. handlers run only inside receive() and advance(), never inside
+// what they call.
 #pragma once
 
 #include <cstddef>
@@ -77,11 +78,11 @@ class Http1Session {
   // So much waits unread that reading on would only collect more.
   [[nodiscard]] bool wants_read() const;
   void produce(std::string& out, std::size_t bytes);
-  [[nodiscard]] bool wants_write() const { return !output_.empty(); }
-  [[nodiscard]] std::size_t unsent_bytes() const { return output_.size(); }
+  [[nodiscard]] bool wants_write() const { return unsent_bytes() != 0; }
+  [[nodiscard]] std::size_t unsent_bytes() const { return output_.size() - output_taken_; }
   // Everything was said: write it out, then close.
-  [[nodiscard]] bool finished() const { return closing_ && output_.empty(); }
-  // Works on what was received and could not be worked on.
+  [[nodiscard]] bool finished() const { return closing_ && unsent_bytes() == 0; }
+  // Works on what was received and could not be worked on: posted by advance_soon(), or output was taken.
   void advance();
   void on_tick(TimePoint now);
   // After the running answer nothing more is served.
@@ -98,7 +99,13 @@ class Http1Session {
   void on_notify_wanted();
 
  private:
-  void parse();
+  void work();
+  bool parse();
+  void drop_input();
+  void count_input();
+  [[nodiscard]] std::size_t input_left() const { return input_.size() - input_taken_; }
+  [[nodiscard]] bool may_serve() const;
+  void advance_later();
   void refuse(int status, std::string_view why);
   void serve();
   [[nodiscard]] int misdirected(const HttpRequest& request, std::string_view* why) const;
@@ -110,7 +117,10 @@ class Http1Session {
   TimePoint now_;
   TimePoint request_began_;
   std::string input_;
+  std::size_t input_taken_ = 0;  // of input_, from its front
+  std::size_t input_counted_ = 0;
   std::string output_;
+  std::size_t output_taken_ = 0;  // of output_, from its front
   std::unique_ptr<Http1Parser> parser_;
   std::shared_ptr<Http1Exchange> exchange_;
   bool keep_alive_ = true;
@@ -119,6 +129,8 @@ class Http1Session {
   bool until_close_ = false;  // it ends with the connection
   bool continued_ = false;    // "100 Continue" was sent for this request
   bool working_ = false;
+  bool advance_posted_ = false;
+  bool held_back_ = false;  // input waits until answers were written
   bool closing_ = false;
 };
 

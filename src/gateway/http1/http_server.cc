@@ -80,9 +80,12 @@ class Connection final : public Http1Host,
     executor_.post([weak = weak_from_this()] {
       const auto self = weak.lock();
       if (self == nullptr || self->closed_) return;
-      self->session_.advance();
-      self->pipe_->set_reading(self->session_.wants_read());
+      self->advance();
     });
+  }
+  void advance() {
+    session_.advance();
+    if (!closed_) pipe_->set_reading(session_.wants_read());
   }
   env::Executor& executor() override { return executor_; }
 
@@ -96,6 +99,8 @@ class Connection final : public Http1Host,
   void on_written() override {
     shared_.metrics.bytes_sent += pipe_->written_bytes() - counted_bytes_;
     counted_bytes_ = pipe_->written_bytes();
+    advance();
+    if (closed_) return;
     if (session_.wants_write() || session_.finished()) on_output();
   }
   void on_nothing_to_write() override {

@@ -28,6 +28,12 @@ struct HttpServerOptions {
   Http1Limits limits;
   // Of requests that wait behind the one being served.
   std::size_t pipelined_bytes_max = 64 * 1024;
+  // Answered in one turn of the strand; the connections of others come in between.
+  std::size_t pipelined_requests_per_turn_max = 16;
+  // Answers that wait to be written: above it, nothing is read and no further request served.
+  std::size_t unsent_bytes_max = 256 * 1024;
+  // Of requests that are not complete, of all connections.
+  std::size_t request_bytes_buffered_max = 256 * 1024 * 1024;
   Duration head_timeout = 10s;
   Duration body_timeout = 30s;
   Duration idle_timeout = 75s;
@@ -46,6 +52,8 @@ struct HttpMetrics {
   std::uint64_t bytes_sent = 0;
   std::map<int, std::uint64_t> refused;  // requests answered without a handler, by status
   std::uint64_t stalled_readers = 0;
+  std::uint64_t request_bytes_buffered = 0;  // received, not yet handed to a handler
+  std::uint64_t answer_bytes_unsent = 0;
 };
 
 class HttpServer {

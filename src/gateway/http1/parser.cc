@@ -23,6 +23,9 @@ using boost::system::error_code;
 // A line of chunked coding that makes no end within this is no chunk.
 constexpr std::size_t chunk_line_bytes_max = 4 * 1024;
 
+// Old clients send one after a body.
+constexpr int empty_lines_max = 4;
+
 // The shortest rest of a chunked body. Beast insists on seeing as much of the last chunk at once.
 constexpr std::size_t last_chunk_bytes = 5;
 
@@ -168,7 +171,11 @@ bool Http1Parser::check_raw_head(std::string_view head) {
 
 std::size_t Http1Parser::put_head(std::string_view bytes) {
   // Lenient about empty lines before a request, as RFC 9112 (section 2.2) asks.
-  if (bytes.starts_with("\r\n")) return 2;
+  std::size_t skipped = 0;
+  for (; bytes.substr(skipped).starts_with("\r\n"); skipped += 2) {
+    if (++empty_lines_ > empty_lines_max) return fail(400, "too many empty lines");
+  }
+  if (skipped != 0) return skipped + (skipped == bytes.size() ? 0 : put_head(bytes.substr(skipped)));
   const std::size_t end = bytes.find("\r\n\r\n");
   // A line that ends with LF alone would never show that end.
   const std::size_t lone = bytes.find("\n\n");
@@ -282,6 +289,10 @@ std::size_t Http1Parser::put_body(std::string_view bytes) {
   }
   complete_ = beast_->parser.is_done();
   return taken;
+}
+
+std::size_t Http1Parser::body_bytes() const {
+  return beast_->parser.get().body().size();
 }
 
 HttpRequest Http1Parser::take() {

@@ -38,6 +38,9 @@ class Http1Parser {
   // Something of a request arrived.
   [[nodiscard]] bool begun() const { return begun_; }
 
+  // Of the body that has begun.
+  [[nodiscard]] std::size_t body_bytes() const;
+
   // After head_done().
   [[nodiscard]] const HttpRequest& request() const { return request_; }
   [[nodiscard]] bool keep_alive() const { return keep_alive_; }
@@ -62,6 +65,7 @@ class Http1Parser {
   HttpRequest request_;
   std::string_view why_;
   int error_ = 0;
+  int empty_lines_ = 0;  // before the request
   bool begun_ = false;
   bool head_done_ = false;
   bool complete_ = false;
