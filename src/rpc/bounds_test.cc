@@ -6,7 +6,7 @@
 
 #include <gtest/gtest.h>
 
-#include "rpc/channel.h"
+#include "rpc/call.h"
 #include "rpc/server.h"
 #include "rpc/testing_frames.h"
 #include "rpc/testing_world.h"
@@ -57,6 +57,12 @@ class Wire {
     wire_.send(frame(
         frame_data, 0, stream,
         std::string(1, '\0') + big_endian(static_cast<std::uint32_t>(size), 4) + std::string(sent, byte)));
+    strand_.settle();
+  }
+  // The client read so much: more may come.
+  void open_windows(std::uint32_t stream, std::uint32_t bytes) {
+    wire_.send(frame(frame_window_update, 0, 0, big_endian(bytes, 4)) +
+               frame(frame_window_update, 0, stream, big_endian(bytes, 4)));
     strand_.settle();
   }
   // The frames that came.
@@ -160,6 +166,28 @@ TEST_F(Bounds, AMessageHasToArriveInTime) {
   EXPECT_EQ(held(), 0);
   EXPECT_EQ(server.metrics().bad(BadCall::message_timeout), 3);
   EXPECT_EQ(server.metrics().calls_open, 1);
+}
+
+// A watch whose reader is always a little behind never finds its buffer drained.
+TEST_F(Bounds, WhatWasSentIsNotKept) {
+  ServerCallPtr call;
+  server.streaming("/test.Echo/Flow", [&](ServerCallPtr begun) {
+    call = std::move(begun);
+    return std::make_unique<Talk>(heard);
+  });
+  Wire wire(strand, server);
+  wire.begin(1, "/test.Echo/Flow");
+  strand.settle();
+  ASSERT_NE(call, nullptr);
+  call->send(std::string(200'000, 'x'));
+  for (int i = 0; i < 200; ++i) {
+    call->send(std::string(20'000, 'x'));
+    wire.open_windows(1, 20'000);
+    EXPECT_GT(call->unsent_bytes(), 0);
+    EXPECT_LE(static_cast<Call&>(*call).body.size(), 600'000);
+  }
+  EXPECT_GE(server.metrics().bytes_sent, 4'000'000);
+  call.reset();
 }
 
 }  // namespace

@@ -25,6 +25,8 @@ constexpr std::uint32_t concurrent_streams_for_library = 0x7fffffff;
 // Clients use every id, or skip a few.
 constexpr std::size_t skipped_ranges_max = 16;
 constexpr std::size_t frame_header_bytes = 9;
+// Of a body, what was sent and is still kept; more goes when it is the larger part, so that the move is paid.
+constexpr std::size_t taken_body_bytes_max = 64 * 1024;
 
 const std::uint8_t* bytes_of(std::string_view text) {
   return reinterpret_cast<const std::uint8_t*>(text.data());
@@ -222,8 +224,12 @@ int send_body(nghttp2_session* /*session*/, nghttp2_frame* /*frame*/, const std:
   impl.out->append(text_of(header, frame_header_bytes));
   impl.out->append(stream->body, stream->body_taken, size);
   stream->body_taken += size;
+  // What is always appended to before it is drained must not keep all that was ever sent.
   if (stream->body_left() == 0) {
     stream->body.clear();
+    stream->body_taken = 0;
+  } else if (stream->body_taken > taken_body_bytes_max && stream->body_taken > stream->body.size() / 2) {
+    stream->body.erase(0, stream->body_taken);
     stream->body_taken = 0;
   }
   impl.events.on_body_taken(*stream, size);

@@ -56,6 +56,7 @@ class WatchStream final : public rpc::ServerStreamHandler {
   void ask_progress();
   void ask_progress(Watch& watch);
   void finish_progress();
+  bool count_control(const pb::WatchResponse& message);
   void send_control(std::int64_t id, bool created, bool canceled, std::string_view reason);
   void enqueue(std::int64_t id, Watch& watch);
   void pump();
@@ -77,6 +78,8 @@ class WatchStream final : public rpc::ServerStreamHandler {
   std::size_t control_bytes_ = 0;         // answered since the client last had read nearly everything
   std::size_t progress_outstanding_ = 0;  // watches that have not yet answered the progress request
   bool progress_again_ = false;           // asked once more meanwhile
+  bool progress_rests_ = false;           // one was answered in this turn
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
 void WatchStream::on_message(std::string_view bytes) {
@@ -147,7 +150,7 @@ void WatchStream::cancel(std::int64_t id) {
 }
 
 void WatchStream::ask_progress() {
-  if (progress_outstanding_ > 0) {
+  if (progress_outstanding_ > 0 || progress_rests_) {
     progress_again_ = true;
     return;
   }
@@ -171,8 +174,24 @@ void WatchStream::finish_progress() {
   pb::WatchResponse& message = messages_->response.begin();
   to_wire(header, message.mutable_header());
   message.set_watch_id(every_watch);
+  if (!count_control(message)) return;
   send(message);
-  if (std::exchange(progress_again_, false)) ask_progress();
+  // One a turn, however many were asked for: each costs a look at every watch.
+  progress_rests_ = true;
+  edge_.executor().post([this, alive = std::weak_ptr(alive_)] {
+    if (alive.expired() || call_->ended()) return;
+    progress_rests_ = false;
+    if (std::exchange(progress_again_, false)) ask_progress();
+  });
+}
+
+// False: the stream was ended, as its client asks without reading.
+bool WatchStream::count_control(const pb::WatchResponse& message) {
+  if (call_->unsent_bytes() < unsent_bytes_low) control_bytes_ = 0;
+  control_bytes_ += message.ByteSizeLong();
+  if (control_bytes_ <= control_bytes_max) return true;
+  end(etcd_errors::too_many_requests());
+  return false;
 }
 
 void WatchStream::send_control(std::int64_t id, bool created, bool canceled, std::string_view reason) {
@@ -182,10 +201,7 @@ void WatchStream::send_control(std::int64_t id, bool created, bool canceled, std
   message.set_created(created);
   message.set_canceled(canceled);
   if (!reason.empty()) message.set_cancel_reason(std::string(reason));
-  if (call_->unsent_bytes() < unsent_bytes_low) control_bytes_ = 0;
-  control_bytes_ += message.ByteSizeLong();
-  if (control_bytes_ > control_bytes_max) return end(etcd_errors::too_many_requests());
-  send(message);
+  if (count_control(message)) send(message);
 }
 
 void WatchStream::enqueue(std::int64_t id, Watch& watch) {

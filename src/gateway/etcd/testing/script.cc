@@ -89,6 +89,14 @@ std::string Script::run(const std::string& line) {
     counting_ = false;
     return std::exchange(output_, "") + std::to_string(answers_) + " answers\n";
   }
+  if (word == "at_once") {
+    const auto [times, repeated] = split(rest);
+    at_once_ = true;
+    for (int i = 0; i < std::stoi(times); ++i) run(repeated);
+    at_once_ = false;
+    settle();
+    return std::exchange(output_, "");
+  }
   if (word == "open") {
     const auto [name, call] = split(rest);
     const auto [method, fields] = split(call);
@@ -103,6 +111,7 @@ std::string Script::run(const std::string& line) {
   } else {
     LS_MUST(world_command(word, rest), "no such command");
   }
+  if (at_once_) return "";
   settle();
   return counting_ ? "" : std::exchange(output_, "");
 }

@@ -1,12 +1,22 @@
 // The language of the golden scripts: one line in, what every open call answered out.
 //
-//   SERVICE/METHOD FIELDS                  a unary call: "KV/Put key: 'a' value: '1'" (protobuf's text
-//   format) open NAME SERVICE/METHOD [FIELDS]      a stream, or a unary call that may not answer at once NAME
-//   < FIELDS                          one more message on it NAME half_close | NAME cancel | NAME pause |
-//   NAME read raw SERVICE/METHOD HEX · NAME raw HEX  bytes instead of a message with METADATA VALUE for the
-//   next call leader lost | leader found | learner yes | learner no advance MS · fill N BYTES puts keys
-//   k0000…, each of so many bytes repeat N LINE                          prints only how many answers there
-//   were login USER PASSWORD, as USER: calls show that user's token from here on; as nobody; as forged
+//   SERVICE/METHOD FIELDS
+//       a unary call: "KV/Put key: 'a' value: '1'" (protobuf's text format)
+//   open NAME SERVICE/METHOD [FIELDS]
+//       a stream, or a unary call that may not answer at once
+//   NAME < FIELDS · NAME half_close · NAME cancel · NAME pause · NAME read
+//       one more message on it, or what its client does
+//   raw SERVICE/METHOD HEX · NAME raw HEX
+//       bytes instead of a message
+//   with METADATA VALUE
+//       for the next call
+//   leader lost · leader found · learner yes · learner no · advance MS
+//   fill N BYTES
+//       puts keys k0000…, each of so many bytes
+//   repeat N LINE · at_once N LINE
+//       prints only how many answers there were; runs nothing in between
+//   login USER PASSWORD · as USER · as nobody · as forged
+//       calls show that user's token from here on
 //
 // A header is printed as @REVISION. Answers of calls with a name begin with the name.
 #pragma once
@@ -49,6 +59,7 @@ class Script {
   std::string output_;
   std::size_t answers_ = 0;
   bool counting_ = false;
+  bool at_once_ = false;
 };
 
 }  // namespace lockstep::gateway::testing
