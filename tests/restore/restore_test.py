@@ -18,7 +18,20 @@ import time
 import traceback
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "clients"))
-from compare import Server, environment, free_port, start_etcd  # noqa: E402
+from servers import Server, free_port  # noqa: E402
+
+
+def environment(server):
+    return {**os.environ, "ETCDCTL_API": "3", "ETCDCTL_ENDPOINTS": server.endpoint, "ETCDCTL_DIAL_TIMEOUT": "5s"}
+
+
+def start_etcd(name, data, folder):
+    client, peer = free_port(), free_port()
+    urls = f"http://127.0.0.1:{client}"
+    server = Server(name, ["etcd", "--data-dir", str(data), "--listen-client-urls", urls, "--advertise-client-urls", urls,
+                           "--listen-peer-urls", f"http://127.0.0.1:{peer}", "--log-level", "error"], client, folder)
+    server.wait_until_it_serves()
+    return server
 
 RAISE = 1_000_000_000
 
@@ -54,6 +67,7 @@ class World:
         port = port or free_port()
         server = Server(name, [self.lockstepd, "--listen", f"127.0.0.1:{port}", *arguments], port, self.folder)
         self.running.append(server)
+        server.wait_until_it_serves()
         return server
 
     def stop(self, *servers):
@@ -97,12 +111,9 @@ class World:
         servers = []
         for i in (1, 2, 3):
             port = free_port()
-            server = object.__new__(Server)
-            server.name, server.endpoint = f"{prefix}{i}", f"127.0.0.1:{port}"
-            server.log = open(self.folder / f"{server.name}.log", "wb")
-            server.process = subprocess.Popen(
-                [self.lockstepd, "--config", str(self.folder / f"{prefix}{i}" / "lockstepd.toml"), "--listen",
-                 server.endpoint], stdout=server.log, stderr=subprocess.STDOUT, cwd=self.folder)
+            server = Server(f"{prefix}{i}", [
+                self.lockstepd, "--config", str(self.folder / f"{prefix}{i}" / "lockstepd.toml"), "--listen",
+                f"127.0.0.1:{port}"], port, self.folder)
             servers.append(server)
             self.running.append(server)
         for server in servers:
@@ -228,7 +239,7 @@ def test_a_place_that_is_taken_is_refused(world):
 
 
 def test_etcds_own_snapshot_is_refused_with_the_way_out(world):
-    old = start_etcd(world.folder)
+    old = start_etcd("etcd", world.folder / "etcd", world.folder)
     world.running.append(old)
     world.etcdctl(old, "put", "from", "etcd")
     saved = world.folder / "etcd.snapshot"
@@ -242,11 +253,7 @@ def test_etcds_own_snapshot_is_refused_with_the_way_out(world):
     # The way out, as it says.
     world.run("etcdctl", "snapshot", "restore", saved, "--data-dir", world.folder / "etcd-restored",
               env={**os.environ, "ETCDCTL_API": "3"})
-    client, peer = free_port(), free_port()
-    source = Server("etcd-again", ["etcd", "--data-dir", str(world.folder / "etcd-restored"), "--listen-client-urls",
-                                   f"http://127.0.0.1:{client}", "--advertise-client-urls", f"http://127.0.0.1:{client}",
-                                   "--listen-peer-urls", f"http://127.0.0.1:{peer}", "--log-level", "error"],
-                    client, world.folder)
+    source = start_etcd("etcd-again", world.folder / "etcd-restored", world.folder)
     world.running.append(source)
     target = world.start_member("target", ["--data-dir", str(world.folder / "target")])
     mirror = subprocess.Popen(["etcdctl", "make-mirror", "--no-dest-prefix", target.endpoint], env=environment(source),
