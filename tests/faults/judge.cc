@@ -88,6 +88,12 @@ Task<void> Judge::pause() {
   });
 }
 
+// Away from whoever resumed us: connections must not be destroyed by what they call.
+Task<void> Judge::step_aside() {
+  co_await from_callback<bool>(
+      [this](auto done) { machine_.executor().post([done = std::move(done)]() mutable { done(true); }); });
+}
+
 Task<void> Judge::observe_leaders() {
   const std::vector<std::string> endpoints = machine_.target().endpoints;
   const auto connections = machine_.connect(endpoints);
@@ -123,6 +129,7 @@ Task<Revision> Judge::wait_for_rest(const std::vector<std::string>& endpoints) {
     co_await pause();
     if (recorder_.active() > 0) continue;
     const Result<store::RangeResponse> all = co_await read(store, everything(), machine_.after(call_timeout));
+    co_await step_aside();
     if (!all.ok()) {
       why = all.status().to_string();
       continue;
@@ -174,6 +181,7 @@ Task<void> Judge::read_member(std::string endpoint, Revision revision) {
   }
   final_states_.push_back({all->header.member, all->header.revision, 0, all->kvs});
   hashes_[endpoint] = co_await hash_of(*connections, revision, endpoint);
+  co_await step_aside();
   Collector history(machine_, {endpoint}, compacted_at_most() + 1);
   while (history.covered() < revision.value() && history.trouble().empty() && machine_.now_ns() < limit) {
     co_await pause();

@@ -42,6 +42,7 @@ class Judge {
  private:
   void complain(const std::string& checker, const std::string& text);
   Task<void> pause();
+  Task<void> step_aside();
   Task<Revision> wait_for_rest(const std::vector<std::string>& endpoints);
   Task<void> read_member(std::string endpoint, Revision revision);
   Task<std::uint32_t> hash_of(remote::Connections& connections, Revision revision, std::string endpoint);

@@ -154,7 +154,11 @@ Collector::Collector(Machine& machine, const std::vector<std::string>& endpoints
 void Collector::read() {
   while (std::optional<store::WatchResponse> response = subscription_->next(answer_bytes_max))
     take(*response);
-  subscription_->notify_when_ready([this] { machine_.executor().post([this] { read(); }); });
+  subscription_->notify_when_ready([this] {
+    machine_.executor().post([this, alive = std::weak_ptr<bool>(alive_)] {
+      if (!alive.expired()) read();
+    });
+  });
 }
 
 void Collector::take(const store::WatchResponse& response) {

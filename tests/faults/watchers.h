@@ -42,6 +42,7 @@ class Collector {
   std::vector<sim::RevisionEffects> effects_;
   std::int64_t covered_;
   std::string trouble_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // posted work asks before it touches this
 };
 
 }  // namespace lockstep::faults
