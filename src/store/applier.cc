@@ -269,6 +269,11 @@ std::int64_t Applier::remove_range(const KeyRange& range, bool prev_kv, std::vec
 }
 
 CommandResult Applier::do_delete_range(const DeleteRangeCommand& removal) {
+  std::size_t answer_bytes = 0;
+  if (removal.prev_kv) {
+    const RangeRequest removed{.key = std::string(removal.key), .range_end = std::string(removal.range_end)};
+    LS_RETURN_IF_ERROR(check_answer(removed, &answer_bytes));
+  }
   DeleteRangeResponse response;
   response.deleted =
       remove_range(KeyRange(removal.key, removal.range_end), removal.prev_kv, &response.prev_kvs);

@@ -45,6 +45,15 @@ void Applier::choose_path(const TxnRequest& txn, std::vector<char>* path) const 
   }
 }
 
+// Of the state before: what the transaction itself puts is bounded by its own size, and seen by each range.
+// Decided by every member, although one alone answers.
+Status Applier::check_answer(const RangeRequest& request, std::size_t* bytes) const {
+  if (request.range_end.empty() || request.count_only) return {};
+  LS_ASSIGN_OR_RETURN(const std::size_t more, reader().answer_bytes(request));
+  *bytes += more;
+  return *bytes > answer_bytes_max ? errors::answer_too_large() : Status();
+}
+
 // etcd checks all puts, then all ranges.
 Status Applier::check_txn(const TxnRequest& txn, std::span<const char> path) const {
   const auto check_put = [this](const RequestOperation& operation) -> Status {
@@ -61,10 +70,20 @@ Status Applier::check_txn(const TxnRequest& txn, std::span<const char> path) con
     const auto* range = std::get_if<RangeRequest>(&operation.request);
     return range == nullptr ? Status() : reader().check_in_txn(*range);
   };
+  std::size_t answer_bytes = 0;
+  const auto check_size = [&, this](const RequestOperation& operation) -> Status {
+    if (const auto* range = std::get_if<RangeRequest>(&operation.request))
+      return check_answer(*range, &answer_bytes);
+    const auto* removal = std::get_if<DeleteRangeRequest>(&operation.request);
+    if (removal == nullptr || !removal->prev_kv) return {};
+    return check_answer({.key = removal->key, .range_end = removal->range_end}, &answer_bytes);
+  };
   std::size_t consumed = 0;
   LS_RETURN_IF_ERROR(visit_chosen(txn, path, &consumed, check_put));
   consumed = 0;
-  return visit_chosen(txn, path, &consumed, check_range);
+  LS_RETURN_IF_ERROR(visit_chosen(txn, path, &consumed, check_range));
+  consumed = 0;
+  return visit_chosen(txn, path, &consumed, check_size);
 }
 
 Result<ResponseOperation> Applier::run_operation(const RequestOperation& operation,

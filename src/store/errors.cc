@@ -96,6 +96,10 @@ Status key_too_large() {
 Status txn_too_deep() {
   return {Code::invalid_argument, "lockstep: transactions nest deeper than 16"};
 }
+Status answer_too_large() {
+  return {Code::resource_exhausted,
+          "lockstep: the answer would be larger than 256 MiB: use limit, keys_only or count_only"};
+}
 Status too_many_alarms() {
   return {Code::resource_exhausted, "lockstep: too many alarms"};
 }

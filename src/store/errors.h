@@ -40,6 +40,7 @@ Status auth_revision_old();
 // Ours, where etcd has no such thing.
 Status key_too_large();
 Status txn_too_deep();
+Status answer_too_large();
 Status too_many_alarms();
 Status request_id_invalid();
 Status client_unknown();            // not registered, or evicted: never executed again

@@ -24,6 +24,20 @@ bool passes_filters(const RangeRequest& request, const RowView& row) {
   return request.min_create_revision == Revision{} || row.create_revision >= request.min_create_revision;
 }
 
+std::size_t row_bytes(const RowView& row, bool keys_only) {
+  return row.key.size() + (keys_only ? 0 : row.value.size()) + answer_row_overhead_bytes;
+}
+
+// Stops where it is too much already.
+std::size_t bytes_of(const std::vector<KeptRow>& rows, bool keys_only, std::size_t bytes_max) {
+  std::size_t bytes = 0;
+  for (const KeptRow& kept : rows) {
+    bytes += row_bytes(kept.row, keys_only);
+    if (bytes > bytes_max) return bytes_max + 1;
+  }
+  return bytes;
+}
+
 template <class Field>
 void sort_by(std::vector<KeptRow>& rows, bool descending, Field field) {
   // Equal rows stay in key order, whichever way it goes.
@@ -88,6 +102,7 @@ Result<Reader::Rows> Reader::collect(const KeyRange& range, Revision at, std::si
                                      bool count_only) const {
   Rows found;
   Status failed;
+  std::size_t old_bytes = 0;  // of old versions, which are copies
   index_.visit(range, [&](const Node* node) {
     const bool is_newest = node->mod_revision() <= at;
     if (is_newest && node->is_tombstone()) return true;
@@ -108,7 +123,14 @@ Result<Reader::Rows> Reader::collect(const KeyRange& range, Revision at, std::si
       return false;
     }
     if (!row->has_value()) return true;
-    if (wanted) found.rows.push_back(**row);
+    if (wanted) {
+      old_bytes += row_bytes((*row)->row, false);
+      if (old_bytes > bytes_max_) {
+        failed = errors::answer_too_large();
+        return false;
+      }
+      found.rows.push_back(**row);
+    }
     ++found.count;
     return true;
   });
@@ -117,7 +139,7 @@ Result<Reader::Rows> Reader::collect(const KeyRange& range, Revision at, std::si
   return found;
 }
 
-Result<RangeResponse> Reader::range(const RangeRequest& request) const {
+Result<Reader::Rows> Reader::select(const RangeRequest& request) const {
   Revision at = request.revision;
   if (at > revision_) return errors::future_revision();
   if (at <= Revision{}) at = revision_;
@@ -135,20 +157,33 @@ Result<RangeResponse> Reader::range(const RangeRequest& request) const {
     std::erase_if(found.rows, [&](const KeptRow& kept) { return !passes_filters(request, kept.row); });
   }
   sort_rows(request, found.rows);
+  if (limited && found.rows.size() > static_cast<std::size_t>(request.limit)) {
+    found.rows.resize(static_cast<std::size_t>(request.limit));
+    found.more = true;
+  }
+  return found;
+}
 
+Result<RangeResponse> Reader::range(const RangeRequest& request) const {
+  LS_ASSIGN_OR_RETURN(Rows found, select(request));
+  if (bytes_of(found.rows, request.keys_only, bytes_max_) > bytes_max_) return errors::answer_too_large();
   RangeResponse response;
   response.header.revision = revision_;
   response.count = found.count;
-  if (limited && found.rows.size() > static_cast<std::size_t>(request.limit)) {
-    found.rows.resize(static_cast<std::size_t>(request.limit));
-    response.more = true;
-  }
+  response.more = found.more;
   response.kvs.reserve(found.rows.size());
   for (KeptRow& kept : found.rows) {
     if (request.keys_only) kept.row.value = {};
     response.kvs.push_back(kept.row.to_key_value());
   }
   return response;
+}
+
+Result<std::size_t> Reader::answer_bytes(const RangeRequest& request) const {
+  Result<Rows> found = select(request);
+  if (found.status() == errors::answer_too_large()) return bytes_max_ + 1;
+  if (!found.ok()) return found.status();
+  return bytes_of(found->rows, request.keys_only, bytes_max_);
 }
 
 bool Reader::holds(const Compare& compare) const {

@@ -3,9 +3,11 @@
 // Strand: the core strand only; the state must not change while rows are held.
 #pragma once
 
+#include <cstddef>
 #include <vector>
 
 #include "base/ids.h"
+#include "base/limits.h"
 #include "base/status.h"
 #include "store/history.h"
 #include "store/index.h"
@@ -13,14 +15,28 @@
 
 namespace lockstep::store {
 
+// What one answer may carry, over all operations of a transaction. etcd has no such limit, but no client
+// takes an answer of more than 2 GiB, and who answers holds it in memory several times over.
+inline constexpr std::size_t answer_bytes_max = 256 * limits::mebibyte;
+// Beside its key and value.
+inline constexpr std::size_t answer_row_overhead_bytes = 64;
+// Operations on a single key are not counted: as many as a transaction has always fit.
+static_assert(limits::txn_operations_max *
+                  (limits::key_bytes_max + limits::value_bytes_max + answer_row_overhead_bytes) <
+              answer_bytes_max);
+
 class Reader {
  public:
   // `revision`: the newest visible one. `compacted`: -1 if never.
-  Reader(const Index& index, History& history, Revision revision, Revision compacted)
-      : index_(index), history_(history), revision_(revision), compacted_(compacted) {}
+  Reader(const Index& index, History& history, Revision revision, Revision compacted,
+         std::size_t bytes_max = answer_bytes_max)
+      : index_(index), history_(history), revision_(revision), compacted_(compacted), bytes_max_(bytes_max) {}
 
-  // Errors: compacted, future_revision, and those of cold history.
+  // Errors: compacted, future_revision, answer_too_large, and those of cold history.
   [[nodiscard]] Result<RangeResponse> range(const RangeRequest& request) const;
+  // Of the rows that range() would answer with, without copying them; one more than the bound stands for all
+  // that is larger. A function of the state and the request alone. Errors: as range().
+  [[nodiscard]] Result<std::size_t> answer_bytes(const RangeRequest& request) const;
   // Of the newest state.
   [[nodiscard]] bool holds(const Compare& compare) const;
   // Whether a range may be read inside a transaction, before anything is executed. (etcd treats negative
@@ -31,7 +47,10 @@ class Reader {
   struct Rows {
     std::vector<KeptRow> rows;
     std::int64_t count = 0;
+    bool more = false;
   };
+  // What range() answers, before it is copied.
+  [[nodiscard]] Result<Rows> select(const RangeRequest& request) const;
   [[nodiscard]] Result<Rows> collect(const KeyRange& range, Revision at, std::size_t rows_max,
                                      bool count_only) const;
 
@@ -39,6 +58,7 @@ class Reader {
   History& history_;
   Revision revision_;
   Revision compacted_;
+  std::size_t bytes_max_;
 };
 
 }  // namespace lockstep::store

@@ -145,7 +145,8 @@ Result<std::uint64_t> StateMachine::content_hash(Revision revision) const {
   everything.key = std::string(1, '\0');
   everything.range_end = everything.key;
   everything.revision = revision;
-  LS_ASSIGN_OR_RETURN(const RangeResponse response, range(everything));
+  const Reader own(state_->index, state_->history, state_->revision, state_->compacted, SIZE_MAX);
+  LS_ASSIGN_OR_RETURN(const RangeResponse response, own.range(everything));
   std::uint64_t hash = 0;
   std::string encoded;
   for (const KeyValue& kv : response.kvs) {

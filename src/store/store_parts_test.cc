@@ -10,6 +10,7 @@
 #include "store/errors.h"
 #include "store/history.h"
 #include "store/index.h"
+#include "store/reader.h"
 #include "store/testing/machine.h"
 
 namespace lockstep::store {
@@ -100,6 +101,26 @@ TEST(Clients, AnAnsweredRequestIsRepeatedNotExecuted) {
   EXPECT_FALSE(clients.admit(id(client, 2), LogIndex(8), &meta).has_value());
   clients.keep(id(client, 2), errors::lease_not_found(), &meta);
   EXPECT_EQ(clients.admit(id(client, 2), LogIndex(9), &meta)->status(), errors::lease_not_found());
+}
+
+TEST(Reader, AnAnswerHasABound) {
+  Index index;
+  History history({}, nullptr);
+  const std::string value(1000, 'v');
+  for (const std::string key : {"k1", "k2", "k3"})
+    index.insert(Index::hash(key), {key, value, Revision(2), Revision(2), 1, {}}, Revision{});
+  const Reader reader(index, history, Revision(2), Revision(-1), 2500);
+  RangeRequest request{.key = "k", .range_end = "l"};
+  EXPECT_EQ(reader.range(request).status(), errors::answer_too_large());
+  EXPECT_EQ(*reader.answer_bytes(request), 2501);
+  request.limit = 2;
+  EXPECT_EQ(reader.range(request)->kvs.size(), 2);
+  request.sort_order = SortOrder::descend;  // all are looked at, two are answered
+  EXPECT_EQ(reader.range(request)->kvs.size(), 2);
+  request = {.key = "k", .range_end = "l", .keys_only = true};
+  EXPECT_EQ(reader.range(request)->kvs.size(), 3);
+  request = {.key = "k", .range_end = "l", .count_only = true};
+  EXPECT_EQ(reader.range(request)->count, 3);
 }
 
 TEST(Clients, GivenUpAndUnknownRequestsAreRefused) {
@@ -261,6 +282,47 @@ TEST(StateMachine, RestoreRefusesRowsThatDoNotFit) {
               std::erase_if(damaged.meta, [](auto& row) { return row.first == "s"; });
             }),
             "corruption: the state row is missing");
+}
+
+// Two values, read so often by one transaction that its answer would not fit.
+TEST(StateMachine, ATransactionWithTooLargeAnAnswerHasNoEffectOnAnyMember) {
+  Machine answering;
+  Machine following;
+  const auto on_both = [&](const std::function<bool(BatchBuilder&)>& add) {
+    BatchBuilder batch;
+    batch.start({.store_time_ms = 1000});
+    EXPECT_TRUE(add(batch));
+    EXPECT_TRUE(following.apply(batch.take(), nullptr).fatal.ok());
+    return answering.one(add);
+  };
+  for (const std::string key : {"a", "b"})
+    expect_ok(on_both(
+        [&](BatchBuilder& batch) { return batch.put({.key = key, .value = std::string(1'400'000, 'v')}); }));
+  const auto txn_of = [](const RequestOperation& read) {
+    TxnRequest txn;
+    txn.success.push_back({PutRequest{.key = "c", .value = "new"}});
+    TxnRequest nested;
+    for (int i = 0; i < 100; ++i) nested.success.push_back(read);
+    txn.success.push_back({nested});
+    return txn;
+  };
+  const Revision before = answering->revision();
+  RangeRequest all{.key = "a", .range_end = "z"};
+  EXPECT_EQ(on_both([&](BatchBuilder& batch) { return batch.txn(txn_of({all})); }).status(),
+            errors::answer_too_large());
+  all.revision = before;
+  EXPECT_EQ(on_both([&](BatchBuilder& batch) { return batch.txn(txn_of({all})); }).status(),
+            errors::answer_too_large());
+  EXPECT_EQ(answering->revision(), before);
+  EXPECT_EQ(answering->range({.key = "c"})->count, 0);
+  EXPECT_EQ(following->digest(), answering->digest());
+  // What fits, fits: keys, counts, one of many, one key however often.
+  for (const RangeRequest& small :
+       {RangeRequest{.key = "a", .range_end = "z", .keys_only = true},
+        RangeRequest{.key = "a", .range_end = "z", .count_only = true},
+        RangeRequest{.key = "a", .range_end = "z", .limit = 1}, RangeRequest{.key = "b"}})
+    expect_ok(on_both([&](BatchBuilder& batch) { return batch.txn(txn_of({small})); }));
+  EXPECT_EQ(following->digest(), answering->digest());
 }
 
 TEST(StateMachine, CompactionGivesMemoryAndSpaceBack) {
