@@ -59,6 +59,11 @@ class Wire {
         std::string(1, '\0') + big_endian(static_cast<std::uint32_t>(size), 4) + std::string(sent, byte)));
     strand_.settle();
   }
+  // An empty message, and the last.
+  void end_message(std::uint32_t stream) {
+    wire_.send(frame(frame_data, flag_end_stream, stream, std::string(5, '\0')));
+  }
+  void data(std::uint32_t stream, std::string_view bytes) { wire_.send(frame(frame_data, 0, stream, bytes)); }
   // The client read so much: more may come.
   void open_windows(std::uint32_t stream, std::uint32_t bytes) {
     wire_.send(frame(frame_window_update, 0, 0, big_endian(bytes, 4)) +
@@ -84,6 +89,9 @@ class Bounds : public testing::Test {
     options.message_bytes_max = 1000;
     options.connection_request_bytes_max = 2500;
     options.request_bytes_buffered_max = 4000;
+    options.connection_unsent_bytes_max = 100'000;
+    options.connection_answer_bytes_max = 200'000;
+    options.stream_messages_per_turn_max = 8;
     return options;
   }
   Bounds() : server(strand, strand, options()) {
@@ -179,7 +187,7 @@ TEST_F(Bounds, WhatWasSentIsNotKept) {
   wire.begin(1, "/test.Echo/Flow");
   strand.settle();
   ASSERT_NE(call, nullptr);
-  call->send(std::string(200'000, 'x'));
+  call->send(std::string(150'000, 'x'));
   for (int i = 0; i < 200; ++i) {
     call->send(std::string(20'000, 'x'));
     wire.open_windows(1, 20'000);
@@ -188,6 +196,92 @@ TEST_F(Bounds, WhatWasSentIsNotKept) {
   }
   EXPECT_GE(server.metrics().bytes_sent, 4'000'000);
   call.reset();
+}
+
+// Each stream alone is modest: together they wait as one that is not read.
+TEST_F(Bounds, StreamsOfOneConnectionWaitForEachOther) {
+  std::vector<ServerCallPtr> calls;
+  server.streaming("/test.Echo/Flow", [&](ServerCallPtr begun) {
+    calls.push_back(std::move(begun));
+    return std::make_unique<Talk>(heard);
+  });
+  Wire wire(strand, server);
+  for (std::uint32_t stream = 1; stream < 2001; stream += 2) wire.begin(stream, "/test.Echo/Flow");
+  strand.settle();
+  ASSERT_EQ(calls.size(), 1000);
+  calls.front()->send(std::string(70'000, 'x'));  // more than the client's window of the connection
+  strand.settle();
+  std::size_t waiting = 0;
+  std::size_t woken = 0;
+  for (const ServerCallPtr& call : calls) {
+    if (call->unsent_bytes() < 2000) {
+      call->send(std::string(1000, 'x'));
+    } else {
+      ++waiting;
+      call->notify_when_unsent_below(1000, [&] { ++woken; });
+    }
+  }
+  strand.settle();
+  EXPECT_GT(waiting, 700);
+  EXPECT_EQ(woken, 0);
+  EXPECT_LE(server.metrics().answer_bytes_unsent, 110'000);
+  wire.open_windows(1, 200'000);  // of the connection
+  EXPECT_EQ(woken, waiting);
+  calls.clear();
+}
+
+// Calls that were admitted while nothing waited may all be answered at once.
+TEST_F(Bounds, AnswersThatNobodyReadsEndTheirCalls) {
+  std::vector<ServerCallPtr> calls;
+  server.unary("/test.Echo/Keep",
+               [&](const ServerCallPtr& call, std::string_view) { calls.push_back(call); });
+  server.streaming("/test.Echo/Flow", [&](ServerCallPtr begun) {
+    calls.push_back(std::move(begun));
+    return std::make_unique<Talk>(heard);
+  });
+  Wire wire(strand, server);
+  for (std::uint32_t stream = 1; stream < 41; stream += 2) {
+    wire.begin(stream, "/test.Echo/Keep");
+    wire.end_message(stream);
+  }
+  wire.begin(41, "/test.Echo/Flow");
+  strand.settle();
+  ASSERT_EQ(calls.size(), 21);
+  for (std::size_t i = 0; i + 1 < calls.size(); ++i) calls[i]->respond(std::string(30'000, 'x'));
+  EXPECT_LE(server.metrics().answer_bytes_unsent, 210'000);
+  calls.back()->send(std::string(30'000, 'x'));
+  strand.settle();
+  EXPECT_EQ(heard, std::vector<std::string>{"cancelled"});
+  const std::string answers = wire.received();
+  EXPECT_TRUE(
+      answers.contains("HEADERS 39 end :status=200 content-type=application/grpc grpc-status=8 "
+                       "grpc-message=this connection does not read its answers"))
+      << answers;
+  calls.clear();
+}
+
+// However many messages one stream brings at once, other connections are looked at in between.
+TEST_F(Bounds, ATurnHandsOverOnlySoManyMessages) {
+  Wire wire(strand, server);
+  wire.begin(1, "/test.Echo/Talk");
+  strand.settle();
+  std::string messages;
+  for (int i = 0; i < 100; ++i) messages += std::string(1, '\0') + big_endian(1, 4) + 'm';
+  wire.data(1, messages);
+  Wire other(strand, server);
+  std::size_t heard_before = 0;
+  server.unary("/test.Echo/Other", [&](const ServerCallPtr& call, std::string_view) {
+    heard_before = heard.size();
+    call->respond("");
+  });
+  wire.data(1, messages);
+  other.begin(1, "/test.Echo/Other");
+  other.end_message(1);
+  strand.settle();
+  EXPECT_EQ(heard.size(), 200);
+  EXPECT_GE(heard_before, 100);
+  EXPECT_LE(heard_before, 140);
+  EXPECT_EQ(held(), 0);
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "rpc/call.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/assert.h"
@@ -61,8 +62,14 @@ std::string_view Call::peer_common_name() const {
   return session == nullptr ? std::string_view() : session->peer_common_name();
 }
 
+std::size_t Call::unsent_bytes() const {
+  if (session == nullptr || !session->congested()) return body_left();
+  return std::max(body_left(), session->unsent_bytes());
+}
+
 void Call::send(std::string_view message) {
-  if (ended()) return;
+  if (ended() || !error.ok()) return;
+  if (!session->has_room_for(message.size())) return session->overflow(*this);
   append_message(body, message);
   session->added_unsent(message_prefix_bytes + message.size());
   session->answer_changed(*this);
@@ -75,6 +82,7 @@ void Call::finish(const GrpcStatus& final_status) {
 
 void Call::respond(std::string_view message) {
   if (ended()) return;
+  if (!session->has_room_for(message.size())) return session->end(*this, ServerSession::not_read());
   append_message(body, message);
   session->added_unsent(message_prefix_bytes + message.size());
   session->end(*this, {});
@@ -84,7 +92,7 @@ void Call::notify_when_unsent_below(std::size_t bytes, std::move_only_function<v
   if (ended()) return;
   notify_below = bytes;
   notify = std::move(ready);
-  if (body_left() < bytes) session->post_notification(*this);
+  if (unsent_bytes() < bytes) session->post_notification(*this);
 }
 
 void Call::tell_cancelled() {

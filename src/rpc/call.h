@@ -29,7 +29,7 @@ class Call final : public ServerCall, public Http2Stream {
   [[nodiscard]] std::string remote_address() const override;
   [[nodiscard]] std::string_view peer_common_name() const override;
   void send(std::string_view message) override;
-  [[nodiscard]] std::size_t unsent_bytes() const override { return body_left(); }
+  [[nodiscard]] std::size_t unsent_bytes() const override;
   void notify_when_unsent_below(std::size_t bytes, std::move_only_function<void()> ready) override;
   void finish(const GrpcStatus& status) override;
   void respond(std::string_view message) override;

@@ -42,7 +42,12 @@ struct ServerOptions {
   std::size_t connection_request_bytes_max = 32 * limits::mebibyte;
   std::size_t request_bytes_buffered_max = 256 * limits::mebibyte;
   // Answers that a client does not read: above it, its new calls are refused.
+  // Streams wait, too, until half of it is left.
   std::size_t connection_unsent_bytes_max = 64 * limits::mebibyte;
+  // Above this, with answers to calls that were admitted before, the call ends instead.
+  std::size_t connection_answer_bytes_max = 256 * limits::mebibyte;
+  // Of streams of one connection that are handed over in one turn; the calls of others come in between.
+  std::size_t stream_messages_per_turn_max = 256;
   std::uint32_t stream_window_bytes = 1 * limits::mebibyte;
   std::uint32_t connection_window_bytes = 8 * limits::mebibyte;
 

@@ -94,6 +94,23 @@ void ServerSession::end(Call& call, const GrpcStatus& status) {
 void ServerSession::added_unsent(std::size_t bytes) {
   unsent_bytes_ += bytes;
   shared_.metrics.answer_bytes_unsent += bytes;
+  if (unsent_bytes_ > shared_.options.connection_unsent_bytes_max) congested_ = true;
+}
+
+void ServerSession::clear_congestion() {
+  if (!congested_ || unsent_bytes_ > shared_.options.connection_unsent_bytes_max / 2) return;
+  congested_ = false;
+  for (const std::shared_ptr<Call>& call : calls_) {
+    if (call->notify && call->body_left() < call->notify_below) post_notification(*call);
+  }
+}
+
+// It ends when it is looked at: its handler is on the stack.
+void ServerSession::overflow(Call& call) {
+  ++shared_.metrics.calls_refused;
+  call.error = not_read();
+  touch(call);
+  host_.work_off_soon();
 }
 
 void ServerSession::on_body_taken(Http2Stream& stream, std::size_t bytes) {
@@ -102,7 +119,8 @@ void ServerSession::on_body_taken(Http2Stream& stream, std::size_t bytes) {
   shared_.metrics.answer_bytes_unsent -= bytes;
   taken_bytes_ += bytes;
   Call& call = call_of(stream);
-  if (call.notify && call.body_left() < call.notify_below) post_notification(call);
+  if (call.notify && call.unsent_bytes() < call.notify_below) post_notification(call);
+  clear_congestion();
 }
 
 void ServerSession::post_notification(Call& call) {
@@ -162,6 +180,7 @@ void ServerSession::take_leave(Call& call) {
   LS_MUST(unsent_bytes_ >= unsent);
   unsent_bytes_ -= unsent;
   shared_.metrics.answer_bytes_unsent -= unsent;
+  clear_congestion();
   --shared_.metrics.calls_open;
   call.notify = nullptr;
   call.session = nullptr;
@@ -177,6 +196,7 @@ void ServerSession::leave_all() {
   LS_MUST(over_);
   touched_.clear();
   closed_.clear();
+  later_.clear();
   while (!calls_.empty()) {
     const std::shared_ptr<Call> kept = calls_.back();
     take_leave(*kept);

@@ -37,10 +37,12 @@ class ServerCall {
   // Of the client's certificate; empty without one.
   [[nodiscard]] virtual std::string_view peer_common_name() const = 0;
 
-  // Queues one message (copied, framed and perhaps sent later in this turn). Never refuses: a handler that
-  // produces more than a few messages looks at unsent_bytes() and waits (I11).
+  // Queues one message (copied, framed and perhaps sent later in this turn). A handler that produces more
+  // than a few messages looks at unsent_bytes() and waits (I11); on a connection whose limit is exceeded
+  // regardless, the call ends as by a failure, soon.
   virtual void send(std::string_view message) = 0;
-  // Bytes queued by send() that the client's window or connection has not taken.
+  // Bytes queued by send() that the client's window or connection has not taken; those of the whole
+  // connection while it holds too many.
   [[nodiscard]] virtual std::size_t unsent_bytes() const = 0;
   // Calls `ready` once, soon after unsent_bytes() fell below `bytes`; never when the call ended before.
   virtual void notify_when_unsent_below(std::size_t bytes, std::move_only_function<void()> ready) = 0;

@@ -45,6 +45,8 @@ void ServerConnection::on_bytes(std::string_view bytes) {
   if (lingering_) return;
   last_read_ = clock_.now();
   session_.receive(bytes, last_read_);
+  if (closed_) return;
+  pipe_->set_reading(session_.wants_read());
   on_output();
 }
 
@@ -88,6 +90,8 @@ void ServerConnection::work_off_soon() {
     const auto self = weak.lock();
     if (self == nullptr || self->closed_) return;
     self->session_.work_off();
+    if (self->closed_) return;
+    self->pipe_->set_reading(self->session_.wants_read());
     self->on_output();
   });
 }

@@ -233,6 +233,10 @@ void ServerSession::touch(Call& call) {
 void ServerSession::work_off() {
   if (working_) return;
   working_ = true;
+  messages_left_ = shared_.options.stream_messages_per_turn_max;
+  for (const std::shared_ptr<Call>& call : std::exchange(later_, {})) {
+    if (!call->closed && call->session == this) touch(*call);
+  }
   while (!over_ && (!touched_.empty() || !closed_.empty())) {
     for (std::size_t i = 0; i < touched_.size() && !over_; ++i) {
       Call& call = *touched_[i];
@@ -275,7 +279,7 @@ bool ServerSession::begin(Call& call) {
   }
   if (unsent_bytes_ > shared_.options.connection_unsent_bytes_max) {
     ++shared_.metrics.calls_refused;
-    end(call, {GrpcCode::resource_exhausted, "this connection does not read its answers"});
+    end(call, not_read());
     return false;
   }
   if (!call.served->streaming) return true;
@@ -307,25 +311,38 @@ void ServerSession::look_at_unary(Call& call) {
 }
 
 void ServerSession::look_at_stream(Call& call) {
-  std::size_t taken = 0;
-  FrameLook look;
-  while (!call.ended() && !over_) {
-    look = look_at_frame(std::string_view(call.request).substr(taken), shared_.options.message_bytes_max);
-    if (look.verdict != FrameVerdict::message) break;
-    taken += look.size;
-    call.handler->on_message(look.message);
-  }
+  const FrameLook look = hand_over(call);
   if (over_) return;
-  call.request.erase(0, taken);
-  release_request(taken);
-  if (taken != 0) call.message_due = no_deadline;
   if (call.ended()) return drop_request(call);
+  if (look.verdict == FrameVerdict::message) {
+    if (later_.empty()) host_.work_off_soon();
+    later_.push_back(calls_[call.slot]);
+    return;
+  }
   if (look.verdict != FrameVerdict::more) return refuse_frame(call, look);
   if (!call.half_closed && !call.request.empty()) return await_message(call);
   if (!call.half_closed || std::exchange(call.half_close_told, true)) return;
   if (!call.request.empty())
     return refuse(call, BadCall::truncated_message, GrpcCode::internal, "the message is cut short");
   call.handler->on_half_close();
+}
+
+// Returns what is left: another message if this turn has handed over enough.
+FrameLook ServerSession::hand_over(Call& call) {
+  std::size_t taken = 0;
+  FrameLook look;
+  while (!call.ended() && call.error.ok() && !over_) {
+    look = look_at_frame(std::string_view(call.request).substr(taken), shared_.options.message_bytes_max);
+    if (look.verdict != FrameVerdict::message || messages_left_ == 0) break;
+    --messages_left_;
+    taken += look.size;
+    call.handler->on_message(look.message);
+  }
+  if (over_) return look;
+  call.request.erase(0, taken);
+  release_request(taken);
+  if (taken != 0) call.message_due = no_deadline;
+  return look;
 }
 
 void ServerSession::refuse_frame(Call& call, const FrameLook& look) {

@@ -67,7 +67,20 @@ class ServerSession final : private Http2Events {
   // Of messages that are not complete.
   [[nodiscard]] std::size_t request_bytes() const { return request_bytes_; }
 
+  // Streams of this connection wait until it has taken what is queued.
+  [[nodiscard]] bool congested() const { return congested_; }
+  [[nodiscard]] bool wants_read() const { return later_.empty(); }
+
   // Of its calls.
+  // Even the largest answer has room where nothing else waits.
+  [[nodiscard]] bool has_room_for(std::size_t bytes) const {
+    return unsent_bytes_ == 0 || unsent_bytes_ + bytes <= shared_.options.connection_answer_bytes_max;
+  }
+  void overflow(Call& call);
+  // No text of a server that did nothing: the call may have had its effect.
+  static GrpcStatus not_read() {
+    return {GrpcCode::resource_exhausted, "this connection does not read its answers", {}};
+  }
   void answer_changed(Call& call);
   void added_unsent(std::size_t bytes);
   void end(Call& call, const GrpcStatus& status);
@@ -103,6 +116,8 @@ class ServerSession final : private Http2Events {
   bool begin(Call& call);
   void look_at_unary(Call& call);
   void look_at_stream(Call& call);
+  FrameLook hand_over(Call& call);
+  void clear_congestion();
   void refuse_frame(Call& call, const FrameLook& look);
   void answer_http_error(Call& call);
   void drop_request(Call& call);
@@ -118,6 +133,8 @@ class ServerSession final : private Http2Events {
   std::vector<std::shared_ptr<Call>> calls_;
   std::vector<Call*> touched_;
   std::vector<std::shared_ptr<Call>> closed_;
+  std::vector<std::shared_ptr<Call>> later_;  // streams with messages for the next turn
+  std::size_t messages_left_ = 0;             // to be handed over in this turn
   TimePoint now_;
   std::size_t unsent_bytes_ = 0;
   std::size_t request_bytes_ = 0;
@@ -133,6 +150,7 @@ class ServerSession final : private Http2Events {
   bool greeted_ = false;
   bool working_ = false;
   bool refusing_ = false;
+  bool congested_ = false;
   bool over_ = false;  // closed
   Http2Session http2_;
 };

@@ -106,8 +106,15 @@ store::Header Edge::filled(store::Header header) const {
   return own;
 }
 
+void Edge::respond(rpc::ServerCall& call, const google::protobuf::MessageLite& message) {
+  if (message.ByteSizeLong() <= wire_bytes_max) return call.respond(serialised(message));
+  // Not our prefix: a request that writes has had its effect.
+  call.finish({rpc::GrpcCode::resource_exhausted, "the answer is too large to be sent", {}});
+}
+
 std::string_view Edge::serialised(const google::protobuf::MessageLite& message) {
   const std::size_t bytes = message.ByteSizeLong();
+  LS_MUST(bytes <= wire_bytes_max, "streams cut what they send");
   if (buffer_.size() > buffer_kept_bytes_max) buffer_ = {};
   if (buffer_.size() < bytes) buffer_.resize(bytes);
   auto* begin = reinterpret_cast<std::uint8_t*>(buffer_.data());

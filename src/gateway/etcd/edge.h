@@ -29,6 +29,7 @@
 #include "gateway/etcd/etcd_status.h"
 #include "proto/kv.pb.h"
 #include "rpc/server_call.h"
+#include "store/reader.h"
 #include "store/security.h"
 #include "store/store.h"
 
@@ -44,6 +45,12 @@ struct EtcdOptions {
   // Of a lease granted here: etcd's seconds allow no shorter one.
   Duration lease_ttl_min = 1s;
 };
+
+// Of one answer: protobuf counts in int, and JSON makes base64 of bytes. The store bounds what it answers far
+// below.
+inline constexpr std::size_t wire_bytes_max = 1024 * limits::mebibyte;
+static_assert(store::answer_bytes_max + 3 * limits::txn_operations_max * limits::request_bytes_max <
+              wire_bytes_max);
 
 namespace metadata_names {
 inline constexpr std::string_view has_leader = "hasleader";
@@ -103,11 +110,10 @@ class Edge {
   // Fills what the store left empty (a memory store knows no cluster).
   [[nodiscard]] store::Header filled(store::Header header) const;
 
-  // The message on the wire; valid until the next call of this.
+  // The message on the wire; valid until the next call of this. Must be no larger than wire_bytes_max.
   std::string_view serialised(const google::protobuf::MessageLite& message);
-  void respond(rpc::ServerCall& call, const google::protobuf::MessageLite& message) {
-    call.respond(serialised(message));
-  }
+  // Fails the call if the message is too large for the wire.
+  void respond(rpc::ServerCall& call, const google::protobuf::MessageLite& message);
   static void fail(rpc::ServerCall& call, const Status& status) { call.finish(to_etcd_status(status)); }
 
   // Ties a handler's life to this: the store's callbacks need it after the listener has gone.
