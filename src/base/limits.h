@@ -47,6 +47,14 @@ static_assert(unapplied_bytes_max > inflight_bytes_max,
 // Entries kept in memory for followers that lag; one that lags further gets a snapshot.
 inline constexpr std::size_t log_memory_bytes_max = 128 * mebibyte;
 static_assert(log_memory_bytes_max > uncommitted_bytes_max, "uncommitted entries stay in memory");
+// Of those, what is kept although no follower is known to need it: one may lag by as much when the leader
+// changes, without a snapshot.
+inline constexpr std::size_t log_memory_settled_bytes_max = 32 * mebibyte;
+static_assert(log_memory_settled_bytes_max > inflight_bytes_max, "what is on its way can be sent again");
+
+// Mutations kept by a member that knows no leader just now; above it they are refused at once.
+inline constexpr std::size_t held_bytes_max = 16 * mebibyte;
+static_assert(held_bytes_max > 2 * entry_bytes_max, "more than the batches of one turn");
 
 inline constexpr std::size_t members_max = 16;  // voters and learners together
 

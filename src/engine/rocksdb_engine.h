@@ -22,8 +22,8 @@ namespace lockstep::engine {
 struct RocksDbOptions {
   // Batches gathered before RocksDB flushes by itself, whoever asks or not. Up to three times as much is in
   // memory while flushes are slower than writes; then write() waits.
-  std::size_t memory_bytes = 64 * limits::mebibyte;
-  std::size_t cache_bytes = 64 * limits::mebibyte;
+  std::size_t memory_bytes = 32 * limits::mebibyte;
+  std::size_t cache_bytes = 32 * limits::mebibyte;
   // What flushes and compactions may write together.
   std::uint64_t background_bytes_per_s = 512 * limits::mebibyte;
 };

@@ -1,4 +1,4 @@
-// What the operating system says about this process. Reads /proc; for a page that is asked now and then.
+// This process as the operating system sees it.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,12 @@ struct ProcessMetrics {
   std::uint64_t threads = 0;
 };
 
-// What cannot be read is zero.
+// Reads /proc: for a page that is asked now and then. What cannot be read is zero.
 ProcessMetrics read_process_metrics();
+
+// Gives back pages of code and constants that are mapped from files. What is still needed comes back from the
+// page cache at its next use, in microseconds; the rest, most of what start-up ran through, stays away.
+// Call once, when start-up is over. Any thread.
+void release_start_up_pages();
 
 }  // namespace lockstep::platform

@@ -32,8 +32,11 @@ void Replica::drive() {
   driving_ = true;
   while (!halted_) {
     raft::Output output = raft_->take_output();
-    if (output.empty()) break;
-    process(std::move(output));
+    if (!output.empty()) {
+      process(std::move(output));
+    } else if (!release_held()) {
+      break;
+    }
   }
   driving_ = false;
   if (halted_) return;
@@ -253,14 +256,14 @@ void Replica::arm_timer() {
       wanted = std::min(wanted, std::max(due, lease_tick_after_));
     }
   }
-  if (proposals_.waiting() || reads_.waiting() || reads_.building()) {
+  if (!held_.empty() || proposals_.waiting() || reads_.waiting() || reads_.building()) {
     wanted = std::min(wanted, present + sweep_interval);
   }
   if (reads_.wants_retry()) wanted = std::min(wanted, present + read_retry_interval);
   if (log_->flush_idle_wanted()) wanted = std::min(wanted, present + log_idle_interval);
   if (!member_changes_.empty()) wanted = std::min(wanted, member_changes_.front().deadline);
   if (log_->disk_full()) wanted = std::min(wanted, std::max(present, log_try_after_));
-  wanted = std::min({wanted, persistence_idle_at_, peer_calls_.next_deadline()});
+  wanted = std::min({wanted, persistence_idle_at_, persistence_settle_at_, peer_calls_.next_deadline()});
   if (timer_ != env::TimerId{} && timer_at_ <= wanted) return;  // fires early enough; looks again then
   if (timer_ != env::TimerId{}) environment_.executor.cancel(timer_);
   timer_ = env::TimerId{};
@@ -278,6 +281,7 @@ void Replica::on_timer() {
   const TimePoint present = now();
   raft_->tick(present);
   proposals_.expire(present);
+  held_.expire(present, proposals_);
   peer_calls_.expire(present);
   reads_.expire(present);
   reads_.retry();
@@ -291,7 +295,8 @@ void Replica::on_timer() {
   leave_to_faster_disk(present);
   resend_snapshots(present);
   tell_silent_members(present);
-  if (present >= persistence_idle_at_) pump_persistence(true);
+  if (present >= persistence_settle_at_) persistence_->request_flush();
+  if (present >= std::min(persistence_idle_at_, persistence_settle_at_)) pump_persistence(true);
   drive();
 }
 

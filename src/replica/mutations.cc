@@ -10,6 +10,9 @@
 namespace lockstep::replica {
 namespace {
 
+// Mutations wait so long for a leader: an election that meets a split vote or two is over by then.
+constexpr int hold_timeouts = 4;
+
 Status not_leader() {
   return Status(Code::unavailable, "etcdserver: not leader");
 }
@@ -224,11 +227,37 @@ void Replica::flush_batch() {
   if (!builder_.started()) return;
   PendingBatch batch = std::exchange(building_, {});
   std::string payload = builder_.take();
+  release_held();
+  submit_batch(std::move(payload), std::move(batch));
+}
+
+bool Replica::knows_leader() const {
+  return raft_->is_leader() || (raft_->leader() != NodeId{} && raft_->leader() != options_.node);
+}
+
+void Replica::submit_batch(std::string payload, PendingBatch batch) {
   if (raft_->is_leader()) return propose_batch(std::move(payload), std::move(batch));
-  if (raft_->leader() != NodeId{} && raft_->leader() != options_.node) {
-    return forward_batch(std::move(payload), std::move(batch));
+  if (knows_leader()) return forward_batch(std::move(payload), std::move(batch));
+  if (!held_.fits(payload.size())) return proposals_.fail(std::move(batch), no_leader());
+  held_.hold(std::move(payload), std::move(batch), now() + hold_timeouts * options_.election_timeout);
+}
+
+// In the order of arrival. True if there was anything.
+bool Replica::release_held() {
+  if (held_.empty() || !knows_leader()) return false;
+  while (!held_.empty()) {
+    HeldBatches::Held held = held_.take();
+    if (!raft_->is_leader()) {
+      forward_batch(std::move(held.payload), std::move(held.batch));
+      continue;
+    }
+    store::BatchHeader header;
+    header.store_time_ms = std::max(store_clock_.read_ms(now()), machine_->store_time_ms());
+    Result<std::string> payload = store::restamp_batch(held.payload, header);
+    LS_MUST(payload.ok(), "this member built it");
+    propose_batch(*std::move(payload), std::move(held.batch));
   }
-  proposals_.fail(std::move(batch), Status(Code::unavailable, "etcdserver: no leader"));
+  return true;
 }
 
 void Replica::propose_batch(std::string payload, PendingBatch batch) {

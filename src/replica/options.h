@@ -56,6 +56,8 @@ struct Options {
   store::PersistenceOptions persistence;
   // Entries kept in memory for followers that lag; one that lags further gets a snapshot.
   std::size_t log_memory_bytes_max = limits::log_memory_bytes_max;
+  // The same while nobody is known to lag; at most the former.
+  std::size_t log_memory_settled_bytes_max = limits::log_memory_settled_bytes_max;
   // Applied and not yet written to the engine; above it applying waits.
   std::size_t backlog_bytes_max = 256 * limits::mebibyte;
   // Committed and not yet applied, or waiting for this member's disk; above it no more is taken (I11).

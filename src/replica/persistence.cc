@@ -11,6 +11,10 @@ namespace {
 
 // What was applied last is written after this time without anything new.
 constexpr Duration persistence_idle_interval = 20ms;
+// So long without writes, and the engine flushes what it has gathered: a restart is quicker, and its memory
+// and the log's space are given back. Small amounts wait, or many small files would come of them.
+constexpr Duration persistence_settle_interval = 3s;
+constexpr std::size_t settle_bytes_min = 1 * limits::mebibyte;
 
 }  // namespace
 
@@ -58,6 +62,8 @@ void Replica::pump_persistence(bool idle) {
   persistence_->pump(*machine_, idle);
   const bool waiting = !persistence_->busy() && persistence_->backlog_bytes() > 0;
   persistence_idle_at_ = waiting ? now() + persistence_idle_interval : no_deadline;
+  const bool worth_it = !persistence_->busy() && persistence_->unflushed_bytes() >= settle_bytes_min;
+  persistence_settle_at_ = !waiting && worth_it ? now() + persistence_settle_interval : no_deadline;
 }
 
 // The log on disk forgets what survives a crash in the engine; the log in memory, only when it has grown,
@@ -65,11 +71,16 @@ void Replica::pump_persistence(bool idle) {
 void Replica::release_log() {
   if (!persistence_) return;
   log_->release(persistence_->durable_index());
-  if (raft_->log().bytes() <= options_.log_memory_bytes_max) return;
+  const std::size_t settled_bytes_max =
+      std::min(options_.log_memory_settled_bytes_max, options_.log_memory_bytes_max);
+  if (raft_->log().bytes() <= settled_bytes_max) return;
   // Half of it: followers that lag a little are common, snapshots are dear.
   const LogIndex base = raft_->log().base_index();
   const LogIndex middle = base + (raft_->log().last_index() - base) / 2;
   LogIndex index = std::min({middle, persistence_->engine_index(), raft_->applied_index()});
+  if (raft_->log().bytes() <= options_.log_memory_bytes_max && raft_->is_leader()) {
+    for (const auto& [id, peer] : raft_->peers()) index = std::min(index, peer.match);
+  }
   if (raft_->log().bytes() <= snapshot_log_factor * options_.log_memory_bytes_max) {
     for (const auto& [peer, transfer] : snapshots_) index = std::min(index, transfer.reaches);
   }

@@ -87,6 +87,8 @@ class Proposals {
   void fail(PendingBatch batch, const Status& status);
   // Gives up what is past its deadline or cancelled, outcome unknown.
   void expire(TimePoint now);
+  // The same for a batch that is kept elsewhere.
+  void expire_commands(PendingBatch& batch, TimePoint now) { expire_batch(batch, now, *this); }
   // Calls the callbacks that are due. Answers to peers come out of take_answers().
   void run_completions();
   struct PeerAnswer {

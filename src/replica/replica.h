@@ -28,6 +28,7 @@
 #include "raft/raft.h"
 #include "replica/authenticator.h"
 #include "replica/birth.h"
+#include "replica/held_batches.h"
 #include "replica/options.h"
 #include "replica/peer_calls.h"
 #include "replica/proposals.h"
@@ -130,8 +131,8 @@ class Replica final : public store::Store,
   // Questions of members to each other beside the store's (peer_calls.h).
   PeerCalls& peer_calls() { return peer_calls_; }
 
-  // ---- backups. Everything applied when it was asked for is in the copy. Errors: failed_precondition (no
-  // engine).
+  // ---- backups. Everything acknowledged when it was asked for is in the copy; if no quorum answers for some
+  // election timeouts, everything that this member has applied. Errors: failed_precondition (no engine).
   void open_snapshot(store::Callback<std::shared_ptr<store::SnapshotSource>> done);
   // At most `bytes_max` bytes from `offset`, fewer only at the end.
   void read_snapshot(std::shared_ptr<store::SnapshotSource> source, std::uint64_t offset,
@@ -208,6 +209,9 @@ class Replica final : public store::Store,
   void flush_renewals();
   void renew(std::vector<RenewalWaiter> waiters);
   void flush_batch();
+  [[nodiscard]] bool knows_leader() const;
+  void submit_batch(std::string payload, PendingBatch batch);
+  bool release_held();
   void propose_batch(std::string payload, PendingBatch batch);
   void forward_batch(std::string payload, PendingBatch batch);
 
@@ -287,6 +291,7 @@ class Replica final : public store::Store,
   bool flush_scheduled_ = false;
 
   Proposals proposals_;
+  HeldBatches held_{limits::held_bytes_max};
   Reads reads_;
   StoreClock store_clock_;    // a leader's
   StoreClock applied_clock_;  // goes on from the newest applied entry; for tokens only
@@ -301,6 +306,7 @@ class Replica final : public store::Store,
   raft::SnapshotId receiving_snapshot_;
   bool installing_ = false;  // its content is taking the place of ours: nothing is applied
   TimePoint persistence_idle_at_ = no_deadline;
+  TimePoint persistence_settle_at_ = no_deadline;
   TimePoint tell_members_after_ = TimePoint::min();
 
   std::deque<WaitingMessages> waiting_messages_;

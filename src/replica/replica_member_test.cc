@@ -55,12 +55,21 @@ SharedBytes put_forward(ForwardId id, Term term) {
   return joined(encode(Forward{id, term, SharedBytes(builder.take())}));
 }
 
+void add_learner(TestMember& member, NodeId learner) {
+  Status outcome(Code::unknown_outcome, "not answered");
+  member.replica().change_members({{raft::MemberChangeKind::add_learner, learner}}, {{learner, "x:2"}},
+                                  [&](const Status& status) { outcome = status; });
+  member.settle();
+  ASSERT_EQ(outcome, Status());
+}
+
 // The network may double messages (env/network.h).
 TEST(Forwarding, ABatchThatComesTwiceTakesEffectOnce) {
   const NodeId peer(2);
   TestMember member(self, {self});
   member.start();
   ASSERT_TRUE(member.replica().raft().is_leader());
+  add_learner(member, peer);
   const Term term = member.replica().raft().term();
   const ForwardId id = first_forward_id(9).next();
   member.receive(peer, put_forward(id, term));
@@ -78,6 +87,60 @@ TEST(Forwarding, ABatchThatComesTwiceTakesEffectOnce) {
   const auto answers = member.taken(peer, PeerMessageKind::forward_answer);
   ASSERT_EQ(answers.size(), 1u);
   EXPECT_EQ(decode_forward_answer(answers[0])->refused.code(), Code::unknown_outcome);
+}
+
+TEST(Forwarding, WhoIsNoMemberWritesNothing) {
+  const NodeId stranger(2);
+  TestMember member(self, {self});
+  member.start();
+  member.receive(stranger, put_forward(first_forward_id(9).next(), member.replica().raft().term()));
+  EXPECT_EQ(member.version_of("k"), 0);
+  const auto answers = member.taken(stranger, PeerMessageKind::forward_answer);
+  ASSERT_EQ(answers.size(), 1u);
+  EXPECT_EQ(decode_forward_answer(answers[0])->refused.code(), Code::unavailable);
+}
+
+// ---- no leader just now
+
+TEST(Held, AnElectionIsAPauseForWriters) {
+  TestMember member(self, {});
+  member.start();
+  const auto first = member.put("k", "1");
+  const auto second = member.put("k", "2");
+  member.pass(1s);
+  EXPECT_EQ(*first, "");
+  member.heartbeat(leader, Term(3));
+  const auto sent = member.taken(leader, PeerMessageKind::forward);
+  ASSERT_EQ(sent.size(), 2u) << "in the order of arrival, to the leader that appeared";
+  for (const SharedBytes& forward : sent) member.receive(leader, put_answer(decode_forward(forward)->id));
+  EXPECT_EQ(*first, "done");
+  EXPECT_EQ(*second, "done");
+}
+
+TEST(Held, WithoutALeaderForLongAWriteIsRefusedAndNotInDoubt) {
+  TestMember member(self, {});
+  member.start();
+  const auto outcome = member.put("k", "1");
+  member.pass(3 * member.options.election_timeout);
+  EXPECT_EQ(*outcome, "");
+  member.pass(2 * member.options.election_timeout);
+  EXPECT_EQ(*outcome, "unavailable: etcdserver: no leader");
+  member.heartbeat(leader, Term(3));
+  EXPECT_EQ(member.taken(leader, PeerMessageKind::forward).size(), 0u);
+}
+
+TEST(Held, OnlySoManyBytes) {
+  TestMember member(self, {});
+  member.start();
+  const std::string value(limits::mebibyte, 'x');
+  std::vector<std::shared_ptr<std::string>> outcomes;
+  while (outcomes.size() < 2 * limits::held_bytes_max / value.size())
+    outcomes.push_back(member.put("k", value));
+  const auto refused = std::ranges::count_if(outcomes, [](const auto& outcome) { return !outcome->empty(); });
+  EXPECT_GE(refused, 16);
+  EXPECT_LE(refused, 18);
+  EXPECT_EQ(*outcomes.back(), "unavailable: etcdserver: no leader");
+  EXPECT_EQ(*outcomes.front(), "");
 }
 
 TEST(RequestIds, OneUsedForAnotherKindOfRequestIsTheClientsMistake) {

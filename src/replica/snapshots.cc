@@ -9,6 +9,8 @@ namespace lockstep::replica {
 namespace {
 
 constexpr Duration backup_poll_interval = 5ms;
+// A backup waits so long for a quorum's word that it has everything.
+constexpr int backup_confirm_timeouts = 3;
 
 }  // namespace
 
@@ -17,7 +19,13 @@ constexpr Duration backup_poll_interval = 5ms;
 void Replica::open_snapshot(store::Callback<std::shared_ptr<store::SnapshotSource>> done) {
   if (!persistence_)
     return done(Status(Code::failed_precondition, "this member keeps its state in memory only"));
-  wait_for_engine(machine_->applied_index(), std::move(done));
+  // What this member forwarded and others acknowledged may not be applied here yet. Without a quorum nothing
+  // more can be known, and a copy of what this member has is what is wanted then.
+  auto begin = [this, done = std::move(done)](const Status& /*confirmed*/) mutable {
+    wait_for_engine(machine_->applied_index(), std::move(done));
+  };
+  reads_.add({std::move(begin), now() + backup_confirm_timeouts * options_.election_timeout});
+  schedule_flush();
 }
 
 // The engine lies behind what is applied, a little.

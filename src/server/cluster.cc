@@ -12,6 +12,7 @@ namespace {
 
 constexpr Duration tick_interval = 500ms;
 constexpr Duration leader_poll_interval = 10ms;
+constexpr int leader_timeouts = 4;
 
 Status member_not_found() {
   return {Code::not_found, "etcdserver: member not found"};
@@ -49,10 +50,11 @@ ServerCluster::ServerCluster(replica::Replica& replica, engine::Engine& engine, 
   self_.name = options.name;
   self_.client_url = (options.tls_certificate.empty() ? "http://" : "https://") + options.advertise;
   replica_.peer_calls().set_handler(
-      [this](NodeId, std::string_view request, replica::PeerCalls::Answer done) {
+      [this](NodeId from, std::string_view request, replica::PeerCalls::Answer done) {
         Result<Question> question = decode(request);
         if (!question.ok()) return done(question.status());
         if (!replica_.raft().is_leader()) return done(Status(Code::unavailable, "etcdserver: not leader"));
+        if (!replica_.raft().configuration().contains(from)) return done(member_not_found());
         answer(*question, [done = std::move(done)](const Status& status) mutable {
           done(status.ok() ? Result<std::string>(std::string()) : Result<std::string>(status));
         });
@@ -134,11 +136,26 @@ TimePoint ServerCluster::deadline_of(const store::CallOptions& options) const {
 }
 
 void ServerCluster::ask(const Question& question, const store::CallOptions& options, Answered done) {
+  const TimePoint deadline = deadline_of(options);
+  const TimePoint leader_by = clock_.now() + leader_timeouts * options_.election_timeout;
+  ask_leader(question, deadline, std::min(deadline, leader_by), std::move(done));
+}
+
+// An election is a pause, not an error.
+void ServerCluster::ask_leader(const Question& question, TimePoint deadline, TimePoint leader_by,
+                               Answered done) {
   if (replica_.raft().is_leader()) return answer(question, std::move(done));
   const NodeId leader = replica_.raft().leader();
-  if (leader == NodeId{}) return done(Status(Code::unavailable, "etcdserver: no leader"));
+  if (leader == NodeId{}) {
+    if (clock_.now() >= leader_by) return done(Status(Code::unavailable, "etcdserver: no leader"));
+    executor_.schedule(clock_.now() + leader_poll_interval, [this, alive = alive_, question, deadline,
+                                                             leader_by, done = std::move(done)]() mutable {
+      if (*alive) ask_leader(question, deadline, leader_by, std::move(done));
+    });
+    return;
+  }
   replica_.peer_calls().call(
-      leader, encode(question), deadline_of(options),
+      leader, encode(question), deadline,
       [done = std::move(done)](const Result<std::string>& result) mutable { done(result.status()); });
 }
 
@@ -262,11 +279,14 @@ void ServerCluster::announce() {
   const std::vector<replica::Member> members = known();
   const replica::Member* listed = find(members, self_.id);
   if (announcing_ || listed == nullptr || !has_leader()) return;
-  const bool right = listed->name == self_.name && listed->client_url == self_.client_url &&
-                     (self_.address.empty() || listed->address == self_.address);
-  if (right) return;
+  // Its peer address once: whoever changes it while this member runs (member update) knows where it will be.
+  const bool address_right = address_announced_ || self_.address.empty() || listed->address == self_.address;
+  address_announced_ = address_announced_ || address_right;
+  if (address_right && listed->name == self_.name && listed->client_url == self_.client_url) return;
   announcing_ = true;
-  ask({Ask::announce, self_, false}, {}, [this, alive = alive_](const Status&) {
+  Question question{Ask::announce, self_, false};
+  if (address_announced_) question.member.address.clear();
+  ask(question, {}, [this, alive = alive_](const Status&) {
     if (*alive) announcing_ = false;  // refused or lost: the next tick asks again
   });
 }

@@ -66,6 +66,7 @@ class ServerCluster final : public gateway::ClusterFace {
   [[nodiscard]] TimePoint deadline_of(const store::CallOptions& options) const;
   // Here if this member leads, else at the leader.
   void ask(const Question& question, const store::CallOptions& options, Answered done);
+  void ask_leader(const Question& question, TimePoint deadline, TimePoint leader_by, Answered done);
   void answer(const Question& question, Answered done);
   void answer_add(const Question& question, Answered done);
   void answer_update(const Question& question, Answered done);
@@ -82,6 +83,7 @@ class ServerCluster final : public gateway::ClusterFace {
   replica::Member self_;
   std::string peer_scheme_;
   bool announcing_ = false;
+  bool address_announced_ = false;
   env::TimerId timer_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

@@ -6,6 +6,11 @@
 #include "server/command_line.h"
 #include "server/node.h"
 
+// Read by jemalloc when the process starts. A thread of its own gives unused memory back, also when nothing
+// is going on; otherwise a burst of work leaves the process large.
+extern const char* malloc_conf;
+const char* malloc_conf = "background_thread:true,dirty_decay_ms:2000,muzzy_decay_ms:0";
+
 namespace lockstep::server {
 namespace {
 

@@ -16,6 +16,7 @@
 #include "gateway/pages/status_pages.h"
 #include "log/identity.h"
 #include "platform/platform.h"
+#include "platform/process.h"
 #include "platform/signals.h"
 #include "platform/tcp_streams.h"
 #include "platform/tls_streams.h"
@@ -30,6 +31,8 @@ namespace lockstep::server {
 namespace {
 
 constexpr Duration hand_over_timeout = 2s;
+// By then a member has found its leader, as a rule.
+constexpr Duration start_up_time = 2s;
 
 std::string hexadecimal(std::uint64_t number) {
   return fmt::format("{:x}", number);
@@ -42,8 +45,19 @@ Result<NodeId> identify(const ServerOptions& options, env::Executor& executor) {
   LS_ASSIGN_OR_RETURN(const std::unique_ptr<platform::FileDisk> disk,
                       platform::FileDisk::open(options.data_directory, executor));
   const Result<log::Identity> identity = log::load_identity(*disk, replica::Options().log.directory);
-  if (identity.status().code() == Code::not_found)
+  if (identity.status().code() == Code::not_found) {
+    // If others were added and this directory was lost, founding once more would make a second, empty
+    // cluster.
+    if (!options.peer_listen.empty() && options.initial_cluster.empty() && options.join.empty())
+      return Status(
+          Code::failed_precondition,
+          fmt::format(
+              "{0} is empty, and --peer-listen says that this member is one of several. To found a new "
+              "cluster, say so with --initial-cluster {1}={2}; to join one that exists (or to come back "
+              "after this directory was lost), give --join with the peer address of a member",
+              options.data_directory, options.name, options.peer_advertise));
     return replica::node_id_of(options.cluster_token, options.peer_advertise);
+  }
   if (!identity.ok()) return identity.status();
   if (identity->cluster != cluster)
     return Status(
@@ -80,6 +94,21 @@ std::vector<replica::Member> contacts_of(const ServerOptions& options) {
     member.address = address;
   }
   return contacts;
+}
+
+// The voter that has most of the log among those heard of since `heard_after`; none if this member does not
+// lead or is the last one.
+NodeId best_successor(const raft::Raft& raft, TimePoint heard_after) {
+  NodeId best;
+  LogIndex match;
+  if (!raft.is_leader()) return best;
+  for (const auto& [node, peer] : raft.peers()) {
+    if (!raft.configuration().is_voter(node) || peer.last_heard < heard_after) continue;
+    if (best != NodeId{} && peer.match <= match) continue;
+    best = node;
+    match = peer.match;
+  }
+  return best;
 }
 
 }  // namespace
@@ -285,6 +314,8 @@ void Node::Parts::run() {
   const std::array signals = {SIGTERM, SIGINT, SIGHUP};
   const platform::Signals waiting(platform->executor(), signals, [this](int signal) { on_signal(signal); });
   beat();
+  platform->executor().schedule(platform->executor().clock().now() + start_up_time,
+                                [] { platform::release_start_up_pages(); });
   platform->run();
 }
 
@@ -318,13 +349,8 @@ void Node::Parts::on_signal(int signal) {
 
 // Somebody else leads before this member goes: then nobody waits for an election.
 void Node::Parts::hand_over_then_drain(TimePoint deadline) {
-  const raft::Raft& raft = replica->raft();
-  NodeId successor;
-  if (raft.is_leader()) {
-    for (const NodeId voter : raft.configuration().voters) {
-      if (voter != self) successor = voter;
-    }
-  }
+  const NodeId successor =
+      best_successor(replica->raft(), platform->executor().clock().now() - options.election_timeout);
   if (successor == NodeId{}) return drain();
   store::CallOptions call;
   call.deadline = deadline;

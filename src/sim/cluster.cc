@@ -81,6 +81,7 @@ replica::Options Cluster::replica_options(Node& node) {
   result.log.segment_bytes = options.log_segment_bytes;
   result.log.entry_bytes_max = options.log_segment_bytes / 2;
   result.log_memory_bytes_max = options.log_memory_bytes_max;
+  result.log_memory_settled_bytes_max = options.log_memory_bytes_max / 2;
   result.engine = machines_.at(node.id()).engine.get();
   result.persistence.window_bytes = options.window_bytes;
   result.persistence.fold_bytes = options.fold_bytes;

@@ -61,7 +61,7 @@ struct KeptRow {
 
 struct HistoryOptions {
   // Memory for blocks that ColdHistory has as well.
-  std::size_t memory_bytes_max = 256u * 1024 * 1024;
+  std::size_t memory_bytes_max = 32u * 1024 * 1024;
 };
 
 class History {

@@ -43,9 +43,9 @@ struct PersistenceOptions {
   std::size_t window_bytes = 1 * limits::mebibyte;
   // History gathered before it is folded into the current table. The larger, the cheaper for keys that change
   // often; held in memory (mostly shared with History) and folded anew at a restart.
-  std::size_t fold_bytes = 64 * limits::mebibyte;
+  std::size_t fold_bytes = 32 * limits::mebibyte;
   // Written before the engine is asked to flush, which lets the log go.
-  std::size_t flush_bytes = 64 * limits::mebibyte;
+  std::size_t flush_bytes = 32 * limits::mebibyte;
   // Effects or rows looked at by one slice of the sweep.
   std::size_t sweep_slice = 20'000;
   // Bytes of a snapshot read or installed by one slice.
@@ -80,6 +80,8 @@ class Persistence {
   // The next pump flushes even if little was written.
   void request_flush() { flush_requested_ = true; }
   [[nodiscard]] bool busy() const { return busy_; }
+  // Written to the engine since it was last asked to flush.
+  [[nodiscard]] std::size_t unflushed_bytes() const { return unflushed_bytes_; }
   // No job runs, and none is due.
   [[nodiscard]] bool quiet() const;
 

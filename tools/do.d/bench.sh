@@ -1,17 +1,63 @@
-# Measure: durable puts, reads, restarts, three processes; every figure of PERFORMANCE.md.
+# Measure: the store by itself, or lockstepd beside etcd; every figure of PERFORMANCE.md.
 #
-# usage: ./do bench core [option...]    (options go to the program; ./do bench core -- --help lists them)
+# usage: ./do bench core [-- option...]
+#        ./do bench etcd [option...]      (./do bench etcd --help lists them)
 #
-#   ./do bench core
+#   ./do bench core                       durable puts, reads, restarts, three processes; 3 minutes
+#   ./do bench etcd                       all of etcd's table: etcd and lockstepd in turn; half an hour
+#   ./do bench etcd --only put --seconds 2
+#   ./do bench etcd --only kill --events 5
 #
-# Optimised build, real disk. CPU figures are of the whole process, clients included. Run it on a quiet machine.
+# Optimised build, real disk. Run it on a quiet machine. Beside Debian's etcd it measures a newer one if Go is there to
+# build it from its module (bench/etcd/newest); LOCKSTEP_ETCD=label=program names another one.
 
-command_main() {
-  [[ ${1:-} == core ]] || die "name what to measure" "./do bench core"
-  shift
-  ensure_setup
+etcd_newest_go_min=1.24
+
+# Prints label=program of the newer etcd; without Go it says so and prints nothing.
+newest_etcd() {
+  local version folder=build/bench-etcd found
+  found=$(go env GOVERSION 2>/dev/null | sed 's/^go//') || true
+  if [[ -z $found || $(printf '%s\n' "$etcd_newest_go_min" "$found" | sort -V | head -1) != "$etcd_newest_go_min" ]]; then
+    echo "a newer etcd than Debian's is not measured: that needs Go $etcd_newest_go_min (found: ${found:-none})" >&2
+    return 0
+  fi
+  version=$(sed -n 's,.*go.etcd.io/etcd/server/v3 v,,p' bench/etcd/newest/go.mod | head -1)
+  mkdir -p "$folder"
+  if [[ ! -x $folder/etcd-$version ]]; then
+    echo "building etcd $version" >&2
+    if ! (cd bench/etcd/newest && go build -o "../../../$folder/etcd-$version" .) >&2; then
+      echo "a newer etcd than Debian's is not measured: it did not build" >&2
+      return 0
+    fi
+  fi
+  echo "etcd-$version=$PWD/$folder/etcd-$version"
+}
+
+bench_core() {
   configure release
   compile release lockstep-bench
   [[ ${1:-} != -- ]] || shift
   exec "$(binary release lockstep-bench)" "$@"
+}
+
+bench_etcd() {
+  local peers=() newest debian
+  configure release
+  compile release lockstepd lockstep
+  debian=$(etcd --version | sed -n 's/^etcd Version: //p')
+  peers+=(--etcd "etcd-$debian=$(command -v etcd)")
+  newest=$(newest_etcd)
+  [[ -z $newest ]] || peers+=(--etcd "$newest")
+  [[ -z ${LOCKSTEP_ETCD:-} ]] || peers+=(--etcd "$LOCKSTEP_ETCD")
+  mkdir -p build/bench
+  exec python3 bench/etcd/compare.py --lockstepd "$(binary release lockstepd)" --lockstep "$(binary release lockstep)" \
+    --folder build/bench "${peers[@]}" "$@"
+}
+
+command_main() {
+  local what=${1:-}
+  [[ $what == core || $what == etcd ]] || die "name what to measure" "./do bench core, or ./do bench etcd"
+  shift
+  ensure_setup
+  "bench_$what" "$@"
 }
