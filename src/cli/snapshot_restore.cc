@@ -105,13 +105,13 @@ Status plan_cluster(const RestoreArguments& arguments, Plan* plan) {
   return {};
 }
 
-// Without a name of its own the new cluster is named after what it was made from: members that were made from
-// different files, or differently, never take each other for members.
+// What it was made from is part of the new cluster's name: members that were made from different files, or
+// differently, never take each other for members, nor do they meet the living ones of the old cluster, whose
+// token an operator may well give.
 std::string token_of(const RestoreArguments& arguments, const SnapshotFile& file) {
-  if (!arguments.token.empty()) return arguments.token;
   Sha256 hash;
   hash.add(fmt::format("{}\n{}\n{}\n", file.sha256, arguments.initial_cluster, arguments.bump));
-  std::string token = "restored-";
+  std::string token = (arguments.token.empty() ? "restored" : arguments.token) + "-";
   for (const char c : hash.finish().substr(0, 6))
     token += fmt::format("{:02x}", static_cast<unsigned char>(c));
   return token;
@@ -121,6 +121,13 @@ void plan_restore(const RestoreArguments& arguments, const SnapshotFile& file, P
   plan->token = token_of(arguments, file);
   plan->restore.revisions_raised = arguments.bump;
   plan->restore.remark = "sha256 " + file.sha256;
+  // Every member makes the same one; who does not know the old key cannot.
+  plan->restore.token_key_of = [token = plan->token](std::string_view old_key) {
+    Sha256 hash;
+    hash.add(old_key);
+    hash.add(token);
+    return hash.finish();
+  };
   for (const NamedAddress& named : plan->cluster) {
     replica::Member& member = plan->restore.members.emplace_back();
     member.id = replica::node_id_of(plan->token, named.address);

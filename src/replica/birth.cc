@@ -105,6 +105,13 @@ Result<Birth> Birth::load(env::Disk& disk, NodeId self, IncarnationId incarnatio
   return birth;
 }
 
+Result<bool> Birth::is_recorded(env::Disk& disk) {
+  const auto file = disk.open(certificate_path, env::OpenMode::read_only);
+  if (file.status().code() == Code::not_found) return false;
+  if (!file.ok()) return file.status();
+  return true;
+}
+
 // A member that joined passes on what it was told, without its own record: else certificates would grow with
 // every member that ever joined.
 std::string Birth::message(NodeId to) const {
@@ -175,6 +182,12 @@ Result<bool> Birth::receive(NodeId from, std::string_view message) {
       certificate_ = std::move(certificate);
       state_ = BirthState::doubtful;
     }
+    return true;
+  }
+  if (!certificate.empty() && std::ranges::binary_search(founders_, from)) {
+    // Another founder was born in a cluster that grew from one member: so this one was there before, too, and
+    // lost what it knew.
+    state_ = BirthState::doubtful;
     return true;
   }
   if (founders_.front() != self_) return false;  // not the registrar

@@ -49,6 +49,9 @@ class Birth {
   static Result<Birth> load(env::Disk& disk, NodeId self, IncarnationId incarnation,
                             std::vector<NodeId> founders);
 
+  // Whether a certificate is stored: not before a member is born.
+  static Result<bool> is_recorded(env::Disk& disk);
+
   [[nodiscard]] BirthState state() const { return state_; }
   // What to tell whoever asks, and to ask with: the own incarnation, and the certificate if born.
   [[nodiscard]] std::string message(NodeId to) const;

@@ -158,13 +158,6 @@ void Replica::on_forward(NodeId from, const SharedBytes& message) {
   }
   PendingBatch batch;
   batch.origin = ForwardOrigin{from, forward->id};
-  // A leader knows its members. One that was removed, perhaps for a reason, writes nothing more.
-  if (raft_->is_leader() && !raft_->configuration().contains(from)) {
-    proposals_.fail(std::move(batch), Status(Code::unavailable,
-                                             "etcdserver: the member has been permanently "
-                                             "removed from the cluster"));
-    return drive();
-  }
   const bool any_term = forward->term == Term{};
   if (!any_term && forward->term != seen_forwards_.term()) {
     // It was meant for an earlier leadership of ours, which may have taken it already: messages come twice.
@@ -172,6 +165,14 @@ void Replica::on_forward(NodeId from, const SharedBytes& message) {
     return drive();
   }
   if (!any_term && !seen_forwards_.take(from, forward->id)) return;
+  // Only now: a second copy of what was taken gets no answer of its own. A leader knows its members. One that
+  // was removed, perhaps for a reason, writes nothing more.
+  if (raft_->is_leader() && !raft_->configuration().contains(from)) {
+    proposals_.fail(std::move(batch), Status(Code::unavailable,
+                                             "etcdserver: the member has been permanently "
+                                             "removed from the cluster"));
+    return drive();
+  }
   if (!raft_->is_leader()) {
     proposals_.fail(std::move(batch), Status(Code::unavailable, "etcdserver: not leader"));
     return drive();

@@ -100,6 +100,22 @@ TEST(Forwarding, WhoIsNoMemberWritesNothing) {
   EXPECT_EQ(decode_forward_answer(answers[0])->refused.code(), Code::unavailable);
 }
 
+TEST(Forwarding, ASecondCopyOfWhatARemovedMemberSentIsNotDenied) {
+  const NodeId peer(2);
+  TestMember member(self, {self});
+  member.start();
+  add_learner(member, peer);
+  const ForwardId id = first_forward_id(9).next();
+  const Term term = member.replica().raft().term();
+  member.receive(peer, put_forward(id, term));
+  EXPECT_EQ(member.version_of("k"), 1);
+  EXPECT_EQ(member.taken(peer, PeerMessageKind::forward_answer).size(), 1u);
+  member.replica().change_members({{raft::MemberChangeKind::remove, peer}}, {}, [](const Status&) {});
+  member.settle();
+  member.receive(peer, put_forward(id, term));
+  EXPECT_EQ(member.taken(peer, PeerMessageKind::forward_answer).size(), 0u) << "it took effect";
+}
+
 // ---- no leader just now
 
 TEST(Held, AnElectionIsAPauseForWriters) {

@@ -379,6 +379,24 @@ TEST(Birth, AWipedFounderDoubtsUntilItsVoteIsRestored) {
   EXPECT_EQ(wiped_too.state(), BirthState::doubtful) << "the certificate outlives those who first held it";
 }
 
+// A cluster that grew from one member has records of one only; later all are listed as if they had founded
+// it.
+TEST(Birth, AWipedMemberOfAClusterThatGrewFoundsNoOther) {
+  Founder b(2, 1, {});
+  Founder c(3, 1, {});
+  ASSERT_TRUE(b.birth->restore_vote().ok());
+  ASSERT_TRUE(c.birth->restore_vote().ok());
+  Founder wiped(1, 2, three);
+  b.founders = c.founders = three;
+  b.load();
+  c.load();
+  b.hear(wiped);
+  c.hear(wiped);
+  wiped.hear(b);
+  wiped.hear(c);
+  EXPECT_EQ(wiped.state(), BirthState::doubtful);
+}
+
 TEST(Birth, AJoinedMembersRecordIsNoCertificateOfTheCluster) {
   Founder joined(4, 1, {});
   ASSERT_TRUE(joined.birth->restore_vote().ok());

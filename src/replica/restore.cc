@@ -46,6 +46,7 @@ Result<RestoredState> restore_state(engine::Engine& engine, const RestoreOptions
     rebase.configuration = raft::encode_configuration(configuration);
     rebase.revisions_raised = options.revisions_raised;
     rebase.remark = options.remark;
+    rebase.token_key_of = options.token_key_of;
     LS_RETURN_IF_ERROR(store::rebase(engine, recovered, rebase));
   }
   const std::uint64_t leases = state.leases;

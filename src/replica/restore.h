@@ -10,7 +10,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/ids.h"
@@ -27,6 +29,8 @@ struct RestoreOptions {
   std::vector<Member> members;
   std::int64_t revisions_raised = 0;
   std::string remark;  // what was restored, for whoever looks later
+  // store::RebaseOptions
+  std::function<std::string(std::string_view old_key)> token_key_of;
 };
 
 struct RestoredState {

@@ -203,6 +203,10 @@ void ServerCluster::answer_update(const Question& question, Answered done) {
   }
   if (!question.member.address.empty()) changed.address = question.member.address;
   if (changed == *present) return done({});
+  for (const replica::Member& other : members) {
+    if (other.id != changed.id && other.address == changed.address && !changed.address.empty())
+      return done(Status(Code::failed_precondition, "etcdserver: Peer URLs already exists"));
+  }
   replica_.change_members({}, {changed}, std::move(done));
 }
 

@@ -20,6 +20,7 @@
 #include "platform/signals.h"
 #include "platform/tcp_streams.h"
 #include "platform/tls_streams.h"
+#include "replica/birth.h"
 #include "replica/naming.h"
 #include "replica/replica.h"
 #include "rpc/server.h"
@@ -45,19 +46,22 @@ Result<NodeId> identify(const ServerOptions& options, env::Executor& executor) {
   LS_ASSIGN_OR_RETURN(const std::unique_ptr<platform::FileDisk> disk,
                       platform::FileDisk::open(options.data_directory, executor));
   const Result<log::Identity> identity = log::load_identity(*disk, replica::Options().log.directory);
-  if (identity.status().code() == Code::not_found) {
-    // If others were added and this directory was lost, founding once more would make a second, empty
-    // cluster.
-    if (!options.peer_listen.empty() && options.initial_cluster.empty() && options.join.empty())
+  // One of several that is not told how it came to be: if others were added and this directory was lost, or
+  // if it began to join and never got there, founding would make a second cluster.
+  if (!options.peer_listen.empty() && options.initial_cluster.empty() && options.join.empty()) {
+    LS_ASSIGN_OR_RETURN(const bool born, replica::Birth::is_recorded(*disk));
+    if (!born)
       return Status(
           Code::failed_precondition,
           fmt::format(
-              "{0} is empty, and --peer-listen says that this member is one of several. To found a new "
-              "cluster, say so with --initial-cluster {1}={2}; to join one that exists (or to come back "
-              "after this directory was lost), give --join with the peer address of a member",
+              "{0} holds no member of a cluster yet, and --peer-listen says that this member is one of "
+              "several. To join a cluster that exists (or to come back after this directory was lost), give "
+              "--join with the peer address of a member. To found a new one, give --initial-cluster {1}={2} "
+              "this first time, and take it out again when others have joined",
               options.data_directory, options.name, options.peer_advertise));
-    return replica::node_id_of(options.cluster_token, options.peer_advertise);
   }
+  if (identity.status().code() == Code::not_found)
+    return replica::node_id_of(options.cluster_token, options.peer_advertise);
   if (!identity.ok()) return identity.status();
   if (identity->cluster != cluster)
     return Status(
@@ -103,7 +107,7 @@ NodeId best_successor(const raft::Raft& raft, TimePoint heard_after) {
   LogIndex match;
   if (!raft.is_leader()) return best;
   for (const auto& [node, peer] : raft.peers()) {
-    if (!raft.configuration().is_voter(node) || peer.last_heard < heard_after) continue;
+    if (!raft.configuration().is_voter(node) || peer.last_heard < heard_after || peer.in_doubt) continue;
     if (best != NodeId{} && peer.match <= match) continue;
     best = node;
     match = peer.match;

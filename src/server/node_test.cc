@@ -42,5 +42,26 @@ TEST(Node, FoundsNoClusterThatOthersCouldJoinUnlessItIsToldTo) {
               testing::HasSubstr("--initial-cluster n1=127.0.0.1:23080"));
 }
 
+// It began to join and never got there: without the flag it is nobody's founder.
+TEST(Node, AMemberThatDidNotFinishJoiningIsToldSoAgain) {
+  const EmptyDirectory directory;
+  ServerOptions options;
+  options.name = "n3";
+  options.data_directory = directory.path();
+  options.listen = "127.0.0.1:0";
+  options.peer_listen = "127.0.0.1:0";
+  options.peer_advertise = "127.0.0.1:23083";
+  options.join = {"127.0.0.1:1"};
+  Logger logger(LogLevel::error, LogFormat::text);
+  {
+    const Result<std::unique_ptr<Node>> joining = Node::open(options, logger);
+    ASSERT_TRUE(joining.ok()) << joining.status().to_string();
+  }
+  options.join.clear();
+  const Result<std::unique_ptr<Node>> node = Node::open(options, logger);
+  ASSERT_FALSE(node.ok());
+  EXPECT_THAT(std::string(node.status().message()), testing::HasSubstr("--join"));
+}
+
 }  // namespace
 }  // namespace lockstep::server

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "store/auth_codec.h"
 #include "store/effect.h"
 #include "store/fold.h"
 #include "store/persistence_rows.h"
@@ -109,6 +110,14 @@ class Rebase {
     for (; rows->valid(); rows->next()) {
       if (is_persistence_row(rows->key())) continue;
       LS_ASSIGN_OR_RETURN(const MetaKey key, decode_meta_key(rows->key()));
+      if (rows->key() == auth_row_key()) {
+        LS_ASSIGN_OR_RETURN(AuthHead head, decode_auth_head(rows->value()));
+        if (!head.token_key.empty() && options_.token_key_of)
+          head.token_key = options_.token_key_of(head.token_key);
+        head.revision = head.revision + static_cast<std::uint64_t>(options_.revisions_raised);
+        changes[std::string(rows->key())] = encode_auth_head(head);
+        continue;
+      }
       const bool of_old_members = key.kind == 'a';
       const bool of_old_history = raises() && key.kind == 'h';
       if (of_old_members || of_old_history) changes[std::string(rows->key())] = std::nullopt;

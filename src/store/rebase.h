@@ -1,7 +1,8 @@
 // The rows of a snapshot, made the rows of another cluster that begins with them (docs/decisions/0020).
 //
 // Keys, leases, users, roles and request ids stay as they are, and so do index, term and store clock. What
-// belongs to the old members goes: their list is replaced, their alarms are dropped.
+// belongs to the old members goes: their list is replaced, their alarms are dropped, their logins end. With
+// the revision the auth revision is raised, so that no credential is given out a second time.
 //
 // A backup does not have the writes that came after it, whose revisions were handed out all the same: to
 // watchers that will resume there, and as fencing tokens. So the revision may be raised above all of them.
@@ -14,6 +15,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -30,6 +32,9 @@ struct RebaseOptions {
   std::string configuration;          // of the new members, encoded by their driver
   std::int64_t revisions_raised = 0;  // zero: history stays too
   std::string remark;                 // value of restored_key()
+  // The key that signs logins of the new cluster, from the old one's; else the old cluster's logins, and
+  // names that were given out after the backup, would be good here.
+  std::function<std::string(std::string_view old_key)> token_key_of;
 };
 
 // The raise that a revision still has room for; above it the revisions of years to come would not fit.

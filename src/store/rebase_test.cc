@@ -100,9 +100,15 @@ class RebaseTest : public ::testing::Test {
       ASSERT_TRUE(before.status.ok()) << before.status.to_string();
       recovered = std::move(before.recovered);
     }
-    const Status status =
-        rebase(member_.engine(), recovered,
-               {.configuration = "new members", .revisions_raised = revisions, .remark = "remark"});
+    const Status status = rebase(member_.engine(), recovered,
+                                 {.configuration = "new members",
+                                  .revisions_raised = revisions,
+                                  .remark = "remark",
+                                  .token_key_of = [](std::string_view old_key) {
+                                    std::string key(old_key);
+                                    for (char& c : key) c = static_cast<char>(c - 'a' + 'A');
+                                    return key;
+                                  }});
     ASSERT_TRUE(status.ok()) << status.to_string();
   }
   std::size_t rows(Table table) {
@@ -163,6 +169,26 @@ TEST_F(RebaseTest, WritingGoesOnAboveTheRaisedRevision) {
   EXPECT_EQ(after.keys(), "a=3@2/1007/3/0 b=1@3/3/1/7 gone=back@1008/1008/1/0 ");
   EXPECT_EQ(after.keys(1006), keys_now);
   EXPECT_EQ(after.keys(1007), "a=3@2/1007/3/0 b=1@3/3/1/7 ");
+}
+
+TEST_F(RebaseTest, LoginsEndAndNoCredentialIsGivenOutASecondTime) {
+  const std::vector<AuthChange> changes = {UserAdd{.name = "root", .password_hash = "", .no_password = true},
+                                           UserGrantRole{"root", "root"}, AuthEnable{std::string(32, 'k')}};
+  for (const AuthChange& change : changes)
+    entry([&](BatchBuilder& batch) { EXPECT_TRUE(batch.auth(change, {})); });
+  settle();
+  AuthRevision before;
+  {
+    const Loaded loaded(member_.engine());
+    ASSERT_TRUE(loaded.status.ok());
+    before = loaded.machine.auth().revision();
+    ASSERT_EQ(loaded.machine.auth().token_key(), std::string(32, 'k'));
+  }
+  rebase_by(1000);
+  const Loaded after(member_.engine());
+  ASSERT_TRUE(after.status.ok()) << after.status.to_string();
+  EXPECT_EQ(after.machine.auth().revision(), before + 1000);
+  EXPECT_EQ(after.machine.auth().token_key(), std::string(32, 'K'));
 }
 
 TEST_F(RebaseTest, SpaceIsCountedAsIfHistoryHadBeenCompacted) {
