@@ -11,7 +11,7 @@ namespace lockstep::replica {
 namespace {
 
 // Mutations wait so long for a leader: an election that meets a split vote or two is over by then.
-constexpr int hold_timeouts = 4;
+constexpr int hold_timeouts = 8;
 
 Status not_leader() {
   return Status(Code::unavailable, "etcdserver: not leader");

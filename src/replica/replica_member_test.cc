@@ -137,7 +137,7 @@ TEST(Held, WithoutALeaderForLongAWriteIsRefusedAndNotInDoubt) {
   TestMember member(self, {});
   member.start();
   const auto outcome = member.put("k", "1");
-  member.pass(3 * member.options.election_timeout);
+  member.pass(7 * member.options.election_timeout);
   EXPECT_EQ(*outcome, "");
   member.pass(2 * member.options.election_timeout);
   EXPECT_EQ(*outcome, "unavailable: etcdserver: no leader");

@@ -10,7 +10,7 @@ namespace {
 
 constexpr Duration backup_poll_interval = 5ms;
 // A backup waits so long for a quorum's word that it has everything.
-constexpr int backup_confirm_timeouts = 3;
+constexpr int backup_confirm_timeouts = 5;
 
 }  // namespace
 

@@ -12,7 +12,7 @@ namespace {
 
 constexpr Duration tick_interval = 500ms;
 constexpr Duration leader_poll_interval = 10ms;
-constexpr int leader_timeouts = 4;
+constexpr int leader_timeouts = 8;
 
 Status member_not_found() {
   return {Code::not_found, "etcdserver: member not found"};
