@@ -238,11 +238,10 @@ void Replica::finish_member_changes() {
       done(unknown_lost());
       continue;
     }
-    // The way out of the joint state is an entry, too: only once it is committed does a linearizable look at the
-    // members, through any of them, show the new ones alone.
-    const bool finished =
-        machine_->applied_index() >= std::max(waiter.index, raft_->configuration_index()) &&
-        !raft_->configuration().joint();
+    // The way out of the joint state is an entry, too: only once it is committed does a linearizable look at
+    // the members, through any of them, show the new ones alone.
+    const bool finished = machine_->applied_index() >= std::max(waiter.index, raft_->configuration_index()) &&
+                          !raft_->configuration().joint();
     if (!finished && now() < waiter.deadline) return;
     auto done = std::move(waiter.done);
     member_changes_.pop_front();

@@ -135,6 +135,7 @@ TEST(Held, AnElectionIsAPauseForWriters) {
 
 TEST(Held, WithoutALeaderForLongAWriteIsRefusedAndNotInDoubt) {
   TestMember member(self, {});
+  member.options.election_timeout = 500ms;
   member.start();
   const auto outcome = member.put("k", "1");
   member.pass(7 * member.options.election_timeout);

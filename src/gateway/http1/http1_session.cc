@@ -322,7 +322,8 @@ void Http1Session::produce(std::string& out, std::size_t bytes) {
 
 void Http1Session::on_tick(TimePoint now) {
   now_ = std::max(now_, now);
-  if (closing_ || exchange_ != nullptr || held_back_ || advance_posted_) {  // the client is not who is waited for
+  if (closing_ || exchange_ != nullptr || held_back_ ||
+      advance_posted_) {  // the client is not who is waited for
     request_began_ = now_;
     return;
   }
