@@ -99,6 +99,7 @@ class Connections {
   [[nodiscard]] std::vector<EndpointStatus> endpoints() const;
   [[nodiscard]] env::Executor& executor() { return executor_; }
   [[nodiscard]] env::Clock& clock() { return clock_; }
+  [[nodiscard]] bool has_user() const { return !options_.user.empty(); }
   [[nodiscard]] Prng& prng() { return prng_; }
   [[nodiscard]] const ConnectionsOptions& options() const { return options_; }
 

@@ -102,6 +102,12 @@ bool asks_for_login(const GrpcStatus& status) {
   return std::ranges::find(login_texts, status.message) != login_texts.end();
 }
 
+std::string_view login_text_in(std::string_view reason) {
+  const auto* const found =
+      std::ranges::find_if(login_texts, [&](std::string_view text) { return reason.contains(text); });
+  return found == login_texts.end() ? std::string_view() : *found;
+}
+
 bool login_not_needed(const GrpcStatus& status) {
   return status.message == "etcdserver: authentication is not enabled";
 }

@@ -22,6 +22,9 @@ Status to_status(const rpc::GrpcStatus& status, Effect effect, bool sent);
 bool worth_another_attempt(const Status& status);
 // The token is no longer good, or one is needed: log in and repeat. Nothing was done.
 bool asks_for_login(const rpc::GrpcStatus& status);
+// Such a text inside a longer one (a watch's cancel reason may hold Go's description of an error); or
+// nothing.
+std::string_view login_text_in(std::string_view reason);
 // Logging in is not needed, because authentication is off.
 bool login_not_needed(const rpc::GrpcStatus& status);
 

@@ -50,6 +50,7 @@ struct WatchState {
   Revision acknowledged;
   std::size_t seen = 0;
   std::size_t skip = 0;      // events of `resume` that come again
+  int logins = 0;            // anew, since the server last created it
   bool in_fragment = false;  // the last revision is not complete
   bool progress_wanted = false;
   std::deque<store::WatchResponse> buffer;

@@ -17,14 +17,19 @@ namespace {
 constexpr std::string_view watch_path = "/etcdserverpb.Watch/Watch";
 constexpr std::int64_t every_watch = -1;
 
+// Refusals of a login, of one watch in a row, before it ends.
+constexpr int logins_per_watch_max = 3;
+
 // The stream may be opened again; otherwise its end is the end of its watches.
-bool may_reopen(rpc::GrpcCode code) {
-  switch (code) {
+bool may_reopen(const rpc::GrpcStatus& status) {
+  switch (status.code) {
     case rpc::GrpcCode::unimplemented:
     case rpc::GrpcCode::permission_denied:
     case rpc::GrpcCode::failed_precondition:
-    case rpc::GrpcCode::resource_exhausted:
       return false;
+    case rpc::GrpcCode::resource_exhausted:
+      // An answer that is too large for this end would come again.
+      return !status.message.ends_with("too large a one");
     default:
       return true;
   }
@@ -63,6 +68,7 @@ class Watches::Core final : public std::enable_shared_from_this<Watches::Core> {
   void send_progress_request();
   void on_message(std::string_view bytes);
   void on_created(const pb::WatchResponse& message);
+  void log_in_anew(std::string_view reason);
   void on_events(const WatchPtr& watch);
   void on_progress();
   void on_end(const rpc::GrpcStatus& status);
@@ -209,10 +215,16 @@ void Watches::Core::on_created(const pb::WatchResponse& message) {
   creating_.pop_front();
   if (message.canceled()) {
     if (watch->state == State::over) return;
+    if (connections_.has_user() && !login_text_in(message.cancel_reason()).empty() &&
+        watch->logins < logins_per_watch_max) {
+      ++watch->logins;
+      return log_in_anew(message.cancel_reason());
+    }
     store::WatchResponse last;
     from_wire(std::move(message_), &last);
     return finish(watch, std::move(last));
   }
+  watch->logins = 0;
   if (watch->state == State::over) return cancel_at_server(message.watch_id());
   LS_MUST(watch->state == State::creating);
   watch->state = State::live;
@@ -221,6 +233,14 @@ void Watches::Core::on_created(const pb::WatchResponse& message) {
   watch->begin(Revision(message.header().revision()));
   if (watch->progress_wanted) send_progress_request();
   release_held();
+}
+
+// Everything on the stream is asked for again, with the token of the next login.
+void Watches::Core::log_in_anew(std::string_view reason) {
+  const std::shared_ptr<rpc::ClientStream> stream = stream_;
+  delivered_ = false;  // not at once: the login may not help
+  on_end({rpc::GrpcCode::unauthenticated, std::string(login_text_in(reason)), {}});
+  stream->cancel();
 }
 
 void Watches::Core::on_events(const WatchPtr& watch) {
@@ -256,10 +276,10 @@ void Watches::Core::on_end(const rpc::GrpcStatus& status) {
     if (watch->state != State::paused) watch->state = State::absent;
   }
   connections_.stream_ended(status);
-  if (!may_reopen(status.code) && !asks_for_login(status))
+  if (!may_reopen(status) && !asks_for_login(status))
     return finish_all(to_status(status, Effect::none, true));
   if (watches_.empty()) return;
-  if (delivered_) return open();
+  if (delivered_ && status.code != rpc::GrpcCode::resource_exhausted) return open();
   reopen_timer_ = connections_.executor().schedule(connections_.clock().now() + options_.reopen_pause,
                                                    [weak = weak_from_this()] {
                                                      const auto core = weak.lock();
@@ -271,7 +291,8 @@ void Watches::Core::on_end(const rpc::GrpcStatus& status) {
 
 void Watches::Core::finish(const WatchPtr& watch, store::WatchResponse last) {
   watches_.remove(watch);
-  live_.erase(watch->id);
+  // Of one that is not live the id is an older stream's: it may be another's by now.
+  if (watch->state == State::live) live_.erase(watch->id);
   // etcd leaves the reason out where the number says it all.
   if (last.compact_revision != Revision{} && last.cancel_reason.empty())
     last.cancel_reason = store::errors::compacted().message();
