@@ -40,7 +40,7 @@ class Wire {
   Wire(const Wire&) = delete;
   Wire& operator=(const Wire&) = delete;
 
-  void begin(std::uint32_t stream, std::string_view path) {
+  void begin(std::uint32_t stream, std::string_view path, std::size_t metadata_bytes = 0) {
     std::string block;
     for (const auto& [name, value] :
          std::vector<std::pair<std::string, std::string>>{{":method", "POST"},
@@ -50,6 +50,7 @@ class Wire {
                                                           {"te", "trailers"},
                                                           {"content-type", "application/grpc"}})
       block += hpack_field(name, value);
+    if (metadata_bytes != 0) block += hpack_field("x-large", std::string(metadata_bytes, 'v'));
     wire_.send(frame(frame_headers, flag_end_headers, stream, block));
   }
   // `sent` bytes of a message that has `size`.
@@ -91,6 +92,7 @@ class Bounds : public testing::Test {
     options.request_bytes_buffered_max = 4000;
     options.connection_unsent_bytes_max = 100'000;
     options.connection_answer_bytes_max = 200'000;
+    options.connection_metadata_bytes_max = 5000;
     options.stream_messages_per_turn_max = 8;
     return options;
   }
@@ -258,6 +260,34 @@ TEST_F(Bounds, AnswersThatNobodyReadsEndTheirCalls) {
                        "grpc-message=this connection does not read its answers"))
       << answers;
   calls.clear();
+}
+
+// A watch would last as long as the drain may.
+TEST_F(Bounds, DrainingEndsStreamsThatClientsKeepOpen) {
+  Wire wire(strand, server);
+  wire.begin(1, "/test.Echo/Talk");
+  strand.settle();
+  server.drain(strand.now() + 60s, [] {});
+  strand.pass(3s);
+  const std::string answers = wire.received();
+  EXPECT_TRUE(
+      answers.contains("HEADERS 1 end :status=200 content-type=application/grpc grpc-status=14 "
+                       "grpc-message=the server is shutting down"))
+      << answers;
+  EXPECT_EQ(heard, std::vector<std::string>{"cancelled"});
+}
+
+TEST_F(Bounds, OpenCallsKeepOnlySoMuchMetadata) {
+  Wire wire(strand, server);
+  for (std::uint32_t stream = 1; stream < 21; stream += 2) wire.begin(stream, "/test.Echo/Talk", 1000);
+  const std::string answers = wire.received();
+  EXPECT_FALSE(answers.contains("HEADERS 7 ")) << answers;
+  EXPECT_TRUE(
+      answers.contains("HEADERS 9 end :status=200 content-type=application/grpc grpc-status=8 "
+                       "grpc-message=the open calls of this connection have too much metadata "
+                       "grpc-retry-pushback-ms=1000"))
+      << answers;
+  EXPECT_EQ(server.metrics().bad(BadCall::too_much_metadata), 6);
 }
 
 // However many messages one stream brings at once, other connections are looked at in between.

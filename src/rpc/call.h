@@ -36,6 +36,7 @@ class Call final : public ServerCall, public Http2Stream {
 
   // False: `value` is not base64 although the name says so.
   bool add_metadata(std::string_view name, std::string_view value);
+  [[nodiscard]] std::size_t metadata_bytes() const { return field_bytes_.size(); }
   void set_deadline(TimePoint deadline) { deadline_ = deadline; }
   // Tells whoever serves it that it ended from outside. Handlers run inside.
   void tell_cancelled();

@@ -31,6 +31,9 @@ enum class GrpcCode : std::uint8_t {
   unauthenticated = 16,
 };
 
+// What retry_after says where nobody knows how long an overload lasts.
+inline constexpr Duration overload_pause = 1s;
+
 struct GrpcStatus {
   GrpcCode code = GrpcCode::ok;
   std::string message;  // UTF-8; empty when ok

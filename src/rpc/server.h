@@ -37,6 +37,8 @@ struct ServerOptions {
   std::size_t calls_max = 200'000;
   std::size_t message_bytes_max = limits::request_bytes_max + message_overhead_bytes_max;
   std::size_t header_list_bytes_max = 16 * limits::kibibyte;
+  // Kept of the open calls of one connection: compressed, they cost their sender next to nothing.
+  std::size_t connection_metadata_bytes_max = 8 * limits::mebibyte;
   // Of messages that are not complete: of one connection, and of all. At a limit the largest holder's largest
   // call ends, so that nobody can take the room of others.
   std::size_t connection_request_bytes_max = 32 * limits::mebibyte;
@@ -80,8 +82,9 @@ class Server final : public ServiceRegistry {
   // For grpc.health.v1. The whole server is "" and serving from the start; others are unknown until named.
   void set_serving(std::string_view service, bool serving);
 
-  // Lets running calls end, refuses new ones, then closes; what still runs at `deadline` is cancelled. Health
-  // says so at once. `done` is called once, later. New connections are refused.
+  // Lets running calls end, ends streams that their clients keep open, refuses new ones, then closes; what
+  // still runs at `deadline` is cancelled. Health says so at once. `done` is called once, later. New
+  // connections are refused.
   void drain(TimePoint deadline, env::Closure done);
   // Cancels everything and closes.
   void close();

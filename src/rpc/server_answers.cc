@@ -176,6 +176,8 @@ void ServerSession::take_leave(Call& call) {
     }
   }
   drop_request(call);
+  LS_MUST(metadata_bytes_ >= call.metadata_bytes());
+  metadata_bytes_ -= call.metadata_bytes();
   const std::size_t unsent = call.body_left();
   LS_MUST(unsent_bytes_ >= unsent);
   unsent_bytes_ -= unsent;

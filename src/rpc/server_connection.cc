@@ -159,7 +159,10 @@ void ServerConnection::begin_drain() {
 }
 
 void ServerConnection::drain_further() {
-  if (++drain_ticks_ == announcement_ticks) session_.refuse_new_streams();
+  if (++drain_ticks_ == announcement_ticks) {
+    session_.refuse_new_streams();
+    session_.end_open_streams();
+  }
   if (session_.finished()) on_output();
 }
 

@@ -18,6 +18,7 @@ enum class BadCall : std::uint8_t {
   content_type,        // HTTP 415
   headers_too_large,   // HTTP 431
   metadata_malformed,
+  too_much_metadata,  // of the open calls of a connection
   timeout_malformed,
   unknown_method,
   unknown_encoding,

@@ -91,6 +91,15 @@ void ServerSession::refuse_new_streams() {
   host_.on_output();
 }
 
+void ServerSession::end_open_streams() {
+  for (const std::shared_ptr<Call>& call : calls_) {
+    if (!call->begun || call->served->unary || call->half_closed || call->ended()) continue;
+    call->error = {GrpcCode::unavailable, "the server is shutting down", {}};
+    touch(*call);
+  }
+  work_off();
+}
+
 // ---- requests ----
 
 Http2Stream* ServerSession::on_request(std::int32_t id) {
@@ -150,17 +159,27 @@ void ServerSession::on_field(Call& call, std::string_view name, std::string_view
     if (value != "identity")
       mark_bad(call, BadCall::unknown_encoding, GrpcCode::unimplemented,
                "grpc: Decompressor is not installed for grpc-encoding \"" + std::string(value) + '"');
-  } else if (name != "te" && name != "grpc-accept-encoding" && !call.add_metadata(name, value)) {
+  } else if (name != "te" && name != "grpc-accept-encoding") {
+    keep_metadata(call, name, value);
+  }
+}
+
+void ServerSession::keep_metadata(Call& call, std::string_view name, std::string_view value) {
+  if (metadata_bytes_ + name.size() + value.size() > shared_.options.connection_metadata_bytes_max)
+    return mark_bad(call, BadCall::too_much_metadata, GrpcCode::resource_exhausted,
+                    "the open calls of this connection have too much metadata");
+  metadata_bytes_ -= call.metadata_bytes();
+  if (!call.add_metadata(name, value))
     mark_bad(call, BadCall::metadata_malformed, GrpcCode::internal,
              "malformed binary metadata in " + std::string(name));
-  }
+  metadata_bytes_ += call.metadata_bytes();
 }
 
 // Answered when the headers end; the first reason wins.
 void ServerSession::mark_bad(Call& call, BadCall bad, GrpcCode code, std::string text) {
   if (!call.error.ok()) return;
   shared_.count(bad);
-  call.error = {code, std::move(text)};
+  call.error = {code, std::move(text), code == GrpcCode::resource_exhausted ? overload_pause : Duration{0}};
 }
 
 void ServerSession::on_headers_end(Http2Stream& stream) {

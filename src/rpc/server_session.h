@@ -59,6 +59,8 @@ class ServerSession final : private Http2Events {
   void terminate(Http2Error error, std::string_view text);
   void announce_shutdown();
   void refuse_new_streams();
+  // Those that their client keeps open end as unavailable: they would never end by themselves.
+  void end_open_streams();
   [[nodiscard]] std::size_t calls() const { return calls_.size(); }
   [[nodiscard]] bool greeted() const { return greeted_; }
   // Grows with every byte that the client's windows let through.
@@ -79,7 +81,7 @@ class ServerSession final : private Http2Events {
   void overflow(Call& call);
   // No text of a server that did nothing: the call may have had its effect.
   static GrpcStatus not_read() {
-    return {GrpcCode::resource_exhausted, "this connection does not read its answers", {}};
+    return {GrpcCode::resource_exhausted, "this connection does not read its answers", overload_pause};
   }
   void answer_changed(Call& call);
   void added_unsent(std::size_t bytes);
@@ -105,6 +107,7 @@ class ServerSession final : private Http2Events {
 
   void on_pseudo_header(Call& call, std::string_view name, std::string_view value);
   void on_field(Call& call, std::string_view name, std::string_view value);
+  void keep_metadata(Call& call, std::string_view name, std::string_view value);
   void mark_bad(Call& call, BadCall bad, GrpcCode code, std::string text);
   void refuse(Call& call, BadCall bad, GrpcCode code, std::string text);
   void touch(Call& call);
@@ -138,6 +141,7 @@ class ServerSession final : private Http2Events {
   TimePoint now_;
   std::size_t unsent_bytes_ = 0;
   std::size_t request_bytes_ = 0;
+  std::size_t metadata_bytes_ = 0;
   std::size_t shared_slot_;  // in ServerShared::sessions
   std::uint64_t taken_bytes_ = 0;
   // What the client may still do for free; see spend().

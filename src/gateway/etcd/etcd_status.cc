@@ -8,10 +8,17 @@ namespace lockstep::gateway {
 using rpc::GrpcCode;
 using rpc::GrpcStatus;
 
+namespace {
+
+constexpr std::string_view too_many_requests_text = "etcdserver: too many requests";
+
+}  // namespace
+
 GrpcStatus to_etcd_status(const Status& status) {
   GrpcStatus answer = rpc::to_grpc(status);
   const bool from_etcd = status.message().starts_with("etcdserver: ");
   if (status.code() == Code::deadline_exceeded && from_etcd) answer.code = GrpcCode::unavailable;
+  if (status.message() == too_many_requests_text) answer.retry_after = rpc::overload_pause;
   if (!from_etcd && !status.message().starts_with("lockstep: ")) answer.message.insert(0, "lockstep: ");
   return answer;
 }
@@ -42,7 +49,7 @@ GrpcStatus invalid_sort_option() {
   return {GrpcCode::invalid_argument, "etcdserver: invalid sort option"};
 }
 GrpcStatus too_many_requests() {
-  return {GrpcCode::resource_exhausted, "etcdserver: too many requests"};
+  return {GrpcCode::resource_exhausted, std::string(too_many_requests_text), rpc::overload_pause};
 }
 GrpcStatus not_leader() {
   return {GrpcCode::failed_precondition, "etcdserver: not leader"};

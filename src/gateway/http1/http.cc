@@ -14,7 +14,7 @@ struct Reason {
   int grpc_code;  // what etcd's gateway puts beside it
   std::string_view text;
 };
-constexpr std::array<Reason, 22> reasons = {{
+constexpr std::array<Reason, 23> reasons = {{
     {200, 0, "OK"},
     {201, 0, "Created"},
     {204, 0, "No Content"},
@@ -36,6 +36,7 @@ constexpr std::array<Reason, 22> reasons = {{
     {500, 13, "Internal Server Error"},
     {501, 12, "Not Implemented"},
     {503, 14, "Service Unavailable"},
+    {504, 4, "Gateway Timeout"},
     {505, 3, "HTTP Version Not Supported"},
 }};
 

@@ -156,6 +156,7 @@ TEST_F(Http1Bounds, UnfinishedBodiesOfAllAreBounded) {
   const std::string refusal = wires[2]->received();
   EXPECT_TRUE(refusal.starts_with("HTTP/1.1 503 ")) << refusal;
   EXPECT_TRUE(refusal.contains("too many bytes of requests are being received")) << refusal;
+  EXPECT_TRUE(refusal.contains("\r\nRetry-After: 1\r\n")) << refusal;
   EXPECT_EQ(wires[0]->received(), "");
   // A request that comes complete takes no room.
   const auto small = connect();

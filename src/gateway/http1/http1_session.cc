@@ -242,7 +242,8 @@ void Http1Session::serve() {
 void Http1Session::refuse(int status, std::string_view why) {
   ++shared_.metrics.refused[status];
   keep_alive_ = false;
-  const HttpResponse response = http_error(status, why);
+  HttpResponse response = http_error(status, why);
+  if (status == 503) response.fields.push_back({"Retry-After", "1"});
   write_head(response, response.body.size());
   write_raw(response.body);
   drop_input();

@@ -1,5 +1,6 @@
 #include "gateway/json/json_gateway.h"
 
+#include <chrono>
 #include <optional>
 #include <utility>
 
@@ -63,6 +64,11 @@ std::string stream_error_line(const rpc::GrpcStatus& status) {
   return "{\"error\":{\"grpc_code\":" + std::to_string(static_cast<int>(status.code)) +
          ",\"http_code\":" + std::to_string(http) + ",\"message\":" + quoted(status.message) +
          ",\"http_status\":" + quoted(http_reason(http)) + "}}\n";
+}
+
+// In whole seconds: the header has no smaller unit.
+std::string retry_after(const rpc::GrpcStatus& status) {
+  return std::to_string(std::chrono::ceil<std::chrono::seconds>(status.retry_after).count());
 }
 
 // etcd gives a lease of less than nothing the smallest TTL; here it is taken for the mistake it is.
@@ -195,6 +201,7 @@ class JsonGateway::Call final : public rpc::ServerCall, public std::enable_share
     }
     HttpResponse response;
     response.status = http_status_of(status.code);
+    if (status.retry_after > 0ns) response.fields.push_back({"Retry-After", retry_after(status)});
     if (!status.ok()) response.body = is_stream_ ? stream_error_line(status) : error_body(status);
     responder_->respond(response);
   }

@@ -8,6 +8,7 @@
 
 #include <gtest/gtest.h>
 
+#include "gateway/etcd/etcd_status.h"
 #include "gateway/etcd/testing/world.h"
 #include "gateway/json/base64.h"
 #include "gateway/json/json_reader.h"
@@ -95,6 +96,24 @@ TEST_F(JsonGatewayTest, ErrorsHaveTheStatusOfTheirCode) {
   world.cluster.set_has_leader(false);
   EXPECT_EQ(post("/v3/kv/range", R"({"key":"YQ=="})", {{"grpc-metadata-hasleader", "true"}}),
             R"(503 {"error":"etcdserver: no leader","message":"etcdserver: no leader","code":14})");
+}
+
+TEST_F(JsonGatewayTest, AnOverloadSaysWhenToComeAgain) {
+  JsonGateway overloaded(world.strand);
+  overloaded.unary("/etcdserverpb.KV/Put", [](const rpc::ServerCallPtr& call, std::string_view) {
+    call->finish(to_etcd_status({Code::resource_exhausted, "etcdserver: too many requests"}));
+  });
+  HttpRouter routes;
+  overloaded.register_with(routes);
+  HttpRequest request;
+  request.body = R"({"key":"YQ=="})";
+  const auto responder = std::make_shared<FakeResponder>();
+  (*routes.find("POST", "/v3/kv/put").handler)(responder, request);
+  world.strand.run();
+  EXPECT_EQ(responder->status, 429);
+  ASSERT_EQ(responder->fields.size(), 1);
+  EXPECT_EQ(responder->fields[0].name + ": " + responder->fields[0].value, "Retry-After: 1");
+  EXPECT_EQ(http_reason(504), "Gateway Timeout");
 }
 
 TEST_F(JsonGatewayTest, AWatchStreamsLines) {

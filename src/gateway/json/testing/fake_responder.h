@@ -14,6 +14,7 @@ class FakeResponder final : public HttpResponder {
   void respond(const HttpResponse& response) override {
     if (ended_) return;
     status = response.status;
+    fields = response.fields;
     body += response.body;
     ended_ = true;
   }
@@ -39,6 +40,7 @@ class FakeResponder final : public HttpResponder {
 
   int status = 0;  // zero: no answer yet
   std::string body;
+  std::vector<HttpField> fields;
 
  private:
   std::stop_source stop_;
