@@ -332,10 +332,13 @@ void Node::Parts::beat() {
 
 // Certificates, keys and CAs of both ports; connections from now on use them.
 void Node::Parts::reload() {
+  bool all_read = true;
   for (const Status& status : {platform->reload_peer_tls(), tls == nullptr ? Status() : tls->reload()}) {
-    if (!status.ok()) logger.error("keeps the certificates it has", {{"why", status.to_string()}});
+    if (status.ok()) continue;
+    all_read = false;
+    logger.error("keeps the certificates it has", {{"why", status.to_string()}});
   }
-  logger.info("certificates were read again");
+  if (all_read) logger.info("certificates were read again");
 }
 
 void Node::Parts::on_signal(int signal) {
@@ -367,8 +370,11 @@ void Node::Parts::hand_over_then_drain(TimePoint deadline) {
 void Node::Parts::drain() {
   listener->stop();
   const TimePoint deadline = platform->executor().clock().now() + options.shutdown_timeout;
-  rpc_server->drain(deadline,
-                    [this, deadline] { http_server->drain(deadline, [this] { platform->stop(); }); });
+  const auto drained = [this, left = std::make_shared<int>(2)] {
+    if (--*left == 0) platform->stop();
+  };
+  rpc_server->drain(deadline, drained);
+  http_server->drain(deadline, drained);
 }
 
 Node::Node(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
