@@ -6,15 +6,23 @@
 #include "gateway/etcd/convert.h"
 #include "gateway/etcd/snapshot_stream.h"
 #include "proto/cluster.pb.h"
+#include "store/errors.h"
+#include "store/reader.h"
 
 namespace lockstep::gateway {
 namespace {
 
 using rpc::ServerCallPtr;
 
-// Read for a hash in one go: with the largest values still a bounded piece of memory and of the strand's
-// time.
-constexpr std::int64_t hash_keys_per_turn = 100;
+// Read for a hash in one go: about so many bytes. Each read counts all keys that follow, so that small pages
+// of small values would cost the square of the keys.
+constexpr std::size_t hash_bytes_per_turn = 4 * limits::mebibyte;
+constexpr std::int64_t hash_keys_min = 100;
+constexpr std::int64_t hash_keys_max = 10'000;
+static_assert(hash_keys_min *
+                      (limits::key_bytes_max + limits::value_bytes_max + store::answer_row_overhead_bytes) <
+                  store::answer_bytes_max,
+              "the smallest page is never too large");
 
 // etcd's storage has a version of its own: that of the release's minor version.
 std::string storage_version(std::string_view etcd_version) {
@@ -92,7 +100,7 @@ class HashWalk : public std::enable_shared_from_this<HashWalk> {
     request.key = next_key_;
     request.range_end = std::string(1, '\0');
     request.revision = revision_;
-    request.limit = hash_keys_per_turn;
+    request.limit = keys_per_turn_;
     request.serializable = true;
     edge_.store().range(
         std::move(request), options_,
@@ -101,9 +109,20 @@ class HashWalk : public std::enable_shared_from_this<HashWalk> {
 
  private:
   void on_read(const Result<store::RangeResponse>& read) {
+    // The values behind were larger than those before.
+    if (read.status() == store::errors::answer_too_large() && keys_per_turn_ > hash_keys_min) {
+      keys_per_turn_ = hash_keys_min;
+      return edge_.executor().post([self = shared_from_this()] { self->go_on(); });
+    }
     if (!read.ok()) return done_(read.status(), revision_);
-    for (const store::KeyValue& kv : read->kvs) hash_ = hash_of(kv, hash_);
+    std::size_t bytes = 1;
+    for (const store::KeyValue& kv : read->kvs) {
+      hash_ = hash_of(kv, hash_);
+      bytes += kv.key.size() + kv.value.size();
+    }
     if (!read->more) return done_(hash_, revision_);
+    const std::size_t keys = hash_bytes_per_turn * read->kvs.size() / bytes;
+    keys_per_turn_ = std::clamp(static_cast<std::int64_t>(keys), hash_keys_min, hash_keys_max);
     next_key_ = read->kvs.back().key + '\0';
     edge_.executor().post([self = shared_from_this()] { self->go_on(); });
   }
@@ -114,6 +133,7 @@ class HashWalk : public std::enable_shared_from_this<HashWalk> {
   Revision revision_;
   Done done_;
   std::string next_key_ = std::string(1, '\0');
+  std::int64_t keys_per_turn_ = hash_keys_min;
   std::uint32_t hash_ = ~std::uint32_t{0};  // zeros at the begin count, too
 };
 

@@ -16,6 +16,9 @@
 namespace lockstep::gateway {
 namespace {
 
+// Of a stream's body.
+constexpr int messages_per_turn_max = 64;
+
 using google::protobuf::Descriptor;
 using google::protobuf::DescriptorPool;
 using google::protobuf::Message;
@@ -125,6 +128,7 @@ class JsonGateway::Calls : public std::enable_shared_from_this<Calls> {
     calls_.emplace(++last_id_, call);
     return last_id_;
   }
+  void post(env::Closure closure) { executor_.post(std::move(closure)); }
   void drop_later(std::uint64_t id);
   void clear();
   [[nodiscard]] std::size_t size() const { return calls_.size(); }
@@ -218,18 +222,28 @@ class JsonGateway::Call final : public rpc::ServerCall, public std::enable_share
 
   void serve_stream(const rpc::StreamHandlerFactory& factory) {
     handler_ = factory(shared_from_this());
-    const std::string body = std::exchange(request_.body, {});
-    std::string_view rest = body;
-    do {
+    read_on();
+  }
+
+  // Some messages of the body; others have their turn before the next.
+  void read_on() {
+    for (int i = 0; i < messages_per_turn_max && !ended(); ++i) {
       const std::unique_ptr<Message> message = make(find_method(method_)->input_type());
+      const std::string_view rest = std::string_view(request_.body).substr(body_taken_);
       std::size_t bytes = 0;
       if (const Status read = read_json(rest, message.get(), &bytes); !read.ok())
         return finish(rpc::to_grpc(read));
-      rest.remove_prefix(bytes);
-      if (ended()) return;
+      body_taken_ += bytes;
       handler_->on_message(message->SerializeAsString());
-    } while (rest.find_first_not_of(" \t\r\n") != std::string_view::npos);
-    if (!ended()) handler_->on_half_close();
+      if (rest.substr(bytes).find_first_not_of(" \t\r\n") != std::string_view::npos) continue;
+      request_.body = {};
+      if (!ended()) handler_->on_half_close();
+      return;
+    }
+    calls_.post([weak = weak_from_this()] {
+      const std::shared_ptr<Call> self = weak.lock();
+      if (self != nullptr && !self->ended()) self->read_on();
+    });
   }
 
   std::string json_of(std::string_view bytes) {
@@ -259,6 +273,7 @@ class JsonGateway::Call final : public rpc::ServerCall, public std::enable_share
   std::unique_ptr<Message> answer_;  // taken apart and printed again and again
   HttpResponderPtr responder_;
   HttpRequest request_;
+  std::size_t body_taken_ = 0;  // of a stream's messages
   std::unique_ptr<rpc::ServerStreamHandler> handler_;
   std::optional<std::stop_callback<std::function<void()>>> stop_;
   bool is_stream_ = false;

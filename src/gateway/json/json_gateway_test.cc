@@ -116,6 +116,30 @@ TEST_F(JsonGatewayTest, AnOverloadSaysWhenToComeAgain) {
   EXPECT_EQ(http_reason(504), "Gateway Timeout");
 }
 
+TEST_F(JsonGatewayTest, ManyMessagesOfABodyComeInManyTurns) {
+  struct Counting final : rpc::ServerStreamHandler {
+    explicit Counting(int& count) : messages(count) {}
+    void on_message(std::string_view) override { ++messages; }
+    void on_half_close() override { messages += 1'000'000; }
+    void on_cancelled() override {}
+    int& messages;
+  };
+  int messages = 0;
+  JsonGateway counting(world.strand);
+  counting.streaming("/etcdserverpb.Watch/Watch",
+                     [&](const rpc::ServerCallPtr&) { return std::make_unique<Counting>(messages); });
+  HttpRouter routes;
+  counting.register_with(routes);
+  HttpRequest request;
+  for (int i = 0; i < 1000; ++i) request.body += R"({"progress_request":{}} )";
+  const auto responder = std::make_shared<FakeResponder>();
+  (*routes.find("POST", "/v3/watch").handler)(responder, request);
+  EXPECT_GT(messages, 0);
+  EXPECT_LE(messages, 64);
+  world.strand.run();
+  EXPECT_EQ(messages, 1'001'000);
+}
+
 TEST_F(JsonGatewayTest, AWatchStreamsLines) {
   const auto watch =
       open("/v3/watch", R"({"create_request":{"key":"YQ=="}} {"createRequest":{"key":"Yg=="}})");
