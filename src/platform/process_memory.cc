@@ -1,4 +1,3 @@
-#include <bit>
 #include <cstdint>
 #include <link.h>
 #include <unistd.h>
@@ -10,9 +9,9 @@
 namespace lockstep::platform {
 namespace {
 
-// The loader tells places as numbers.
+// The loader tells places as numbers; nothing is optimised around a call that is made once.
 void* address_of(std::uintptr_t number) {
-  return std::bit_cast<void*>(number);
+  return reinterpret_cast<void*>(number);  // NOLINT(performance-no-int-to-ptr)
 }
 
 // Segments that the loader may write to (relocations lie in them) would lose what it wrote; the others are as
@@ -27,8 +26,7 @@ int release_object(dl_phdr_info* object, std::size_t /*size*/, void* page_bytes_
     const std::uintptr_t first = (begin + page_bytes - 1) / page_bytes * page_bytes;
     const std::uintptr_t last = (begin + segment->p_memsz) / page_bytes * page_bytes;
     // Best effort: refused, the pages stay.
-    if (first < last)
-      static_cast<void>(::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED));
+    if (first < last) static_cast<void>(::madvise(address_of(first), last - first, MADV_DONTNEED));
   }
   return 0;
 }

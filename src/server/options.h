@@ -25,8 +25,8 @@ struct ServerOptions {
   std::vector<std::string> join;  // peer addresses of members of a running cluster
   std::string cluster_token = "lockstep";
 
-  // Followers wait once to twice as long after they last heard of the leader; with two of them the first is done
-  // after four thirds of it on average, so that a frozen leader costs less than a second.
+  // Followers wait once to twice as long after they last heard of the leader; with two of them the first is
+  // done after four thirds of it on average, so that a frozen leader costs less than a second.
   Duration election_timeout = 600ms;
   Duration heartbeat_interval = 100ms;
   Duration request_timeout = 7s;

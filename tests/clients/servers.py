@@ -101,9 +101,7 @@ def lockstepd_cluster(program, folder, size, *options):
     for name in names:
         port = free_port()
         command = [program, "--name", name, "--data-dir", f"{folder}/lockstep-{name}", "--listen", f"127.0.0.1:{port}",
-                   "--peer-listen", peers[name], *options]
-        if size > 1:
-            command += ["--initial-cluster", ",".join(f"{other}={host}" for other, host in peers.items())]
+                   "--initial-cluster", ",".join(f"{other}={host}" for other, host in peers.items()), *options]
         members.append(Server("lockstepd" if size == 1 else f"lockstepd-{name}", command, port, folder))
     return _serving(members)
 

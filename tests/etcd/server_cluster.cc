@@ -117,16 +117,15 @@ ServerCluster ServerCluster::etcd(std::size_t size) {
 ServerCluster ServerCluster::lockstepd(const std::string& program, std::size_t size) {
   ServerCluster cluster(size);
   for (Member& member : cluster.members_) {
-    std::vector<std::string> command{program,
-                                     "--name",
-                                     member.name,
-                                     "--data-dir",
-                                     cluster.directory_ + "/" + member.name,
-                                     "--listen",
-                                     address_of(member.client_port),
-                                     "--peer-listen",
-                                     address_of(member.peer_port)};
-    if (size > 1) command.insert(command.end(), {"--initial-cluster", cluster.list("")});
+    const std::vector<std::string> command{program,
+                                           "--name",
+                                           member.name,
+                                           "--data-dir",
+                                           cluster.directory_ + "/" + member.name,
+                                           "--listen",
+                                           address_of(member.client_port),
+                                           "--initial-cluster",
+                                           cluster.list("")};
     cluster.start(member, command);
   }
   cluster.wait_until_healthy();
