@@ -2,13 +2,21 @@
 // recipes.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 
+#include "base/assert.h"
+#include "base/prng.h"
+#include "base/task.h"
+#include "env/random.h"
 #include "replica/memory_store.h"
+#include "service/context.h"
 #include "store/store.h"
 #include "watch/test_store.h"
 
@@ -16,32 +24,31 @@ namespace lockstep::service::testing {
 
 class WatchedStore final : public store::Store {
  public:
-  // What a mutation does that is told to fail.
+  // What a call does that is told to fail. Reads and the fault unknown_*: the read is refused.
   enum class Fault { refused, unknown_done, unknown_not_done };
 
   [[nodiscard]] store::Capabilities capabilities() const override { return store_.capabilities(); }
   void range(store::RangeRequest request, store::CallOptions options,
              store::Callback<store::RangeResponse> done) override {
+    ++ranges;
+    if (fault_of_call().has_value()) return done(refusal());
     store_.range(std::move(request), std::move(options), std::move(done));
   }
   void put(store::PutRequest request, store::CallOptions options,
            store::Callback<store::PutResponse> done) override {
-    store_.put(std::move(request), std::move(options), std::move(done));
+    mutate(&store::Store::put, std::move(request), std::move(options), std::move(done), fault_of_call());
   }
   void delete_range(store::DeleteRangeRequest request, store::CallOptions options,
                     store::Callback<store::DeleteRangeResponse> done) override {
-    store_.delete_range(std::move(request), std::move(options), std::move(done));
+    mutate(&store::Store::delete_range, std::move(request), std::move(options), std::move(done),
+           fault_of_call());
   }
   void txn(store::TxnRequest request, store::CallOptions options,
            store::Callback<store::TxnResponse> done) override {
     ++txns;
-    const std::optional<Fault> fault = std::exchange(next_txn, std::nullopt);
-    if (!fault.has_value()) return store_.txn(std::move(request), std::move(options), std::move(done));
-    if (*fault == Fault::refused) return done(Status(Code::unavailable, "etcdserver: no leader"));
-    if (*fault == Fault::unknown_done) {
-      store_.txn(std::move(request), std::move(options), [](const Result<store::TxnResponse>&) {});
-    }
-    done(Status(Code::unknown_outcome, "etcdserver: request timed out"));
+    std::optional<Fault> fault = fault_of_call();
+    if (!fault.has_value()) fault = std::exchange(next_txn, std::nullopt);
+    mutate(&store::Store::txn, std::move(request), std::move(options), std::move(done), fault);
   }
   void compact(store::CompactRequest request, store::CallOptions options,
                store::Callback<store::CompactResponse> done) override {
@@ -49,18 +56,21 @@ class WatchedStore final : public store::Store {
   }
   void lease_grant(store::LeaseGrantRequest request, store::CallOptions options,
                    store::Callback<store::LeaseGrantResponse> done) override {
-    store_.lease_grant(request, std::move(options), std::move(done));
+    mutate(&store::Store::lease_grant, request, std::move(options), std::move(done), fault_of_call());
   }
   void lease_revoke(store::LeaseRevokeRequest request, store::CallOptions options,
                     store::Callback<store::LeaseRevokeResponse> done) override {
-    store_.lease_revoke(request, std::move(options), std::move(done));
+    mutate(&store::Store::lease_revoke, request, std::move(options), std::move(done), fault_of_call());
   }
   void lease_keep_alive(store::LeaseKeepAliveRequest request, store::CallOptions options,
                         store::Callback<store::LeaseKeepAliveResponse> done) override {
-    store_.lease_keep_alive(request, std::move(options), std::move(done));
+    ++renewals;
+    const std::optional<Fault> fault = cut_off ? std::optional(Fault::refused) : fault_of_call();
+    mutate(&store::Store::lease_keep_alive, request, std::move(options), std::move(done), fault);
   }
   void lease_time_to_live(store::LeaseTimeToLiveRequest request, store::CallOptions options,
                           store::Callback<store::LeaseTimeToLiveResponse> done) override {
+    if (cut_off || fault_of_call().has_value()) return done(refusal());
     store_.lease_time_to_live(request, std::move(options), std::move(done));
   }
   void lease_leases(store::CallOptions options, store::Callback<store::LeaseLeasesResponse> done) override {
@@ -77,17 +87,100 @@ class WatchedStore final : public store::Store {
   Result<std::unique_ptr<store::Subscription>> watch(store::WatchRequest request,
                                                      store::CallOptions options) override {
     ++watches;
+    if (fault_of_call().has_value()) return refusal();
     return store_.watch(std::move(request), std::move(options));
   }
   using store::Store::watch;
 
+  // The call after `calls` more of them does as `fault` says: 0 is the next. Reads, mutations, watches and
+  // leases count alike.
+  void fail_call(std::size_t calls, Fault fault) {
+    fail_after_ = calls;
+    fault_ = fault;
+  }
+  // Whether the fault that was asked for has happened.
+  [[nodiscard]] bool failed() const { return !fail_after_.has_value(); }
+
   int txns = 0;
+  int ranges = 0;
   int watches = 0;
+  int renewals = 0;
+  bool cut_off = false;  // of leases: renewals and questions about them are refused
   std::optional<Fault> next_txn;
   watch::testing::ManualStrand strand;
 
  private:
-  replica::MemoryStore store_{strand, strand};
+  static Status refusal() { return {Code::unavailable, "etcdserver: no leader"}; }
+  std::optional<Fault> fault_of_call() {
+    if (!fail_after_.has_value()) return std::nullopt;
+    if (*fail_after_ > 0) {
+      --*fail_after_;
+      return std::nullopt;
+    }
+    fail_after_.reset();
+    return fault_;
+  }
+  template <class Request, class Response>
+  void mutate(void (store::Store::*method)(Request, store::CallOptions, store::Callback<Response>),
+              Request request, store::CallOptions options, store::Callback<Response> done,
+              std::optional<Fault> fault) {
+    if (!fault.has_value()) return (store_.*method)(std::move(request), std::move(options), std::move(done));
+    if (*fault == Fault::refused) return done(refusal());
+    if (*fault == Fault::unknown_done) {
+      (store_.*method)(std::move(request), std::move(options), [](const Result<Response>&) {});
+    }
+    done(Status(Code::unknown_outcome, "etcdserver: request timed out"));
+  }
+
+  replica::MemoryStore memory_store_{strand, strand};
+  store::Store& store_ = memory_store_;
+  std::optional<std::size_t> fail_after_;
+  Fault fault_ = Fault::refused;
+};
+
+class SeededRandom final : public env::Random {
+ public:
+  explicit SeededRandom(std::uint64_t seed = 1) : prng_(seed) {}
+  std::uint64_t next() override { return prng_.next(); }
+
+ private:
+  Prng prng_;
+};
+
+// A store and what a recipe's Context names.
+struct World {
+  WatchedStore store;
+  SeededRandom random;
+  Context context{store, store.strand, store.strand, random};
+
+  // Runs what can run now.
+  void settle() { store.strand.run(); }
+  // Time passes in steps, and everything that falls due runs.
+  void advance(Duration by, Duration step = 10ms) {
+    settle();
+    for (const TimePoint end = store.strand.now() + by; store.strand.now() < end;) {
+      store.strand.advance(std::min(step, Duration(end - store.strand.now())));
+      settle();
+    }
+  }
+};
+
+// A task under way, and what became of it.
+template <class T>
+class Running {
+ public:
+  explicit Running(Task<T> task) { follow(std::move(task), result_).detach(); }
+  [[nodiscard]] bool waits() const { return !result_->has_value(); }
+  [[nodiscard]] T& result() {
+    LS_MUST(result_->has_value(), "it still waits");
+    return **result_;
+  }
+
+ private:
+  static Task<void> follow(Task<T> task, std::shared_ptr<std::optional<T>> result) {
+    result->emplace(co_await std::move(task));
+  }
+  std::shared_ptr<std::optional<T>> result_ = std::make_shared<std::optional<T>>();
 };
 
 }  // namespace lockstep::service::testing
