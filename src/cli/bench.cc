@@ -18,6 +18,7 @@ struct BenchArguments {
   bool no_preload = false;
   std::size_t watchers = 100;
   std::size_t writers = 16;
+  std::size_t locks = 0;
 };
 
 double microseconds(Duration duration) {
@@ -136,6 +137,20 @@ Status run_watch_bench(Session& session, const BenchArguments& arguments) {
   return {};
 }
 
+Status run_lock_bench(Session& session, const BenchArguments& arguments) {
+  LS_ASSIGN_OR_RETURN(const Prepared prepared, prepare(session, arguments));
+  const std::size_t slots = prepared.options.connections * prepared.options.in_flight;
+  const std::size_t locks = arguments.locks == 0 ? slots : arguments.locks;
+  const auto operation = make_lock_cycle(prepared.options, locks);
+  LoadResult result;
+  LS_RETURN_IF_ERROR(
+      run_load(*prepared.client, *prepared.connections, *operation, prepared.options, &result));
+  Report report = report_of("lock", prepared.options, result);
+  report.fact("locks", static_cast<std::uint64_t>(locks));
+  session.print(report);
+  return {};
+}
+
 Status run_renewal_bench(Session& session, const BenchArguments& arguments) {
   LS_ASSIGN_OR_RETURN(const Prepared prepared, prepare(session, arguments));
   Client& client = *prepared.client;
@@ -166,6 +181,23 @@ void add_load_options(CLI::App& command, BenchArguments& arguments, bool with_ke
       ->check(CLI::Range(0, 1'048'576))
       ->capture_default_str();
   command.add_option("--key-prefix", load.key_prefix, "what the keys begin with")->capture_default_str();
+}
+
+void add_lock_bench(Commands& commands, CLI::App& bench) {
+  auto locking = std::make_shared<BenchArguments>();
+  CLI::App& lock = commands.command(
+      bench, "lock", "take and release locks; a request is one cycle, a miss one that was overtaken",
+      "  lockstep bench lock --connections 1 --in-flight 64\n"
+      "  lockstep bench lock --locks 1 --connections 4 --in-flight 8\n"
+      "  lockstep bench lock --total 10000 -o json\n",
+      [locking](Session& session) { return run_lock_bench(session, *locking); });
+  add_load_options(lock, *locking, false);
+  lock.add_option("--key-prefix", locking->load.key_prefix, "what the names begin with")
+      ->capture_default_str();
+  lock.add_option("--locks", locking->locks,
+                  "how many locks they contend for; 0: one for each call in flight")
+      ->check(CLI::Range(0, 1'000'000))
+      ->capture_default_str();
 }
 
 void add_stream_benches(Commands& commands, CLI::App& bench) {
@@ -233,6 +265,7 @@ void add_bench_commands(Commands& commands) {
     command.add_flag("--serializable", arguments->serializable, "any member may answer from what it has");
     command.add_flag("--no-preload", arguments->no_preload, "the keys are there already");
   }
+  add_lock_bench(commands, bench);
   add_stream_benches(commands, bench);
 }
 

@@ -93,13 +93,14 @@ void Load::begin_counting() {
 }
 
 void Load::send(LoadSlot& slot) {
-  if (stopping_ || (options_.requests != 0 && begun_ == options_.requests)) return idle();
+  const bool enough = stopping_ || (options_.requests != 0 && begun_ >= options_.requests);
+  if (enough && !slot.unfinished) return idle();
   if (!connections_.up(slot.connection)) return pause(slot);
-  if (counting_) ++begun_;
+  if (counting_ && !slot.unfinished) ++begun_;
+  if (!slot.unfinished) slot.sent_at = clock_.now();
   operation_.write(slot, prng_);
-  slot.sent_at = clock_.now();
   connections_.endpoint(slot.connection)
-      .unary(operation_.path(), slot.request, connections_.metadata(slot.connection), no_deadline,
+      .unary(operation_.path(slot), slot.request, connections_.metadata(slot.connection), no_deadline,
              [this, &slot](const rpc::CallResult& result) { answered(slot, result); });
 }
 
@@ -107,8 +108,11 @@ void Load::answered(LoadSlot& slot, const rpc::CallResult& result) {
   ++answered_;
   if (result.status.ok()) {
     const Answer answer = operation_.look_at(slot, result.message);
+    slot.unfinished = answer == Answer::unfinished;
+    const bool counts = answer == Answer::good || answer == Answer::miss;
+    if (answer == Answer::aside && counting_) --begun_;
     // What was sent before the warm-up ended is not counted.
-    if (counting_ && slot.sent_at >= counted_from_) {
+    if (counts && counting_ && slot.sent_at >= counted_from_) {
       ++result_.requests;
       if (answer == Answer::miss) ++result_.misses;
       result_.latencies.add(clock_.now() - slot.sent_at);

@@ -39,7 +39,7 @@ struct LoadOptions {
 struct LoadResult {
   std::uint64_t requests = 0;
   std::uint64_t failures = 0;
-  std::uint64_t misses = 0;                     // answered, but not as hoped: a comparison that failed
+  std::uint64_t misses = 0;  // answered, but not as hoped: a comparison that failed, a lock out of turn
   std::map<std::string, std::uint64_t> errors;  // by text; the commonest kinds only
   Duration elapsed{};
   Duration processor{};  // of this process, while it ran
@@ -54,14 +54,19 @@ struct LoadSlot {
   TimePoint sent_at{};
   std::uint64_t key = 0;       // the operation's
   std::uint64_t revision = 0;  // the operation's
+  std::uint64_t lease = 0;     // the operation's
+  std::uint8_t step = 0;       // the operation's
+  std::string held;            // the operation's
+  bool unfinished = false;     // in the middle of what is measured as one
 };
 
-enum class Answer : std::uint8_t { good, miss };
+// `unfinished`: more calls belong to what is measured; `aside`: the call was no part of it.
+enum class Answer : std::uint8_t { good, miss, unfinished, aside };
 
 class LoadOperation {
  public:
   virtual ~LoadOperation() = default;
-  [[nodiscard]] virtual std::string_view path() const = 0;
+  [[nodiscard]] virtual std::string_view path(const LoadSlot& slot) const = 0;
   virtual void write(LoadSlot& slot, Prng& prng) = 0;
   virtual Answer look_at(LoadSlot& /*slot*/, std::string_view /*message*/) { return Answer::good; }
 };
@@ -73,6 +78,10 @@ std::unique_ptr<LoadOperation> make_operation(std::string_view name, bool serial
 std::unique_ptr<LoadOperation> make_preload(const LoadOptions& options);
 // Puts one key, with the time of sending as the first eight bytes of the value.
 std::unique_ptr<LoadOperation> make_stamped_put(const LoadOptions& options, env::Clock& clock);
+// Takes and releases locks of etcd's lock service, each slot under a lease of its own, slot n the lock n
+// modulo `locks`. A miss: a slot was served again while one waited that had asked before it was served the
+// last time.
+std::unique_ptr<LoadOperation> make_lock_cycle(const LoadOptions& options, std::size_t locks);
 std::string bench_key(const LoadOptions& options, std::uint64_t number);
 
 // Connections of the load client: each its own, spread over the endpoints.

@@ -38,7 +38,9 @@ std::string some_value(const LoadOptions& options) {
 class Put : public LoadOperation {
  public:
   explicit Put(const LoadOptions& options) : keys_(options), value_(some_value(options)) {}
-  [[nodiscard]] std::string_view path() const override { return "/etcdserverpb.KV/Put"; }
+  [[nodiscard]] std::string_view path(const LoadSlot& /*slot*/) const override {
+    return "/etcdserverpb.KV/Put";
+  }
   void write(LoadSlot& slot, Prng& prng) override { put(slot, keys_.any(prng)); }
 
  protected:
@@ -66,7 +68,9 @@ class Preload final : public Put {
 class Get final : public LoadOperation {
  public:
   Get(const LoadOptions& options, bool serializable) : keys_(options), serializable_(serializable) {}
-  [[nodiscard]] std::string_view path() const override { return "/etcdserverpb.KV/Range"; }
+  [[nodiscard]] std::string_view path(const LoadSlot& /*slot*/) const override {
+    return "/etcdserverpb.KV/Range";
+  }
   void write(LoadSlot& slot, Prng& prng) override {
     WireWriter request(slot.request);
     request.bytes(1, keys_.any(prng));
@@ -89,7 +93,9 @@ class Get final : public LoadOperation {
 class CompareAndPut final : public LoadOperation {
  public:
   explicit CompareAndPut(const LoadOptions& options) : keys_(options), value_(some_value(options)) {}
-  [[nodiscard]] std::string_view path() const override { return "/etcdserverpb.KV/Txn"; }
+  [[nodiscard]] std::string_view path(const LoadSlot& /*slot*/) const override {
+    return "/etcdserverpb.KV/Txn";
+  }
   void write(LoadSlot& slot, Prng& /*prng*/) override {
     const std::string_view key = keys_.at(slot.number % keys_.count());
     WireWriter compare(part_);
@@ -149,7 +155,9 @@ class CompareAndPut final : public LoadOperation {
 
 class LeaseGrant final : public LoadOperation {
  public:
-  [[nodiscard]] std::string_view path() const override { return "/etcdserverpb.Lease/LeaseGrant"; }
+  [[nodiscard]] std::string_view path(const LoadSlot& /*slot*/) const override {
+    return "/etcdserverpb.Lease/LeaseGrant";
+  }
   void write(LoadSlot& slot, Prng& /*prng*/) override {
     constexpr std::uint64_t ttl_s = 60;  // they end by themselves soon after the run
     WireWriter request(slot.request);
@@ -163,7 +171,9 @@ class StampedPut final : public LoadOperation {
       : key_(bench_key(options, 0)), value_(some_value(options)), clock_(clock) {
     value_.resize(std::max(value_.size(), sizeof(std::int64_t)));
   }
-  [[nodiscard]] std::string_view path() const override { return "/etcdserverpb.KV/Put"; }
+  [[nodiscard]] std::string_view path(const LoadSlot& /*slot*/) const override {
+    return "/etcdserverpb.KV/Put";
+  }
   void write(LoadSlot& slot, Prng& /*prng*/) override {
     const std::int64_t now = clock_.now().time_since_epoch().count();
     std::memcpy(value_.data(), &now, sizeof now);
