@@ -2,11 +2,13 @@
 #
 # usage: ./do bench core [-- option...]
 #        ./do bench etcd [option...]      (./do bench etcd --help lists them)
+#        ./do bench locks [option...]     (./do bench locks --help lists them)
 #
 #   ./do bench core                       durable puts, reads, restarts, three processes; 3 minutes
 #   ./do bench etcd                       all of etcd's table: etcd and lockstepd in turn; half an hour
 #   ./do bench etcd --only put --seconds 2
 #   ./do bench etcd --only kill --events 5
+#   ./do bench locks                      locks beside etcd's, Redis's and ZooKeeper's; five minutes
 #
 # Optimised build, real disk. Run it on a quiet machine. Beside Debian's etcd it measures a newer one if Go is there to
 # build it from its module (bench/etcd/newest); LOCKSTEP_ETCD=label=program names another one.
@@ -40,23 +42,42 @@ bench_core() {
   exec "$(binary release lockstep-bench)" "$@"
 }
 
-bench_etcd() {
-  local peers=() newest debian
-  configure release
-  compile release lockstepd lockstep
+# Fills `peers` with --etcd label=program, the newest included where it can be had.
+etcd_peers() {
+  local newest debian
   debian=$(etcd --version | sed -n 's/^etcd Version: //p')
   peers+=(--etcd "etcd-$debian=$(command -v etcd)")
   newest=$(newest_etcd)
   [[ -z $newest ]] || peers+=(--etcd "$newest")
   [[ -z ${LOCKSTEP_ETCD:-} ]] || peers+=(--etcd "$LOCKSTEP_ETCD")
+}
+
+bench_etcd() {
+  local peers=()
+  configure release
+  compile release lockstepd lockstep
+  etcd_peers
   mkdir -p build/bench
   exec python3 bench/etcd/compare.py --lockstepd "$(binary release lockstepd)" --lockstep "$(binary release lockstep)" \
     --folder build/bench "${peers[@]}" "$@"
 }
 
+bench_locks() {
+  local peers=()
+  setup_packages tools/packages-bench.txt
+  configure release
+  compile release lockstepd lockstep locks-redis-client locks-zookeeper-client
+  etcd_peers
+  mkdir -p build/bench
+  exec python3 bench/locks/locks.py --lockstepd "$(binary release lockstepd)" --lockstep "$(binary release lockstep)" \
+    --redis-client build/release/bench/locks-redis-client --zookeeper-client build/release/bench/locks-zookeeper-client \
+    --folder build/bench "${peers[@]}" "$@"
+}
+
 command_main() {
   local what=${1:-}
-  [[ $what == core || $what == etcd ]] || die "name what to measure" "./do bench core, or ./do bench etcd"
+  [[ $what == core || $what == etcd || $what == locks ]] ||
+    die "name what to measure" "./do bench core, ./do bench etcd, or ./do bench locks"
   shift
   ensure_setup
   "bench_$what" "$@"

@@ -5,18 +5,19 @@
 #   ./do setup            install what is missing; needs root or sudo only then
 #   ./do setup --list     show what is missing, change nothing
 #
-# Never asks a question. No service is started or enabled: Debian would start an etcd with its package.
+# Never asks a question. No service is started or enabled: Debian would start an etcd or a Redis with its package.
+# What only a comparison needs is in tools/packages-bench.txt, and installed by ./do bench locks.
 
 package_names() {
-  sed 's/#.*//' tools/packages.txt | awk 'NF { print $1 }'
+  sed 's/#.*//' "$1" | awk 'NF { print $1 }'
 }
 
 # Installed packages, and what they provide: a nodejs from elsewhere brings npm along and refuses Debian's.
 missing_packages() {
-  local installed
+  local list=$1 installed
   installed=$(dpkg-query -W -f '${db:Status-Status}, ${Package}, ${Provides}\n' 2>/dev/null |
     awk -F ', *' '$1 == "installed" { for (i = 2; i <= NF; ++i) { sub(/ .*/, "", $i); if ($i != "") print $i } }')
-  comm -23 <(package_names | sort -u) <(sort -u <<<"$installed")
+  comm -23 <(package_names "$list" | sort -u) <(sort -u <<<"$installed")
 }
 
 as_root() {
@@ -52,17 +53,20 @@ install_without_services() {
   install_with_retries "$@" || status=$?
   ((made == 0)) || as_root rm -f "$policy"
   # Only a server that came with this run is switched off; one that was here before is somebody's.
-  if [[ -d /run/systemd/system && " $* " == *' etcd-server '* ]]; then
-    as_root systemctl disable --now etcd.service || true
-  fi
+  local server
+  for server in etcd-server:etcd redis-server:redis-server; do
+    if [[ -d /run/systemd/system && " $* " == *" ${server%:*} "* ]]; then
+      as_root systemctl disable --now "${server#*:}.service" || true
+    fi
+  done
   return "$status"
 }
 
 setup_packages() {
+  local list=${1:-tools/packages.txt} missing
   command -v dpkg-query >/dev/null ||
-    die "./do setup knows Debian 12 only" "install the equivalents of tools/packages.txt by hand, then call ./do build"
-  local missing
-  mapfile -t missing < <(missing_packages)
+    die "./do setup knows Debian 12 only" "install the equivalents of $list by hand, then call ./do build"
+  mapfile -t missing < <(missing_packages "$list")
   ((${#missing[@]} > 0)) || return 0
   if ((EUID != 0)) && ! sudo -n true 2>/dev/null; then
     die "these packages are missing: ${missing[*]}" \
@@ -79,7 +83,7 @@ command_main() {
       setup_packages
       say 'everything that tools/packages.txt names is installed'
       ;;
-    --list) missing_packages ;;
+    --list) missing_packages tools/packages.txt ;;
     *) die "unknown option '$1'" "./do setup --help" ;;
   esac
 }
