@@ -6,6 +6,7 @@
 #   ./do test raft                     only the test binaries whose name matches, debug build
 #   ./do test raft_test 'Election.*'   only some cases of them (a gtest filter)
 #   ./do test faults [scenario]        real processes under real faults, every scenario; --long: 200 kills of the leader
+#   ./do test package                  the C++ SDK installed, found and linked by two compilers, run against a server
 #   ./do test --long                   also what takes hours: 20 times the seeds, more fuzzing
 #
 # On a bare Debian 12 this first installs what is missing (./do setup).
@@ -46,6 +47,13 @@ simulate() {
   [[ -s $output ]] && ! grep -q FAIL "$output"
 }
 
+# The package of the C++ SDK as its users get it: optimised, without sanitizers.
+stage_package() {
+  configure release || { stage_lost "the release configuration"; return 0; }
+  compile release lockstepd sdk_archive || { stage_lost "the build of the C++ package"; return 0; }
+  run_ctest release "the C++ package, two compilers" --label-regex package
+}
+
 stage_fuzz() {
   # shellcheck source=/dev/null
   source tools/do.d/fuzz.sh
@@ -72,6 +80,8 @@ command_main() {
   begin_stages
   if [[ ${1:-} == faults ]]; then
     stage_faults "fault suite, real processes" ${long:+--long} ${2:+--only "$2"}
+  elif [[ ${1:-} == package ]]; then
+    stage_package
   elif [[ $# -gt 0 ]]; then
     [[ -z ${2:-} ]] || export GTEST_FILTER=$2
     stage_named "$1"
@@ -79,6 +89,7 @@ command_main() {
     stage_debug
     stage_tsan
     stage_simulator
+    stage_package
     stage_faults "fault suite, real processes, the short one" --short
     [[ -z $long ]] || stage_fuzz
     stage_tidy

@@ -83,6 +83,24 @@ def _third_party_include(path, target, folder):
     return None
 
 
+# What users compile: the standard library and itself, nothing else.
+SDK_PUBLIC = "sdk/cpp/include/"
+# The SDK's own code stands on the recipes and the world, never on a server's or a program's parts.
+SDK_NOT = {"gateway", "sim", "server", "cli"}
+
+
+def _sdk_include(path, quote, target):
+    folder = target.split("/")[0]
+    if path.startswith(SDK_PUBLIC):
+        if "/" in target and folder != "lockstep" or target.endswith(".h") and folder != "lockstep":
+            return f"a public header includes <standard headers> and \"lockstep/...\" only, not {target}"
+        if folder == "lockstep" and quote != '"':
+            return "a public header includes its like by \"lockstep/...\""
+    elif folder in SDK_NOT:
+        return f"the SDK may not know {folder}"
+    return None
+
+
 def check_includes(tree):
     findings = []
     for path in tree.cpp():
@@ -96,7 +114,9 @@ def check_includes(tree):
                 continue
             quote, target = match.groups()
             own = target.split("/")[0] in LEVEL and "/" in target
-            if quote == '"' and path.startswith("src/") and not own:
+            if path.startswith("sdk/"):
+                problem = _sdk_include(path, quote, target)
+            elif quote == '"' and path.startswith("src/") and not own:
                 problem = f'write the path from src/: "{folder}/{target}"'
             elif own:
                 problem = _own_include(path, target, folder)

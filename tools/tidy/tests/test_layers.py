@@ -56,6 +56,17 @@ class Layers(unittest.TestCase):
     def test_an_unknown_folder_needs_a_level(self):
         self.assertEqual(len(messages({"src/magic/wand.cc": "int x;\n"})), 1)
 
+    def test_public_headers_of_the_sdk_stand_on_the_standard_library(self):
+        header = "sdk/cpp/include/lockstep/lock.h"
+        self.assertEqual(messages({header: '#include <memory>\n#include "lockstep/outcome.h"\n'}), [])
+        for line in ('#include "store/types.h"\n', "#include <boost/asio.hpp>\n", "#include <nlohmann.h>\n",
+                     "#include <lockstep/outcome.h>\n"):
+            self.assertEqual(len(messages({header: line})), 1, line)
+
+    def test_the_sdk_stands_on_recipes_not_on_programs(self):
+        self.assertEqual(messages({"sdk/cpp/src/lock.cc": '#include "service/lock/lock.h"\n'}), [])
+        self.assertEqual(len(messages({"sdk/cpp/src/lock.cc": '#include "gateway/http.h"\n'})), 1)
+
 
 if __name__ == "__main__":
     unittest.main()

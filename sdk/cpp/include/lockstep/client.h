@@ -1,0 +1,134 @@
+// Client: the way to a Lockstep (or etcd) cluster. Make one for each program and share it among threads.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "lockstep/abi.h"
+#include "lockstep/call_options.h"
+#include "lockstep/kv.h"
+#include "lockstep/lock.h"
+#include "lockstep/operation.h"
+
+namespace lockstep::LOCKSTEP_INLINE v1 {
+
+namespace detail {
+class Runtime;
+}
+
+class ClientOptions {
+ public:
+  using Duration = std::chrono::nanoseconds;
+
+  ClientOptions() = default;
+  // "host:port", several separated by commas: any members of one cluster.
+  explicit ClientOptions(std::string endpoints) : endpoints_(std::move(endpoints)) {}
+
+  ClientOptions& user(std::string name, std::string password) {
+    user_ = std::move(name);
+    password_ = std::move(password);
+    return *this;
+  }
+  // TLS; the server must prove to be its host's name. `ca_file` empty: whom the system trusts.
+  ClientOptions& tls(std::string ca_file = {}) {
+    tls_ = true;
+    ca_file_ = std::move(ca_file);
+    return *this;
+  }
+  ClientOptions& certificate(std::string certificate_file, std::string key_file) {
+    tls_ = true;
+    certificate_file_ = std::move(certificate_file);
+    key_file_ = std::move(key_file);
+    return *this;
+  }
+  // Of calls that only ask the store, unless CallOptions say otherwise. 10 s.
+  ClientOptions& call_timeout(Duration timeout) {
+    call_timeout_ = timeout;
+    return *this;
+  }
+  // How long the locks of this client outlive its death. 10 s.
+  ClientOptions& session_ttl(Duration ttl) {
+    session_ttl_ = ttl;
+    return *this;
+  }
+  // How long close() waits for what is being released. 2 s.
+  ClientOptions& close_timeout(Duration timeout) {
+    close_timeout_ = timeout;
+    return *this;
+  }
+  ClientOptions& resume_on(Executor executor) {
+    executor_ = std::move(executor);
+    return *this;
+  }
+
+  [[nodiscard]] const std::string& endpoints() const { return endpoints_; }
+  [[nodiscard]] const std::string& user() const { return user_; }
+  [[nodiscard]] const std::string& password() const { return password_; }
+  [[nodiscard]] bool tls() const { return tls_; }
+  [[nodiscard]] const std::string& ca_file() const { return ca_file_; }
+  [[nodiscard]] const std::string& certificate_file() const { return certificate_file_; }
+  [[nodiscard]] const std::string& key_file() const { return key_file_; }
+  [[nodiscard]] Duration call_timeout() const { return call_timeout_; }
+  [[nodiscard]] Duration session_ttl() const { return session_ttl_; }
+  [[nodiscard]] Duration close_timeout() const { return close_timeout_; }
+  [[nodiscard]] const Executor& resume_on() const { return executor_; }
+
+ private:
+  std::string endpoints_ = "127.0.0.1:2379";
+  std::string user_;
+  std::string password_;
+  bool tls_ = false;
+  std::string ca_file_;
+  std::string certificate_file_;
+  std::string key_file_;
+  Duration call_timeout_ = std::chrono::seconds(10);
+  Duration session_ttl_ = std::chrono::seconds(10);
+  Duration close_timeout_ = std::chrono::seconds(2);
+  Executor executor_;
+};
+
+// It has one thread of its own, which does the network and renews sessions. Connections are made when
+// something is asked, and again when they break.
+//
+// Threads: every call from any thread. The client is destroyed on another thread than its own, after whoever
+// calls it; guards, sessions and watches may outlive it (they answer Code::cancelled then).
+class Client {
+ public:
+  // Errors: invalid_argument for endpoints or files that cannot be used. Whether anybody is there, the first
+  // call says.
+  static Outcome<Client> make(const ClientOptions& options);
+  // The same; throws NoValue.
+  explicit Client(const ClientOptions& options);
+  explicit Client(const std::string& endpoints) : Client(ClientOptions(endpoints)) {}
+  explicit Client(std::shared_ptr<detail::Runtime> runtime) : runtime_(std::move(runtime)) {}
+  Client(Client&&) noexcept = default;
+  Client& operator=(Client&& other) noexcept;
+  ~Client();
+  // Gives back every lock and session (for at most close_timeout()) and ends every call with Code::cancelled.
+  // Once.
+  void close();
+
+  // ---- keys and values (kv.h)
+  Operation<std::optional<KeyValue>> get(std::string key, CallOptions options = {});
+  Operation<KeyValues> list(const Keys& keys, std::int64_t limit = 0, CallOptions options = {});
+  Operation<Revision> put(std::string key, std::string value, CallOptions options = {});
+  // How many there were.
+  Operation<std::int64_t> remove(const Keys& keys, CallOptions options = {});
+  Operation<TxnResult> commit(const Txn& txn, CallOptions options = {});
+  // From `start_revision` on; 0: from now on.
+  Outcome<Watch> watch(const Keys& keys, Revision start_revision = 0);
+
+  // ---- coordination
+  Lock lock(std::string name);  // lock.h
+
+ private:
+  std::shared_ptr<detail::Runtime> runtime_;
+};
+
+}  // namespace lockstep::LOCKSTEP_INLINEv1

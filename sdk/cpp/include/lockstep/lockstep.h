@@ -1,0 +1,11 @@
+// Everything but lockstep/testing.h.
+#pragma once
+
+#include "lockstep/call_options.h"
+#include "lockstep/client.h"
+#include "lockstep/executor.h"
+#include "lockstep/kv.h"
+#include "lockstep/lock.h"
+#include "lockstep/operation.h"
+#include "lockstep/outcome.h"
+#include "lockstep/task.h"

@@ -1,0 +1,128 @@
+#include "runtime.h"
+
+#include <chrono>
+
+#include "recipes.h"
+
+namespace lockstep::v1::detail {
+
+Runtime::Runtime(std::shared_ptr<World> world, const ClientOptions& options)
+    : world_(std::move(world)), options_(options) {}
+
+Runtime::~Runtime() = default;
+
+Recipes& Runtime::recipes() {
+  if (recipes_ == nullptr) recipes_ = std::make_unique<Recipes>(*this);
+  return *recipes_;
+}
+
+bool Runtime::post(env::Closure closure) {
+  const std::lock_guard lock(mutex_);
+  if (closed_) return false;
+  world_->executor().post_from_any_thread(std::move(closure));
+  return true;
+}
+
+Runtime::CallPtr Runtime::begin_call(const CallOptions& options, bool waits, std::function<void()> abort) {
+  auto call = std::make_shared<Call>();
+  call->number = ++calls_made_;
+  call->abort = std::move(abort);
+  const TimePoint now = world_->clock().now();
+  const auto bound = [&](Duration left) {
+    const Duration most = no_deadline - now;
+    call->deadline = std::min(call->deadline, now + std::min(left, most));
+  };
+  if (options.timeout().has_value()) bound(*options.timeout());
+  if (options.deadline().has_value()) bound(*options.deadline() - std::chrono::steady_clock::now());
+  if (!waits && call->deadline == no_deadline) bound(options_.call_timeout());
+  calls_.emplace(call->number, call);
+  if (call->deadline != no_deadline) {
+    call->deadline_timer = world_->executor().schedule(call->deadline, [call] {
+      call->deadline_timer = {};
+      call->timed_out = true;
+      call->source.request_stop();
+    });
+  }
+  if (options.stop().stop_possible()) {
+    // On whatever thread asks for the stop; what hears of it lives on the strand.
+    call->user_stop.emplace(options.stop(), [runtime = weak_from_this(), weak = std::weak_ptr(call)] {
+      const auto self = runtime.lock();
+      if (self == nullptr) return;
+      self->post([weak] {
+        if (const auto here = weak.lock()) here->source.request_stop();
+      });
+    });
+  }
+  if (closing_) call->source.request_stop();
+  return call;
+}
+
+void Runtime::end_call(const CallPtr& call) {
+  world_->executor().cancel(call->deadline_timer);
+  call->user_stop.reset();
+  calls_.erase(call->number);
+}
+
+store::CallOptions Runtime::release_options() {
+  store::CallOptions options;
+  options.deadline = world_->clock().now() + std::max<Duration>(options_.close_timeout(), 100ms);
+  return options;
+}
+
+void Runtime::release_ended() {
+  LS_MUST(releasing_ > 0);
+  if (--releasing_ == 0 && closing_) tell(released_);
+}
+
+void Runtime::tell(bool& flag) {
+  const std::lock_guard lock(mutex_);
+  flag = true;
+  changed_.notify_all();
+}
+
+void Runtime::begin_close() {
+  closing_ = true;
+  for (const auto& [number, call] : std::map(calls_)) call->source.request_stop();
+  if (recipes_ != nullptr) recipes_->begin_close();
+  if (releasing_ == 0) tell(released_);
+}
+
+void Runtime::finish_close() {
+  {
+    const std::lock_guard lock(mutex_);
+    closed_ = true;
+  }
+  recipes_.reset();
+  world_->leave();
+  for (const auto& [number, call] : std::exchange(calls_, {})) {
+    world_->executor().cancel(call->deadline_timer);
+    call->user_stop.reset();
+    call->abort();
+  }
+  tell(finished_);
+}
+
+void Runtime::close() {
+  if (on_client_thread()) {
+    throw std::logic_error("lockstep: a client is closed on another thread than its own");
+  }
+  std::unique_lock lock(mutex_);
+  if (close_called_) {
+    changed_.wait(lock, [this] { return finished_; });
+    return;
+  }
+  close_called_ = true;
+  lock.unlock();
+  const auto self = shared_from_this();
+  post([self] { self->begin_close(); });
+  lock.lock();
+  changed_.wait_for(lock, options_.close_timeout(), [this] { return released_; });
+  lock.unlock();
+  post([self] { self->finish_close(); });
+  lock.lock();
+  changed_.wait(lock, [this] { return finished_; });
+  lock.unlock();
+  world_->join();
+}
+
+}  // namespace lockstep::v1::detail

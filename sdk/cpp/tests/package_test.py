@@ -1,0 +1,70 @@
+"""Installs the SDK into a temporary folder, builds a program's project against it with GCC 12 and with clang, by
+find_package and by pkg-config, and runs what was built against a real lockstepd."""
+
+import argparse
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parents[2] / "tests" / "clients"))
+import servers  # noqa: E402
+
+COMPILERS = ("g++-12", "clang++-19")
+EXAMPLES = "share/doc/lockstep/examples"
+
+
+def run(*command, **options):
+    result = subprocess.run([str(part) for part in command], text=True, stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT, timeout=300, **options)
+    if result.returncode != 0:
+        sys.exit(f"FAILED with {result.returncode}: {' '.join(map(str, command))}\n{result.stdout}")
+    return result.stdout
+
+
+def build_consumer(compiler, prefix, folder, snippets):
+    build = folder / compiler
+    run("cmake", "-G", "Ninja", "-S", HERE / "consumer", "-B", build, f"-DCMAKE_CXX_COMPILER={compiler}",
+        f"-DCMAKE_PREFIX_PATH={prefix}", f"-DEXAMPLES={prefix / EXAMPLES}", f"-DSNIPPETS={snippets}")
+    run("ninja", "-C", build, "-j", "2")
+    return build
+
+
+def build_by_pkg_config(compiler, prefix, folder):
+    """One example with nothing but the flags that pkg-config tells."""
+    found = subprocess.run(["pkg-config", "--cflags", "--libs", "lockstep"], check=True, text=True, capture_output=True,
+                           env={**os.environ, "PKG_CONFIG_PATH": str(next(prefix.glob("lib*/pkgconfig")))})
+    program = folder / "by_pkg_config"
+    run(compiler, "-std=c++20", prefix / EXAMPLES / "lock.cc", "-o", program, *found.stdout.split())
+    return program
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--build", required=True)
+    parser.add_argument("--lockstepd", required=True)
+    arguments = parser.parse_args()
+    servers.need(*COMPILERS, "cmake", "ninja", "pkg-config")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = pathlib.Path(temporary)
+        prefix = folder / "installed"
+        run("cmake", "--install", arguments.build, "--prefix", prefix, "--component", "sdk")
+        snippets = folder / "snippets"
+        snippets.mkdir()
+        programs = [build_by_pkg_config(COMPILERS[0], prefix, folder)]
+        builds = [build_consumer(compiler, prefix, folder, snippets) for compiler in COMPILERS]
+        server = servers.lockstepd(arguments.lockstepd, str(folder))
+        try:
+            for build in builds:
+                print(build.name, run(build / "smoke", server.endpoint, f"{build.name}/").strip())
+                programs.append(build / "lock")
+            for program in programs:
+                print(program.name, run(program, server.endpoint).strip())
+        finally:
+            server.stop()
+
+
+if __name__ == "__main__":
+    main()
