@@ -91,7 +91,7 @@ Status still_wanted(const Context& context, const store::CallOptions& options) {
   return {};
 }
 
-Task<Status> sleep_until(Context context, TimePoint when, store::CallOptions options) {
+Task<Status> pause_until(Context context, TimePoint when, store::CallOptions options) {
   const bool in_time = when <= options.deadline;
   const Signal nobody(context);
   const Wake wake = co_await nobody.wait(in_time ? when : options.deadline, options.cancellation);

@@ -49,7 +49,7 @@ class Signal {
 
 // ok at `when`; deadline_exceeded or cancelled if that comes first. Of the options, deadline and cancellation
 // count.
-Task<Status> sleep_until(Context context, TimePoint when, store::CallOptions options);
+Task<Status> pause_until(Context context, TimePoint when, store::CallOptions options);
 
 // The next answer of a subscription, at most about `bytes_max` of events; or deadline_exceeded, or cancelled,
 // after which it may be asked again. After an answer with `canceled` there is nothing more: do not ask again.

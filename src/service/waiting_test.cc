@@ -58,9 +58,9 @@ TEST_F(WaitingTest, AStopEndsTheWaitInALaterTurnAndConcernsNoOtherWait) {
 }
 
 TEST_F(WaitingTest, SleepingEndsAtItsMomentOrAtTheDeadline) {
-  Running<Status> slept(sleep_until(world.context, in(2s), until(in(3s))));
-  Running<Status> late(sleep_until(world.context, in(4s), until(in(3s))));
-  Running<Status> cancelled(sleep_until(world.context, in(9s), until(no_deadline)));
+  Running<Status> slept(pause_until(world.context, in(2s), until(in(3s))));
+  Running<Status> late(pause_until(world.context, in(4s), until(in(3s))));
+  Running<Status> cancelled(pause_until(world.context, in(9s), until(no_deadline)));
   world.advance(2s);
   EXPECT_EQ(slept.result(), Status());
   EXPECT_TRUE(late.waits());

@@ -210,7 +210,7 @@ Task<Status> Session::give_up(std::shared_ptr<Session> self, store::CallOptions 
       co_return answer.status();
     }
     const TimePoint when = self->context_.clock.now() + retry_pause;
-    if (const Status slept = co_await sleep_until(self->context_, when, options); !slept.ok()) {
+    if (const Status slept = co_await pause_until(self->context_, when, options); !slept.ok()) {
       co_return answer.status();
     }
   }
@@ -244,7 +244,7 @@ class SessionMaker {
       if (!is_unknown(granted.status())) co_return granted.status();
       maybe_granted = true;
       const TimePoint again = context.clock.now() + retry_pause;
-      if (!(co_await sleep_until(context, again, call)).ok()) co_return granted.status();
+      if (!(co_await pause_until(context, again, call)).ok()) co_return granted.status();
     }
   }
 
