@@ -11,6 +11,7 @@
 #include "base/prng.h"
 #include "base/status.h"
 #include "base/task.h"
+#include "base/task_scope.h"
 #include "base/time.h"
 
 namespace lockstep {
@@ -156,6 +157,23 @@ TEST(Task, ResumesWhenTheCallbackComesLater) {
   ASSERT_EQ(waiting.size(), 1u);
   waiting.front()(7);
   EXPECT_EQ(got, 7);
+}
+
+TEST(TaskScope, EndsWithItsOwnerWhateverStillWaits) {
+  std::vector<std::move_only_function<void(int)>> waiting;
+  int first = 0;
+  int second = 0;
+  {
+    TaskScope scope;
+    scope.spawn(wait_for(&waiting, &first));
+    scope.spawn(wait_for(&waiting, &second));
+    EXPECT_EQ(scope.size(), 2);
+    ASSERT_EQ(waiting.size(), 2);
+    waiting[0](7);
+    EXPECT_EQ(scope.size(), 1) << "one that ended is forgotten";
+  }
+  EXPECT_EQ(first, 7);
+  EXPECT_EQ(second, 0) << "what was left did not go on";
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -76,15 +77,21 @@ class HttpRouter {
   };
   [[nodiscard]] Found find(std::string_view method, std::string_view path) const;
 
+  // What HTTP itself refuses under a path (wrong method, no such path, …) is answered in these words.
+  using Refusal = HttpResponse (*)(int status, std::string_view why);
+  void set_refusals(std::string_view path, Refusal refusal);
+  [[nodiscard]] HttpResponse refuse(std::string_view path, int status, std::string_view why) const;
+
  private:
   struct Route {
     std::string path;
-    bool prefix = false;
     std::vector<std::pair<std::string, HttpHandler>> methods;
   };
-  Route& route(std::string_view path, bool prefix);
+  static void add(Route& route, std::string_view method, HttpHandler handler);
 
-  std::vector<Route> routes_;
+  std::map<std::string, Route, std::less<>> exact_;
+  std::vector<Route> prefixes_;
+  std::vector<std::pair<std::string, Refusal>> refusals_;
 };
 
 // {"error":"…","code":…,"message":"…"}: the body of every error that HTTP itself answers, as etcd's gateway

@@ -14,6 +14,8 @@
 #include "gateway/json/json_gateway.h"
 #include "gateway/listener/listener.h"
 #include "gateway/pages/status_pages.h"
+#include "gateway/v1/coordination.h"
+#include "gateway/v1/v1.h"
 #include "log/identity.h"
 #include "platform/platform.h"
 #include "platform/process.h"
@@ -137,6 +139,8 @@ class Node::Parts {
   std::unique_ptr<rpc::Server> rpc_server;
   std::unique_ptr<gateway::JsonGateway> json_gateway;
   std::unique_ptr<gateway::StatusPages> status_pages;
+  std::unique_ptr<gateway::v1::Coordination> coordination;
+  std::unique_ptr<gateway::v1::V1> v1;
   std::unique_ptr<gateway::HttpServer> http_server;
   std::shared_ptr<env::Streams> streams;
   std::shared_ptr<platform::TlsStreams> tls;  // of clients; null: plain
@@ -149,6 +153,7 @@ class Node::Parts {
   Status open_replica();
   Status open_front();
   void serve_http(env::Executor& executor, env::Clock& clock);
+  void serve_v1(env::Executor& executor, env::Clock& clock);
   [[nodiscard]] MemberSample sample() const;
   Status open_streams();
   Status listen();
@@ -172,6 +177,8 @@ Node::Parts::~Parts() {
   json_gateway.reset();
   cluster.reset();
   replica.reset();
+  v1.reset();
+  coordination.reset();
   status_pages.reset();
   services.reset();
 }
@@ -281,7 +288,23 @@ Status Node::Parts::listen() {
   return {};
 }
 
-// What HTTP/1.1 serves: the same services as JSON, and the pages for operators.
+// Coordination for any language. The store is this member.
+void Node::Parts::serve_v1(env::Executor& executor, env::Clock& clock) {
+  env::Random& random = platform->environment().random;
+  coordination =
+      std::make_unique<gateway::v1::Coordination>(service::Context{*replica, executor, clock, random});
+  gateway::v1::Options v1_options;
+  v1_options.request_timeout = options.request_timeout;
+  v1_options.admits = [this] {
+    if (!cluster->is_learner()) return Status();
+    return Status(Code::unavailable, "this member does not vote yet: ask another one");
+  };
+  v1 = std::make_unique<gateway::v1::V1>(replica->security(), executor, clock, random, v1_options);
+  v1->add(coordination->routes());
+  v1->register_with(http_server->router());
+}
+
+// What HTTP serves: the same services as JSON, the pages for operators, and coordination.
 void Node::Parts::serve_http(env::Executor& executor, env::Clock& clock) {
   json_gateway = std::make_unique<gateway::JsonGateway>(executor);
   services->register_with(*json_gateway);
@@ -293,6 +316,7 @@ void Node::Parts::serve_http(env::Executor& executor, env::Clock& clock) {
     gateway::write_metrics(http_server->metrics(), &text);
   });
   status_pages->register_with(http_server->router());
+  serve_v1(executor, clock);
 }
 
 MemberSample Node::Parts::sample() const {

@@ -3,6 +3,7 @@
 #include <charconv>
 
 #include "base/assert.h"
+#include "gateway/principal.h"
 
 namespace lockstep::gateway {
 namespace {
@@ -49,15 +50,10 @@ Edge::Edge(store::Store& store, store::Security& security, ClusterFace& cluster,
       clock_(clock),
       options_(std::move(options)) {}
 
-// A certificate's name that is no user's is nobody, who may still log in.
 Result<store::Principal> Edge::principal_of(const rpc::ServerCall& call) {
   std::optional<std::string_view> token = call.metadata(metadata_names::token);
   if (!token.has_value()) token = call.metadata(metadata_names::authorization);
-  if (token.has_value()) return security_.check_token(*token);
-  const std::string_view name = call.peer_common_name();
-  if (name.empty()) return store::Principal();
-  const Result<store::Principal> user = security_.check_name(name);
-  return user.ok() ? *user : store::Principal();
+  return gateway::principal_of(security_, token, call.peer_common_name());
 }
 
 std::optional<store::CallOptions> Edge::admit(rpc::ServerCall& call, Learners learners, Needs needs) {

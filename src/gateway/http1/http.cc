@@ -14,7 +14,7 @@ struct Reason {
   int grpc_code;  // what etcd's gateway puts beside it
   std::string_view text;
 };
-constexpr std::array<Reason, 23> reasons = {{
+constexpr std::array<Reason, 24> reasons = {{
     {200, 0, "OK"},
     {201, 0, "Created"},
     {204, 0, "No Content"},
@@ -31,6 +31,7 @@ constexpr std::array<Reason, 23> reasons = {{
     {415, 3, "Unsupported Media Type"},
     {417, 3, "Expectation Failed"},
     {421, 3, "Misdirected Request"},
+    {422, 3, "Unprocessable Content"},
     {429, 8, "Too Many Requests"},
     {431, 8, "Request Header Fields Too Large"},
     {500, 13, "Internal Server Error"},
@@ -76,37 +77,34 @@ HttpResponse http_error(int status, std::string_view message) {
   return response;
 }
 
-HttpRouter::Route& HttpRouter::route(std::string_view path, bool prefix) {
-  LS_MUST(path.starts_with('/'));
-  for (Route& known : routes_) {
-    if (known.path == path && known.prefix == prefix) return known;
-  }
-  routes_.push_back({std::string(path), prefix, {}});
-  return routes_.back();
+void HttpRouter::add(Route& route, std::string_view method, HttpHandler handler) {
+  for (const auto& [known, unused] : route.methods) LS_MUST(known != method, "a route is registered once");
+  route.methods.emplace_back(method, std::move(handler));
 }
 
 void HttpRouter::exact(std::string_view method, std::string_view path, HttpHandler handler) {
-  Route& found = route(path, false);
-  for (const auto& [known, unused] : found.methods) LS_MUST(known != method, "a route is registered once");
-  found.methods.emplace_back(method, std::move(handler));
+  LS_MUST(path.starts_with('/'));
+  const auto [found, made] = exact_.try_emplace(std::string(path));
+  found->second.path = path;
+  add(found->second, method, std::move(handler));
 }
 
 void HttpRouter::prefix(std::string_view method, std::string_view path, HttpHandler handler) {
-  Route& found = route(path, true);
-  for (const auto& [known, unused] : found.methods) LS_MUST(known != method, "a route is registered once");
-  found.methods.emplace_back(method, std::move(handler));
+  LS_MUST(path.starts_with('/'));
+  auto found = std::ranges::find(prefixes_, path, &Route::path);
+  if (found == prefixes_.end()) found = prefixes_.insert(found, {std::string(path), {}});
+  add(*found, method, std::move(handler));
 }
 
 HttpRouter::Found HttpRouter::find(std::string_view method, std::string_view path) const {
   const Route* best = nullptr;
-  for (const Route& route : routes_) {
-    if (!route.prefix && route.path == path) {
-      best = &route;
-      break;
+  if (const auto exact = exact_.find(path); exact != exact_.end()) {
+    best = &exact->second;
+  } else {
+    for (const Route& route : prefixes_) {
+      if (path.starts_with(route.path) && (best == nullptr || best->path.size() < route.path.size()))
+        best = &route;
     }
-    if (route.prefix && path.starts_with(route.path) &&
-        (best == nullptr || best->path.size() < route.path.size()))
-      best = &route;
   }
   if (best == nullptr) return {};
   const std::string_view wanted = method == "HEAD" ? "GET" : method;
@@ -116,6 +114,17 @@ HttpRouter::Found HttpRouter::find(std::string_view method, std::string_view pat
     found.allow += (found.allow.empty() ? "" : ", ") + known;
   }
   return found;
+}
+
+void HttpRouter::set_refusals(std::string_view path, Refusal refusal) {
+  refusals_.emplace_back(path, refusal);
+}
+
+HttpResponse HttpRouter::refuse(std::string_view path, int status, std::string_view why) const {
+  for (const auto& [under, refusal] : refusals_) {
+    if (path.starts_with(under)) return refusal(status, why);
+  }
+  return http_error(status, why);
 }
 
 }  // namespace lockstep::gateway

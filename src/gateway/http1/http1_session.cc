@@ -225,7 +225,7 @@ void Http1Session::serve() {
   const HttpResponderPtr responder = exchange_;
   const auto answer = [&](int status, std::string_view why, const std::string& allow) {
     ++shared_.metrics.refused[status];
-    HttpResponse response = http_error(status, why);
+    HttpResponse response = shared_.router.refuse(request.path, status, why);
     if (!allow.empty()) response.fields.push_back({"Allow", allow});
     responder->respond(response);
   };
@@ -242,7 +242,7 @@ void Http1Session::serve() {
 void Http1Session::refuse(int status, std::string_view why) {
   ++shared_.metrics.refused[status];
   keep_alive_ = false;
-  HttpResponse response = http_error(status, why);
+  HttpResponse response = shared_.router.refuse(parser_->request().path, status, why);
   if (status == 503) response.fields.push_back({"Retry-After", "1"});
   write_head(response, response.body.size());
   write_raw(response.body);

@@ -8,5 +8,6 @@ namespace lockstep::gateway {
 
 // False if the text is anything else, line breaks and missing padding included.
 bool decode_base64(std::string_view text, std::string* bytes);
+std::string encode_base64(std::string_view bytes);
 
 }  // namespace lockstep::gateway

@@ -1,0 +1,39 @@
+// What /v1 needs to let a mutation take effect once for each Idempotency-Key.
+#pragma once
+
+#include <string>
+
+#include "base/task.h"
+#include "gateway/http.h"
+#include "gateway/v1/problem.h"
+#include "store/store.h"
+
+namespace lockstep::gateway::v1 {
+
+inline constexpr std::size_t idempotency_key_bytes_max = 255;
+
+struct IdempotentRequest {
+  std::string key;
+  std::string fingerprint;  // of what must be the same when it is repeated
+};
+
+class Idempotency {
+ public:
+  virtual ~Idempotency() = default;
+
+  struct Begun {
+    enum class State { first, done, refused };
+    State state = State::refused;
+    std::string owner;      // of `first`
+    HttpResponse response;  // of `done`
+    Status status;          // of `refused`
+  };
+  virtual Task<Begun> begin(IdempotentRequest request, store::CallOptions options) = 0;
+  // Keeps the answer; an error is not the client's business: its effect took place.
+  virtual Task<void> complete(IdempotentRequest request, std::string owner, HttpResponse response,
+                              store::CallOptions options) = 0;
+  // Nothing took effect: the key is free again.
+  virtual Task<void> abandon(IdempotentRequest request, std::string owner, store::CallOptions options) = 0;
+};
+
+}  // namespace lockstep::gateway::v1

@@ -1,0 +1,168 @@
+#include "gateway/v1/problem.h"
+
+#include <algorithm>
+#include <array>
+
+#include "base/assert.h"
+#include "gateway/v1/json_text.h"
+#include "service/simple/simple_lock.h"
+
+namespace lockstep::gateway::v1 {
+namespace {
+
+constexpr int milliseconds_per_second = 1000;
+// Said with what may pass soon.
+constexpr std::int64_t retry_after_ms_default = 100;
+
+constexpr std::array kinds = {
+    // Of the request.
+    ProblemKind{"invalid_request", 400, false, "The request is not what this path takes"},
+    ProblemKind{"unauthenticated", 401, false, "Who asks is not known"},
+    ProblemKind{"permission_denied", 403, false, "Who asks may not do that"},
+    ProblemKind{"not_found", 404, false, "What the request names does not exist"},
+    ProblemKind{"no_such_path", 404, false, "There is no such path"},
+    ProblemKind{"method_not_allowed", 405, false, "This path does not take that method"},
+    ProblemKind{"request_timeout", 408, true, "The request took too long to arrive"},
+    ProblemKind{"already_exists", 409, false, "What the request makes exists already"},
+    ProblemKind{"conflict", 409, false, "Not in the present state"},
+    ProblemKind{"content_too_large", 413, false, "The body is too large"},
+    ProblemKind{"unsupported_media_type", 415, false, "The body must be application/json"},
+    ProblemKind{"misdirected_request", 421, false, "This server does not answer to that name"},
+    ProblemKind{"out_of_range", 400, false, "A number is out of the range that exists"},
+    ProblemKind{"idempotency_in_progress", 409, true,
+                "The first request with this Idempotency-Key is running"},
+    ProblemKind{"idempotency_mismatch", 422, false, "This Idempotency-Key was used for another request"},
+    // Of the recipes.
+    ProblemKind{"lock_held", 409, true, "Somebody else holds the lock", service::errors::simple_lock_held},
+    ProblemKind{"not_holder", 409, false, "The lock is not held by whoever asks",
+                service::errors::simple_lock_not_held},
+    // Of the server and its cluster.
+    ProblemKind{"limit_reached", 429, true, "A limit is reached"},
+    ProblemKind{"unavailable", 503, true, "Not now"},
+    ProblemKind{"deadline_exceeded", 504, true, "Not in time; nothing was done"},
+    ProblemKind{"cancelled", 408, true, "Given up; nothing was done"},
+    ProblemKind{"outcome_unknown", 504, false, "It may have taken effect or not"},
+    ProblemKind{"not_supported", 501, false, "This server cannot do that"},
+    ProblemKind{"internal", 500, false, "A fault of the server"},
+};
+
+std::string_view code_of(Code code) {
+  switch (code) {
+    case Code::invalid_argument:
+      return "invalid_request";
+    case Code::not_found:
+      return "not_found";
+    case Code::already_exists:
+      return "already_exists";
+    case Code::failed_precondition:
+      return "conflict";
+    case Code::out_of_range:
+      return "out_of_range";
+    case Code::resource_exhausted:
+      return "limit_reached";
+    case Code::permission_denied:
+      return "permission_denied";
+    case Code::unauthenticated:
+      return "unauthenticated";
+    case Code::unavailable:
+      return "unavailable";
+    case Code::unknown_outcome:
+      return "outcome_unknown";
+    case Code::deadline_exceeded:
+      return "deadline_exceeded";
+    case Code::cancelled:
+      return "cancelled";
+    case Code::unimplemented:
+      return "not_supported";
+    case Code::ok:
+    case Code::corruption:
+    case Code::io_error:
+    case Code::internal:
+      return "internal";
+  }
+  return "internal";
+}
+
+std::string_view code_of_http(int status) {
+  switch (status) {
+    case 404:
+      return "no_such_path";
+    case 405:
+      return "method_not_allowed";
+    case 408:
+      return "request_timeout";
+    case 413:
+      return "content_too_large";
+    case 415:
+      return "unsupported_media_type";
+    case 421:
+      return "misdirected_request";
+    case 503:
+      return "unavailable";
+    default:
+      return "invalid_request";
+  }
+}
+
+}  // namespace
+
+std::span<const ProblemKind> problem_kinds() {
+  return kinds;
+}
+
+const ProblemKind& problem_kind(std::string_view code) {
+  const auto found = std::ranges::find(kinds, code, &ProblemKind::code);
+  LS_MUST(found != kinds.end(), "every code stands in the table");
+  return *found;
+}
+
+Problem make_problem(std::string_view code, std::string detail) {
+  const ProblemKind& kind = problem_kind(code);
+  return {&kind, kind.status, std::move(detail), {}, kind.retryable ? retry_after_ms_default : 0};
+}
+
+Problem problem_of(const Status& status) {
+  LS_MUST(!status.ok());
+  std::string detail(status.message());
+  for (const ProblemKind& kind : kinds) {
+    if (kind.of != nullptr && kind.of() == status) return make_problem(kind.code, std::move(detail));
+  }
+  return make_problem(code_of(status.code()), std::move(detail));
+}
+
+std::string to_json(const Problem& problem, std::string_view request_id) {
+  JsonText json;
+  json.text("type", "urn:lockstep:problem:" + std::string(problem.kind->code));
+  json.text("title", problem.kind->title);
+  json.number("status", problem.status);
+  json.text("detail", problem.detail);
+  json.text("code", problem.kind->code);
+  json.boolean("retryable", problem.kind->retryable);
+  if (problem.retry_after_ms != 0) json.number("retry_after_ms", problem.retry_after_ms);
+  if (!problem.pointer.empty()) json.text("pointer", problem.pointer);
+  if (!request_id.empty()) json.text("request_id", request_id);
+  return std::move(json).take();
+}
+
+HttpResponse to_response(const Problem& problem, std::string_view request_id) {
+  HttpResponse response;
+  response.status = problem.status;
+  response.content_type = "application/problem+json";
+  response.body = to_json(problem, request_id);
+  if (!request_id.empty()) response.fields.push_back({"X-Request-Id", std::string(request_id)});
+  if (problem.retry_after_ms != 0) {
+    const std::int64_t seconds =
+        (problem.retry_after_ms + milliseconds_per_second - 1) / milliseconds_per_second;
+    response.fields.push_back({"Retry-After", std::to_string(seconds)});
+  }
+  if (response.status == 401) response.fields.push_back({"WWW-Authenticate", "Bearer"});
+  return response;
+}
+
+HttpResponse refusal(int http_status, std::string_view why) {
+  Problem problem = make_problem(code_of_http(http_status), std::string(why));
+  problem.status = http_status;
+  return to_response(problem, {});
+}
+
+}  // namespace lockstep::gateway::v1

@@ -1,0 +1,69 @@
+// What /v1 serves, as a table: each route with its request, its answer and its errors. The same table serves
+// and makes the OpenAPI document.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "base/status.h"
+#include "base/task.h"
+#include "gateway/v1/fields.h"
+#include "gateway/v1/json_text.h"
+#include "gateway/v1/problem.h"
+#include "store/store.h"
+
+namespace lockstep::gateway::v1 {
+
+// One request as its handler sees it.
+struct Call {
+  Arguments arguments;
+  // Who asks, the client's going away as cancellation, and a deadline: of the server for one call, later by
+  // what `wait_ms` asks for.
+  store::CallOptions options;
+};
+
+// An answer, or an error as the recipe said it or as a problem of /v1's own.
+using Outcome = std::variant<JsonText, Status, Problem>;
+using Handler = std::function<Task<Outcome>(Call call)>;
+
+// Server-sent events to one client.
+class EventSink {
+ public:
+  virtual ~EventSink() = default;
+  // Waits while the client does not read what was sent. False: it is gone, or the server closes.
+  virtual Task<bool> send(std::string event, std::string id, JsonText data) = 0;
+};
+// Runs until there is nothing more to say, the client is gone (ok) or an error. Lives as long as it runs.
+using StreamHandler = std::function<Task<Status>(Call call, EventSink& sink)>;
+
+struct Event {
+  std::string name;
+  std::string meaning;
+  Fields fields;
+};
+
+struct Route {
+  std::string method;  // GET takes its fields from the query, POST and DELETE from the body
+  std::string path;
+  std::string summary;
+  std::string tag;
+  Fields request;
+  Fields answer;
+  std::vector<std::string_view> problems;  // codes beside those that every route has
+  bool mutates = false;                    // takes an Idempotency-Key
+  Handler handler;
+  std::vector<Event> events;  // of a stream
+  StreamHandler stream;
+};
+
+using Routes = std::vector<Route>;
+
+// Longest that a request may ask to wait.
+inline constexpr std::int64_t wait_ms_max = 3'600'000;
+Field wait_field();
+
+}  // namespace lockstep::gateway::v1

@@ -1,0 +1,269 @@
+#include "gateway/v1/v1.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "base/assert.h"
+#include "gateway/principal.h"
+#include "gateway/v1/openapi.h"
+#include "gateway/v1/request_reader.h"
+
+namespace lockstep::gateway::v1 {
+namespace {
+
+constexpr std::string_view root = "/v1/";
+constexpr std::size_t request_id_bytes_max = 128;
+// Of events that a client does not read: more wait in the store.
+constexpr std::size_t unsent_event_bytes_max = 64 * 1024;
+
+std::string hexadecimal(std::uint64_t number) {
+  constexpr std::string_view digits = "0123456789abcdef";
+  std::string text(16, '0');
+  for (std::size_t i = 0; i < text.size(); ++i) text[15 - i] = digits[number >> (4 * i) & 15];
+  return text;
+}
+
+bool is_printable(std::string_view text) {
+  return std::ranges::all_of(text, [](char c) { return c > ' ' && c <= '~'; });
+}
+
+HttpResponse answer(JsonText json, const std::string& request_id) {
+  HttpResponse response;
+  response.body = std::move(json).take();
+  response.fields.push_back({"X-Request-Id", request_id});
+  return response;
+}
+
+// Of what is no answer.
+Problem problem_in(const Outcome& outcome) {
+  if (const auto* problem = std::get_if<Problem>(&outcome)) return *problem;
+  return problem_of(std::get<Status>(outcome));
+}
+
+HttpResponse answer_of(Outcome outcome, const std::string& request_id) {
+  if (auto* json = std::get_if<JsonText>(&outcome)) return answer(std::move(*json), request_id);
+  return to_response(problem_in(outcome), request_id);
+}
+
+Problem misread_problem(Misread misread) {
+  Problem problem = make_problem(
+      "invalid_request", misread.pointer.empty() ? misread.why : misread.pointer + ": " + misread.why);
+  problem.pointer = std::move(misread.pointer);
+  return problem;
+}
+
+bool is_json(const HttpRequest& request) {
+  const std::string_view type = request.field("content-type").value_or("");
+  return type.empty() || type.starts_with("application/json") ||
+         type.starts_with("application/x-www-form-urlencoded");  // what curl -d says of any text
+}
+
+}  // namespace
+
+Field wait_field() {
+  return integer_field("wait_ms", "how long to wait for it; 0 answers at once").between(0, wait_ms_max);
+}
+
+// The events of one client, written as the standard wants them.
+class V1::Sink final : public EventSink {
+ public:
+  Sink(V1& owner, HttpResponderPtr responder, std::string request_id)
+      : owner_(owner), responder_(std::move(responder)), request_id_(std::move(request_id)) {}
+  ~Sink() override { owner_.executor_.cancel(timer_); }
+  Sink(const Sink&) = delete;
+  Sink& operator=(const Sink&) = delete;
+
+  Task<bool> send(std::string event, std::string id, JsonText data) override {
+    if (responder_->ended()) co_return false;
+    std::string text = "event: " + event + "\n";
+    if (!id.empty()) text += "id: " + id + "\n";
+    text += "data: " + std::move(data).take() + "\n\n";
+    say(text);
+    while (!responder_->ended() && responder_->unsent_bytes() > unsent_event_bytes_max) {
+      // The client's going away never comes as a notice, so both are waited for.
+      auto start = [this](auto done) { wait_for_room(std::move(done)); };
+      co_await from_callback<bool>(std::move(start));
+    }
+    co_return !responder_->ended();
+  }
+
+  void open() { say(": " + std::string(root.substr(0, root.size() - 1)) + "\n\n"); }
+  [[nodiscard]] bool begun() const { return begun_; }
+
+ private:
+  void say(std::string_view text) {
+    if (!std::exchange(begun_, true)) {
+      HttpResponse head;
+      head.content_type = "text/event-stream";
+      head.fields = {{"Cache-Control", "no-store"}, {"X-Request-Id", request_id_}};
+      responder_->begin(head);
+    }
+    responder_->send(text);
+    arm();
+  }
+  void arm() {
+    owner_.executor_.cancel(timer_);
+    timer_ = owner_.executor_.schedule(owner_.clock_.now() + owner_.options_.event_interval, [this] {
+      timer_ = {};
+      if (!responder_->ended()) say(": \n\n");
+    });
+  }
+  template <class Done>
+  void wait_for_room(Done done) {
+    struct Once {
+      explicit Once(Done to_call) : done(std::move(to_call)) {}
+      void call() {
+        if (!std::exchange(called, true)) done(true);
+      }
+      Done done;
+      bool called = false;
+    };
+    auto once = std::make_shared<Once>(std::move(done));
+    responder_->notify_when_unsent_below(unsent_event_bytes_max, [once] { once->call(); });
+    gone_.emplace(responder_->cancellation(), [once] { once->call(); });
+  }
+
+  V1& owner_;
+  HttpResponderPtr responder_;
+  std::string request_id_;
+  env::TimerId timer_;
+  std::optional<std::stop_callback<std::function<void()>>> gone_;
+  bool begun_ = false;
+};
+
+V1::V1(store::Security& security, env::Executor& executor, env::Clock& clock, env::Random& random,
+       Options options)
+    : security_(security),
+      executor_(executor),
+      clock_(clock),
+      random_(random),
+      options_(std::move(options)) {}
+
+V1::~V1() = default;
+
+void V1::add(Routes routes) {
+  LS_MUST(document_.empty(), "the document is made once");
+  for (Route& route : routes) routes_.push_back(std::move(route));
+}
+
+void V1::register_with(HttpRouter& router) {
+  if (document_.empty()) document_ = openapi_document(routes_);
+  for (const Route& route : routes_) {
+    LS_MUST(route.path.starts_with(root));
+    router.exact(route.method, route.path,
+                 [this, &route](const HttpResponderPtr& responder, HttpRequest& request) {
+                   serve(route, responder, request);
+                 });
+  }
+  router.exact("GET", "/v1/openapi.json",
+               [this](const HttpResponderPtr& responder, HttpRequest& /*request*/) {
+                 HttpResponse response;
+                 response.body = document_;
+                 responder->respond(response);
+               });
+  router.set_refusals(root, refusal);
+}
+
+std::string V1::request_id_of(const HttpRequest& request) {
+  const std::optional<std::string_view> given = request.field("x-request-id");
+  if (given.has_value() && !given->empty() && given->size() <= request_id_bytes_max && is_printable(*given))
+    return std::string(*given);
+  return hexadecimal(random_.next());
+}
+
+Result<store::CallOptions> V1::admit(const HttpRequest& request) {
+  if (options_.admits) LS_RETURN_IF_ERROR(options_.admits());
+  store::CallOptions options;
+  LS_ASSIGN_OR_RETURN(options.principal,
+                      principal_of(security_, request.field("authorization"), request.peer_common_name));
+  return options;
+}
+
+void V1::serve(const Route& route, const HttpResponderPtr& responder, HttpRequest& request) {
+  std::string request_id = request_id_of(request);
+  const auto refuse = [&](const Problem& problem) { responder->respond(to_response(problem, request_id)); };
+  Call call;
+  Result<store::CallOptions> options = admit(request);
+  if (!options.ok()) return refuse(problem_of(options.status()));
+  call.options = *std::move(options);
+  const bool query = route.method == "GET";
+  if (!query && !is_json(request)) return refuse(make_problem("unsupported_media_type", "application/json"));
+  std::optional<Misread> misread;
+  if (!query && !request.query.empty()) {
+    misread = Misread{"", "fields go into the body, not into the query"};
+  } else {
+    misread = query ? read_query(request.query, route.request, &call.arguments)
+                    : read_body(request.body, route.request, &call.arguments);
+  }
+  if (misread.has_value()) return refuse(misread_problem(*std::move(misread)));
+  call.options.cancellation = responder->cancellation();
+  if (route.stream) {
+    return scope_.spawn(run_stream(route, responder, std::move(call), std::move(request_id)));
+  }
+  const bool waits = std::ranges::find(route.request, "wait_ms", &Field::name) != route.request.end();
+  const Duration wait = std::chrono::milliseconds(waits ? call.arguments.integer("wait_ms") : 0);
+  call.options.deadline = clock_.now() + options_.request_timeout + wait;
+  const std::optional<std::string_view> key = request.field("idempotency-key");
+  if (!key.has_value() || !route.mutates || idempotency_ == nullptr)
+    return scope_.spawn(run(route, responder, std::move(call), std::move(request_id)));
+  if (key->empty() || key->size() > idempotency_key_bytes_max || !is_printable(*key))
+    return refuse(make_problem("invalid_request", "an Idempotency-Key is 1 to 255 printable characters"));
+  IdempotentRequest once;
+  once.key = *key;
+  once.fingerprint = route.method + " " + route.path + "\n" + request.body;
+  scope_.spawn(run_once(route, responder, std::move(call), std::move(request_id), std::move(once)));
+}
+
+// NOLINTBEGIN(cppcoreguidelines-avoid-reference-coroutine-parameters): routes live as long as this
+Task<void> V1::run(const Route& route, HttpResponderPtr responder, Call call, std::string request_id) {
+  Outcome outcome = co_await route.handler(std::move(call));
+  responder->respond(answer_of(std::move(outcome), request_id));
+}
+
+// What is certain not to have taken effect, and may later, leaves the key free.
+Task<void> V1::run_once(const Route& route, HttpResponderPtr responder, Call call, std::string request_id,
+                        IdempotentRequest once) {
+  store::CallOptions options = call.options;
+  Idempotency::Begun begun = co_await idempotency_->begin(once, options);
+  if (begun.state == Idempotency::Begun::State::refused) {
+    responder->respond(to_response(problem_of(begun.status), request_id));
+    co_return;
+  }
+  if (begun.state == Idempotency::Begun::State::done) {
+    begun.response.fields.push_back({"Idempotency-Replayed", "true"});
+    begun.response.fields.push_back({"X-Request-Id", request_id});
+    responder->respond(begun.response);
+    co_return;
+  }
+  Outcome outcome = co_await route.handler(std::move(call));
+  const bool retryable = !std::holds_alternative<JsonText>(outcome) && problem_in(outcome).kind->retryable;
+  const HttpResponse response = answer_of(std::move(outcome), request_id);
+  // Whether the client is still there or not: the answer is for whoever asks again.
+  options.cancellation = {};
+  options.deadline = clock_.now() + options_.request_timeout;
+  if (retryable) {
+    co_await idempotency_->abandon(std::move(once), std::move(begun.owner), std::move(options));
+  } else {
+    co_await idempotency_->complete(std::move(once), std::move(begun.owner), response, std::move(options));
+  }
+  responder->respond(response);
+}
+
+Task<void> V1::run_stream(const Route& route, HttpResponderPtr responder, Call call, std::string request_id) {
+  Sink sink(*this, responder, request_id);
+  const Status ended = co_await route.stream(std::move(call), sink);
+  if (responder->ended()) co_return;
+  if (!sink.begun() && !ended.ok()) {
+    responder->respond(to_response(problem_of(ended), request_id));
+    co_return;
+  }
+  if (!sink.begun()) sink.open();
+  if (!ended.ok()) {
+    responder->send("event: problem\ndata: " + to_json(problem_of(ended), request_id) + "\n\n");
+  }
+  responder->finish();
+}
+// NOLINTEND(cppcoreguidelines-avoid-reference-coroutine-parameters)
+
+}  // namespace lockstep::gateway::v1
