@@ -33,4 +33,9 @@ Lock Client::lock(std::string name) {
   return Lock(runtime_, std::move(name));
 }
 
+detail::Runtime& detail::runtime_of(const Client& client) {
+  if (client.runtime_ == nullptr) throw std::logic_error("lockstep: this client was moved from");
+  return *client.runtime_;
+}
+
 }  // namespace lockstep::v1

@@ -5,7 +5,9 @@
 
 #include "call.h"
 #include "convert.h"
+#include "handle.h"
 #include "recipes.h"
+#include "service/waiting.h"
 #include "store/awaitable.h"
 
 namespace lockstep::v1 {
@@ -13,6 +15,24 @@ namespace lockstep::v1 {
 using detail::CallContext;
 using detail::make_operation;
 using detail::Waits;
+
+namespace detail {
+
+// On the strand.
+struct Watching {
+  std::unique_ptr<store::Subscription> subscription;
+  std::stop_source next;  // of the next() that runs
+  bool over = false;
+  ~Watching() = default;
+};
+
+class WatchState {
+ public:
+  explicit WatchState(Handle<Watching> handle) : watching(std::move(handle)) {}
+  Handle<Watching> watching;
+};
+
+}  // namespace detail
 
 namespace {
 
@@ -71,6 +91,53 @@ namespace {
   result.succeeded = response.succeeded;
   result.revision = response.header.revision.value();
   co_return result;
+}
+
+::lockstep::Task<Outcome<Watch>> watch_body(CallContext context, Keys keys, Revision start_revision) {
+  store::WatchRequest request;
+  request.key = keys.from();
+  request.range_end = keys.to();
+  request.start_revision = ::lockstep::Revision(start_revision);
+  auto watching = std::make_shared<detail::Watching>();
+  LS_SDK_ASSIGN(watching->subscription, context.store().watch(std::move(request), context.options));
+  co_return Watch(std::make_shared<detail::WatchState>(detail::Handle(context.runtime, std::move(watching))));
+}
+
+Outcome<std::vector<Event>> events_of(store::WatchResponse answer, detail::Watching& watching) {
+  if (answer.canceled) {
+    watching.over = true;
+    if (answer.compact_revision != ::lockstep::Revision{}) {
+      return Error(Code::out_of_range,
+                   "compacted up to revision " + std::to_string(answer.compact_revision.value()));
+    }
+    return Error(Code::failed_precondition, "the watch was ended: " + answer.cancel_reason);
+  }
+  std::vector<Event> events;
+  for (store::Event& event : answer.events) {
+    Event out;
+    out.kind = event.kind == store::EventKind::put ? Event::Kind::put : Event::Kind::removed;
+    out.item = detail::to_public(std::move(event.kv));
+    events.push_back(std::move(out));
+  }
+  return events;
+}
+
+::lockstep::Task<Outcome<std::vector<Event>>> next_body(CallContext context,
+                                                        std::shared_ptr<detail::WatchState> state) {
+  const std::shared_ptr<detail::Watching> watching = state->watching.here();
+  // A watch that is dropped must end although this knows it.
+  state.reset();
+  if (watching == nullptr || watching->over) co_return Error(Code::failed_precondition, "this watch is over");
+  watching->next = std::stop_source();
+  const std::stop_callback forward(context.options.cancellation, [&] { watching->next.request_stop(); });
+  context.options.cancellation = watching->next.get_token();
+  while (true) {
+    LS_SDK_ASSIGN(
+        store::WatchResponse answer,
+        co_await service::next_answer(context.runtime->context(), *watching->subscription, context.options));
+    if (!answer.canceled && answer.events.empty()) continue;
+    co_return events_of(std::move(answer), *watching);
+  }
 }
 
 store::Compare compare(std::string key, store::CompareTarget target) {
@@ -156,6 +223,17 @@ Txn& Txn::otherwise_put(std::string key, std::string value, LeaseId lease) {
 Txn& Txn::otherwise_remove(std::string key) {
   parts_->request.failure.push_back(remove_operation(std::move(key), {}));
   return *this;
+}
+
+Operation<Watch> Client::watch(const Keys& keys, Revision start_revision, CallOptions options) {
+  return make_operation(runtime_, std::move(options), Waits::no, &watch_body, keys, start_revision);
+}
+
+Watch& Watch::operator=(Watch&&) noexcept = default;
+Watch::~Watch() = default;
+
+Operation<std::vector<Event>> Watch::next(CallOptions options) {
+  return make_operation(state_->watching.runtime(), std::move(options), Waits::yes, &next_body, state_);
 }
 
 Operation<std::optional<KeyValue>> Client::get(std::string key, CallOptions options) {

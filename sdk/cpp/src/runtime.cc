@@ -36,6 +36,7 @@ Runtime::CallPtr Runtime::begin_call(const CallOptions& options, bool waits, std
   if (options.deadline().has_value()) bound(*options.deadline() - std::chrono::steady_clock::now());
   if (!waits && call->deadline == no_deadline) bound(options_.call_timeout());
   calls_.emplace(call->number, call);
+  world_->calls_changed(1);
   if (call->deadline != no_deadline) {
     call->deadline_timer = world_->executor().schedule(call->deadline, [call] {
       call->deadline_timer = {};
@@ -60,7 +61,22 @@ Runtime::CallPtr Runtime::begin_call(const CallOptions& options, bool waits, std
 void Runtime::end_call(const CallPtr& call) {
   world_->executor().cancel(call->deadline_timer);
   call->user_stop.reset();
-  calls_.erase(call->number);
+  if (calls_.erase(call->number) > 0) world_->calls_changed(-1);
+}
+
+std::uint64_t Runtime::keep(std::shared_ptr<void> thing) {
+  const std::uint64_t number = ++things_made_;
+  if (!closing_) things_.emplace(number, std::move(thing));
+  return number;
+}
+
+std::shared_ptr<void> Runtime::kept(std::uint64_t number) const {
+  const auto found = things_.find(number);
+  return found == things_.end() ? nullptr : found->second;
+}
+
+void Runtime::drop(std::uint64_t number) {
+  const auto dropped = things_.extract(number);  // its destructor may use this
 }
 
 store::CallOptions Runtime::release_options() {
@@ -83,20 +99,18 @@ void Runtime::tell(bool& flag) {
 void Runtime::begin_close() {
   closing_ = true;
   for (const auto& [number, call] : std::map(calls_)) call->source.request_stop();
+  while (!things_.empty()) drop(things_.begin()->first);
   if (recipes_ != nullptr) recipes_->begin_close();
   if (releasing_ == 0) tell(released_);
 }
 
 void Runtime::finish_close() {
-  {
-    const std::lock_guard lock(mutex_);
-    closed_ = true;
-  }
   recipes_.reset();
   world_->leave();
   for (const auto& [number, call] : std::exchange(calls_, {})) {
     world_->executor().cancel(call->deadline_timer);
     call->user_stop.reset();
+    world_->calls_changed(-1);
     call->abort();
   }
   tell(finished_);
@@ -117,9 +131,8 @@ void Runtime::close() {
   post([self] { self->begin_close(); });
   lock.lock();
   changed_.wait_for(lock, options_.close_timeout(), [this] { return released_; });
-  lock.unlock();
-  post([self] { self->finish_close(); });
-  lock.lock();
+  closed_ = true;  // with the post: nothing comes behind it
+  world_->executor().post_from_any_thread([self] { self->finish_close(); });
   changed_.wait(lock, [this] { return finished_; });
   lock.unlock();
   world_->join();

@@ -16,6 +16,7 @@
 #include "base/task.h"
 #include "env/executor.h"
 #include "lockstep/client.h"
+#include "service/context.h"
 #include "store/store.h"
 #include "world.h"
 
@@ -37,6 +38,9 @@ class Runtime : public std::enable_shared_from_this<Runtime> {
   [[nodiscard]] const ClientOptions& options() const { return options_; }
   World& world() { return *world_; }
   store::Store& store() { return world_->store(); }
+  [[nodiscard]] service::Context context() {
+    return {world_->store(), world_->executor(), world_->clock(), world_->random()};
+  }
   Recipes& recipes();
 
   // One call while it runs.
@@ -55,6 +59,10 @@ class Runtime : public std::enable_shared_from_this<Runtime> {
   void end_call(const CallPtr& call);
   // What a call that the strand itself makes is given: the time of close_timeout() at most.
   store::CallOptions release_options();
+  // Keeps something on the strand until it is dropped, or the client is closed. Handle does it.
+  std::uint64_t keep(std::shared_ptr<void> thing);
+  [[nodiscard]] std::shared_ptr<void> kept(std::uint64_t number) const;
+  void drop(std::uint64_t number);
   // close() waits for what is being released.
   void release_began() { ++releasing_; }
   void release_ended();
@@ -71,6 +79,8 @@ class Runtime : public std::enable_shared_from_this<Runtime> {
   std::unique_ptr<Recipes> recipes_;
   std::map<std::uint64_t, CallPtr> calls_;
   std::uint64_t calls_made_ = 0;
+  std::map<std::uint64_t, std::shared_ptr<void>> things_;
+  std::uint64_t things_made_ = 0;
   int releasing_ = 0;
   bool closing_ = false;
 
@@ -81,5 +91,8 @@ class Runtime : public std::enable_shared_from_this<Runtime> {
   bool released_ = false;
   bool finished_ = false;
 };
+
+// Of an open client.
+Runtime& runtime_of(const Client& client);
 
 }  // namespace lockstep::v1::detail

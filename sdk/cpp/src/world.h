@@ -25,6 +25,8 @@ class World {
   virtual void leave() = 0;
   // After leave(), off the strand: waits until the strand has run what it had, if nobody is left.
   virtual void join() = 0;
+  // So many calls more run. On the strand.
+  virtual void calls_changed([[maybe_unused]] int by) {}
 };
 
 // Not yet used by anybody: leave() once for each client that was made on it.

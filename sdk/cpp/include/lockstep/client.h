@@ -18,9 +18,12 @@
 
 namespace lockstep::LOCKSTEP_INLINE v1 {
 
+class Client;
+
 namespace detail {
 class Runtime;
-}
+Runtime& runtime_of(const Client& client);
+}  // namespace detail
 
 class ClientOptions {
  public:
@@ -122,12 +125,13 @@ class Client {
   Operation<std::int64_t> remove(const Keys& keys, CallOptions options = {});
   Operation<TxnResult> commit(const Txn& txn, CallOptions options = {});
   // From `start_revision` on; 0: from now on.
-  Outcome<Watch> watch(const Keys& keys, Revision start_revision = 0);
+  Operation<Watch> watch(const Keys& keys, Revision start_revision = 0, CallOptions options = {});
 
   // ---- coordination
   Lock lock(std::string name);  // lock.h
 
  private:
+  friend detail::Runtime& detail::runtime_of(const Client& client);
   std::shared_ptr<detail::Runtime> runtime_;
 };
 

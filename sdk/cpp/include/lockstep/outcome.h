@@ -96,9 +96,9 @@ class [[nodiscard]] Outcome {
   [[nodiscard]] bool is_unknown() const { return fate() == Fate::unknown; }
   explicit operator bool() const { return is_done(); }
 
-  [[nodiscard]] T& value() & { return checked(*this); }
-  [[nodiscard]] const T& value() const& { return checked(*this); }
-  [[nodiscard]] T value() && { return std::move(checked(*this)); }
+  T& value() & { return checked(*this); }
+  const T& value() const& { return checked(*this); }
+  T value() && { return std::move(checked(*this)); }
   T& operator*() & { return value(); }
   const T& operator*() const& { return value(); }
   T operator*() && { return std::move(*this).value(); }
