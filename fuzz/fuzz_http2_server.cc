@@ -74,6 +74,15 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   });
   server.streaming("/test.Echo/Talk",
                    [](ServerCallPtr call) { return std::make_unique<Talk>(std::move(call)); });
+  // Other requests are echoed, too.
+  server.set_plain(
+      [](const std::shared_ptr<PlainAnswer>& answer, PlainRequest& request) {
+        LS_MUST(request.body.size() <= message_bytes_max);
+        answer->begin(request.refused == 0 ? 200 : request.refused, {}, true);
+        answer->send(request.body);
+        answer->finish();
+      },
+      message_bytes_max);
   TestWire wire(strand);
   server.accept(std::move(wire.stream));
   wire.send(preface);

@@ -48,6 +48,13 @@ bool Call::add_metadata(std::string_view name, std::string_view value) {
   return true;
 }
 
+void Call::add_field(std::string_view name, std::string_view value) {
+  const std::size_t offset = field_bytes_.size();
+  field_bytes_.append(name).append(value);
+  fields_.push_back({static_cast<std::uint32_t>(name.size()), static_cast<std::uint32_t>(offset),
+                     static_cast<std::uint32_t>(value.size())});
+}
+
 std::stop_token Call::cancellation() {
   if (!stop_.has_value()) stop_.emplace();
   if (ended()) stop_->request_stop();

@@ -37,6 +37,15 @@ class Call final : public ServerCall, public Http2Stream {
   // False: `value` is not base64 although the name says so.
   bool add_metadata(std::string_view name, std::string_view value);
   [[nodiscard]] std::size_t metadata_bytes() const { return field_bytes_.size(); }
+  // As it came: for requests that are no gRPC.
+  void add_field(std::string_view name, std::string_view value);
+  template <class Visit>
+  void for_each_metadata(Visit visit) const {
+    const std::string_view bytes = field_bytes_;
+    for (const Field& field : fields_)
+      visit(bytes.substr(field.offset, field.name_size),
+            bytes.substr(field.offset + field.name_size, field.value_size));
+  }
   void set_deadline(TimePoint deadline) { deadline_ = deadline; }
   // Tells whoever serves it that it ended from outside. Handlers run inside.
   void tell_cancelled();
@@ -51,6 +60,9 @@ class Call final : public ServerCall, public Http2Stream {
   std::size_t header_bytes = 0;
   bool post = false;          // :method
   bool grpc_content = false;  // content-type
+  bool plain = false;         // no gRPC: see plain.h
+  std::string method_name;    // kept unless it is POST, if somebody serves plain requests
+  std::string target;         // kept unless a method is served there, if somebody serves plain requests
   int http_error = 0;         // to be answered instead of serving; zero: none
   GrpcStatus error;           // the same, as a gRPC status
   bool headers_done = false;

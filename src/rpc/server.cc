@@ -158,6 +158,12 @@ void Server::streaming(std::string_view path, StreamHandlerFactory factory) {
   core_->shared().table->add(path).streaming = std::move(factory);
 }
 
+void Server::set_plain(PlainHandler handler, std::size_t body_bytes_max) {
+  LS_MUST(handler != nullptr);
+  core_->shared().plain = std::move(handler);
+  core_->shared().plain_body_bytes_max = body_bytes_max;
+}
+
 void Server::accept(std::unique_ptr<env::Stream> stream, std::string_view already_read) {
   core_->accept(std::move(stream), already_read);
 }

@@ -6,8 +6,8 @@
 // sender a stream or a connection, is counted once and touches nobody else; 4. a call whose deadline passed,
 // whose client is gone or that the server closed is told so once.
 //
-// Also serves grpc.health.v1. Strand only; never destroyed from within a handler. Executor and clock outlive
-// the server; calls may outlive it.
+// Also serves grpc.health.v1, and hands requests that are no gRPC to whoever asked for them. Strand only;
+// never destroyed from within a handler. Executor and clock outlive the server; calls may outlive it.
 #pragma once
 
 #include <cstddef>
@@ -21,6 +21,7 @@
 #include "env/clock.h"
 #include "env/executor.h"
 #include "env/stream.h"
+#include "rpc/plain.h"
 #include "rpc/server_call.h"
 #include "rpc/server_metrics.h"
 
@@ -78,6 +79,10 @@ class Server final : public ServiceRegistry {
 
   // `already_read` came before what the stream will deliver, the preface included.
   void accept(std::unique_ptr<env::Stream> stream, std::string_view already_read = {});
+
+  // Who serves requests that are no gRPC, with bodies up to so much. Without it they are answered as gRPC
+  // servers do.
+  void set_plain(PlainHandler handler, std::size_t body_bytes_max);
 
   // For grpc.health.v1. The whole server is "" and serving from the start; others are unknown until named.
   void set_serving(std::string_view service, bool serving);

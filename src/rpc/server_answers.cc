@@ -132,6 +132,7 @@ void ServerSession::post_notification(Call& call) {
 bool ServerSession::on_body_end(Http2Stream& stream) {
   Call& call = call_of(stream);
   LS_MUST(call.finished);
+  if (call.plain) return false;
   if (call.status.ok()) return http2_.submit_trailers(call, ok_trailers);
   const StatusTrailers trailers(call.status);
   return http2_.submit_trailers(call, trailers.only_trailers());
@@ -149,6 +150,9 @@ TimePoint ServerSession::expire(TimePoint now) {
     if (due == no_deadline || call.ended() || call.http_error != 0) continue;
     if (due > now) {
       next = std::min(next, due);
+    } else if (call.plain) {
+      shared_.count(BadCall::message_timeout);
+      serve_plain(call, 408);
     } else if (call.headers_done) {
       const bool in_time = call.deadline() > now;
       if (in_time) shared_.count(BadCall::message_timeout);
@@ -171,7 +175,7 @@ void ServerSession::take_leave(Call& call) {
   } else {
     call.cancelled = true;
     if (call.begun) {
-      ++call.served->metrics.ended[static_cast<std::size_t>(GrpcCode::cancelled)];
+      if (!call.plain) ++call.served->metrics.ended[static_cast<std::size_t>(GrpcCode::cancelled)];
       call.tell_cancelled();
     }
   }

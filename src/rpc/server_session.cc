@@ -93,7 +93,9 @@ void ServerSession::refuse_new_streams() {
 
 void ServerSession::end_open_streams() {
   for (const std::shared_ptr<Call>& call : calls_) {
-    if (!call->begun || call->served->unary || call->half_closed || call->ended()) continue;
+    if (!call->begun || call->ended()) continue;
+    const bool open = call->plain ? call->answered : !call->served->unary && !call->half_closed;
+    if (!open) continue;
     call->error = {GrpcCode::unavailable, "the server is shutting down", {}};
     touch(*call);
   }
@@ -138,16 +140,19 @@ bool ServerSession::on_header(Http2Stream& stream, std::string_view name, std::s
 void ServerSession::on_pseudo_header(Call& call, std::string_view name, std::string_view value) {
   if (name == ":method") {
     call.post = value == "POST";
+    if (!call.post && shared_.plain) call.method_name = value;
   } else if (name == ":path") {
     call.served = shared_.table->find(value);
-    if (call.served == nullptr)
-      mark_bad(call, BadCall::unknown_method, GrpcCode::unimplemented, shared_.table->why_unknown(value));
+    if (call.served == nullptr) call.target = value;
+  } else if (name == ":authority" && shared_.plain) {
+    keep_metadata(call, "host", value);
   }
 }
 
 void ServerSession::on_field(Call& call, std::string_view name, std::string_view value) {
   if (name == "content-type") {
     call.grpc_content = is_grpc_content_type(value);
+    if (!call.grpc_content && shared_.plain) keep_metadata(call, name, value);
   } else if (name == "grpc-timeout") {
     const std::optional<Duration> timeout = parse_timeout(value);
     if (!timeout.has_value())
@@ -169,9 +174,12 @@ void ServerSession::keep_metadata(Call& call, std::string_view name, std::string
     return mark_bad(call, BadCall::too_much_metadata, GrpcCode::resource_exhausted,
                     "the open calls of this connection have too much metadata");
   metadata_bytes_ -= call.metadata_bytes();
-  if (!call.add_metadata(name, value))
+  if (call.served == nullptr) {
+    call.add_field(name, value);
+  } else if (!call.add_metadata(name, value)) {
     mark_bad(call, BadCall::metadata_malformed, GrpcCode::internal,
              "malformed binary metadata in " + std::string(name));
+  }
   metadata_bytes_ += call.metadata_bytes();
 }
 
@@ -188,19 +196,34 @@ void ServerSession::on_headers_end(Http2Stream& stream) {
   if (call.header_bytes > shared_.options.header_list_bytes_max) {
     call.http_error = 431;
     shared_.count(BadCall::headers_too_large);
-  } else if (!call.post) {
+  } else if (call.served == nullptr && shared_.plain && !call.grpc_content) {
+    call.plain = true;
+    call.set_deadline(no_deadline);
+  } else {
+    check_grpc(call);
+  }
+  touch(call);
+}
+
+void ServerSession::check_grpc(Call& call) {
+  if (call.served == nullptr)
+    mark_bad(call, BadCall::unknown_method, GrpcCode::unimplemented, shared_.table->why_unknown(call.target));
+  if (!call.post) {
     call.http_error = 405;
     shared_.count(BadCall::method_not_allowed);
   } else if (!call.grpc_content) {
     call.http_error = 415;
     shared_.count(BadCall::content_type);
   }
-  touch(call);
 }
 
 void ServerSession::on_data(Http2Stream& stream, std::string_view bytes) {
   Call& call = call_of(stream);
   if (call.ended() || call.http_error != 0 || !call.error.ok()) return;
+  if (call.plain && call.request.size() + bytes.size() > shared_.plain_body_bytes_max) {
+    call.http_error = 413;
+    return touch(call);
+  }
   call.request.append(bytes);
   request_bytes_ += bytes.size();
   shared_.metrics.request_bytes_buffered += bytes.size();
@@ -273,6 +296,7 @@ void ServerSession::work_off() {
 void ServerSession::look_at(Call& call) {
   if (!call.headers_done) return;
   if (call.ended()) return drop_request(call);
+  if (call.plain) return look_at_plain(call);
   if (call.http_error != 0) return answer_http_error(call);
   if (!call.error.ok()) {
     const bool begun = call.begun;

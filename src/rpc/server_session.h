@@ -17,6 +17,7 @@
 #include "rpc/grpc_wire.h"
 #include "rpc/http2.h"
 #include "rpc/method_table.h"
+#include "rpc/plain.h"
 #include "rpc/server.h"
 #include "rpc/session_host.h"
 
@@ -30,6 +31,8 @@ struct ServerShared {
   ServerOptions options;
   std::shared_ptr<MethodTable> table = std::make_shared<MethodTable>();
   ServerMetrics metrics;
+  PlainHandler plain;  // null: nobody serves plain requests
+  std::size_t plain_body_bytes_max = 0;
   std::vector<ServerSession*> sessions;
 
   void count(BadCall bad) { ++metrics.bad_calls[static_cast<std::size_t>(bad)]; }
@@ -84,6 +87,9 @@ class ServerSession final : private Http2Events {
     return {GrpcCode::resource_exhausted, "this connection does not read its answers", overload_pause};
   }
   void answer_changed(Call& call);
+  void begin_plain(Call& call, int status, std::span<const Http2Header> fields, bool has_body);
+  void send_plain(Call& call, std::string_view bytes);
+  void finish_plain(Call& call);
   void added_unsent(std::size_t bytes);
   void end(Call& call, const GrpcStatus& status);
   // Its wish to be told about unsent bytes is fulfilled.
@@ -107,6 +113,7 @@ class ServerSession final : private Http2Events {
 
   void on_pseudo_header(Call& call, std::string_view name, std::string_view value);
   void on_field(Call& call, std::string_view name, std::string_view value);
+  void check_grpc(Call& call);
   void keep_metadata(Call& call, std::string_view name, std::string_view value);
   void mark_bad(Call& call, BadCall bad, GrpcCode code, std::string text);
   void refuse(Call& call, BadCall bad, GrpcCode code, std::string text);
@@ -119,6 +126,9 @@ class ServerSession final : private Http2Events {
   bool begin(Call& call);
   void look_at_unary(Call& call);
   void look_at_stream(Call& call);
+  void look_at_plain(Call& call);
+  void serve_plain(Call& call, int refused);
+  void fail_plain(Call& call);
   FrameLook hand_over(Call& call);
   void clear_congestion();
   void refuse_frame(Call& call, const FrameLook& look);

@@ -4,24 +4,13 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "gateway/http1/checks.h"
 
 namespace lockstep::gateway {
 namespace {
 
 // What was taken from a buffer's front goes when it is worth a move of the rest.
 constexpr std::size_t taken_bytes_kept_max = 64 * 1024;
-
-bool is_address(std::string_view host) {
-  if (host.starts_with('[')) return true;
-  return !host.empty() &&
-         std::ranges::all_of(host, [](char c) { return (c >= '0' && c <= '9') || c == '.'; });
-}
-
-// Without the port; brackets of IPv6 stay.
-std::string_view host_name(std::string_view host) {
-  if (host.starts_with('[')) return host.substr(0, host.find(']') + 1);
-  return host.substr(0, host.rfind(':'));
-}
 
 std::string hex(std::size_t value) {
   constexpr std::string_view digits = "0123456789abcdef";
@@ -189,29 +178,6 @@ void Http1Session::count_input() {
   refuse(503, "too many bytes of requests are being received");
 }
 
-// Whether the request came where it was meant to. Zero: yes.
-int Http1Session::misdirected(const HttpRequest& request, std::string_view* why) const {
-  const std::string_view host = request.field("host").value_or("");
-  const std::vector<std::string>& names = shared_.options.host_names;
-  const std::string_view name = host_name(host);
-  // Browsers always say the host.
-  if (!names.empty() && !host.empty() && !is_address(name) && name != "localhost" &&
-      std::ranges::find(names, name) == names.end()) {
-    *why = "this server does not answer to that name";
-    return 421;
-  }
-  // What a page of another site may send without asking first.
-  const bool sends = request.method != "GET" && request.method != "HEAD";
-  const std::optional<std::string_view> origin = request.field("origin");
-  const bool foreign = origin.has_value() && !origin->ends_with("//" + std::string(host));
-  const std::string_view type = request.field("content-type").value_or("");
-  if (sends && foreign && !type.starts_with("application/json")) {
-    *why = "requests from other sites must be application/json";
-    return 415;
-  }
-  return 0;
-}
-
 void Http1Session::serve() {
   keep_alive_ = keep_alive_ && parser_->keep_alive();
   http_1_0_ = parser_->http_1_0();
@@ -229,8 +195,8 @@ void Http1Session::serve() {
     if (!allow.empty()) response.fields.push_back({"Allow", allow});
     responder->respond(response);
   };
-  std::string_view why;
-  if (const int status = misdirected(request, &why); status != 0) return answer(status, why, {});
+  const Refused refused = misdirected(request, shared_.options.host_names);
+  if (refused.status != 0) return answer(refused.status, refused.why, {});
   const HttpRouter::Found found = shared_.router.find(request.method, request.path);
   if (found.handler == nullptr && found.allow.empty()) return answer(404, "no such path", {});
   if (found.handler == nullptr) return answer(405, "this path does not take that method", found.allow);

@@ -18,6 +18,7 @@
 #include "env/executor.h"
 #include "gateway/http1/http_server.h"
 #include "gateway/http1/parser.h"
+#include "rpc/plain.h"
 
 namespace lockstep::gateway {
 
@@ -26,6 +27,10 @@ struct HttpShared {
   HttpRouter router;
   HttpMetrics metrics;
 };
+
+// A request of an HTTP/2 connection.
+void serve_http2(HttpShared& shared, const std::shared_ptr<rpc::PlainAnswer>& answer,
+                 rpc::PlainRequest& plain);
 
 class Http1Host {
  public:
@@ -108,7 +113,6 @@ class Http1Session {
   void advance_later();
   void refuse(int status, std::string_view why);
   void serve();
-  [[nodiscard]] int misdirected(const HttpRequest& request, std::string_view* why) const;
 
   HttpShared& shared_;
   Http1Host& host_;

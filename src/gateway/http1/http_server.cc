@@ -242,6 +242,15 @@ HttpRouter& HttpServer::router() {
   return core_->shared().router;
 }
 
+rpc::PlainHandler HttpServer::plain_handler() const {
+  return [weak = std::weak_ptr(core_)](const std::shared_ptr<rpc::PlainAnswer>& answer,
+                                       rpc::PlainRequest& request) {
+    const std::shared_ptr<Core> core = weak.lock();
+    if (core == nullptr) return answer->begin(503, {}, false);
+    serve_http2(core->shared(), answer, request);
+  };
+}
+
 void HttpServer::accept(std::unique_ptr<env::Stream> stream, std::string_view already_read) {
   core_->accept(std::move(stream), already_read);
 }

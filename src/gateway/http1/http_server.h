@@ -1,4 +1,4 @@
-// An HTTP/1.1 server on byte streams that somebody else accepted.
+// An HTTP/1.1 server on byte streams that somebody else accepted, and the routes that HTTP/2 shares with it.
 //
 // Invariants: 1. output of a turn of the strand leaves together; 2. memory is bounded (I11) by named limits
 // before any length is trusted; 3. bad input gets the status that names it, closes its connection where the
@@ -20,6 +20,7 @@
 #include "env/stream.h"
 #include "gateway/http.h"
 #include "gateway/http1/parser.h"
+#include "rpc/plain.h"
 
 namespace lockstep::gateway {
 
@@ -64,6 +65,8 @@ class HttpServer {
   HttpServer& operator=(const HttpServer&) = delete;
 
   [[nodiscard]] HttpRouter& router();
+  // Serves what came over HTTP/2 by the same routes, up to bodies of options.limits. May outlive the server.
+  [[nodiscard]] rpc::PlainHandler plain_handler() const;
   // `already_read` came before what the stream will deliver.
   void accept(std::unique_ptr<env::Stream> stream, std::string_view already_read = {});
   // Lets running answers end, then closes; at `deadline` regardless. `done` is called once, later.

@@ -12,6 +12,7 @@
 #include <boost/beast/http/parser.hpp>
 
 #include "base/assert.h"
+#include "gateway/http1/checks.h"
 
 namespace lockstep::gateway {
 namespace {
@@ -62,48 +63,6 @@ std::string lower(std::string_view text) {
   std::ranges::transform(out, out.begin(),
                          [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   return out;
-}
-
-int hex_value(char digit) {
-  if (digit >= '0' && digit <= '9') return digit - '0';
-  const char small = static_cast<char>(digit | 0x20);
-  return small >= 'a' && small <= 'f' ? small - 'a' + 10 : -1;
-}
-
-bool is_escape(std::string_view text, std::size_t at) {
-  return text[at] == '%' && at + 2 < text.size() && hex_value(text[at + 1]) >= 0 &&
-         hex_value(text[at + 2]) >= 0;
-}
-
-// Nothing if an escape is broken or stands for a control byte.
-std::optional<std::string> decode_path(std::string_view path) {
-  std::string out;
-  for (std::size_t i = 0; i < path.size(); ++i) {
-    if (path[i] != '%') {
-      out.push_back(path[i]);
-      continue;
-    }
-    if (!is_escape(path, i)) return std::nullopt;
-    const int value = hex_value(path[i + 1]) << 4 | hex_value(path[i + 2]);
-    if (value < 0x20 || value == 0x7f) return std::nullopt;
-    out.push_back(static_cast<char>(value));
-    i += 2;
-  }
-  return out;
-}
-
-// Decoded once; what still looks encoded was meant to slip past somebody.
-bool is_devious(std::string_view path) {
-  for (std::size_t i = 0; i < path.size(); ++i) {
-    if (path[i] == '\\' || is_escape(path, i)) return true;
-  }
-  for (std::size_t begin = 0; begin < path.size();) {
-    const std::size_t end = std::min(path.find('/', begin), path.size());
-    const std::string_view segment = path.substr(begin, end - begin);
-    if (segment == "." || segment == "..") return true;
-    begin = end + 1;
-  }
-  return false;
 }
 
 }  // namespace
@@ -202,34 +161,15 @@ std::size_t Http1Parser::put_head(std::string_view bytes) {
   request_.method = std::string(message.method_string());
   for (const auto& field : message)
     request_.fields.push_back({lower(field.name_string()), std::string(field.value())});
-  if (!split_target(message.target()) || !check_fields() || !check_lengths()) return 0;
+  const Refused target = split_target(message.target(), &request_);
+  if (target.status != 0) return fail(target.status, target.why);
+  if (!check_fields() || !check_lengths()) return 0;
   head_done_ = true;
   beast_->parser.body_limit(limits_.body_bytes_max);
   beast_->parser.eager(true);
   complete_ = beast_->parser.is_done();
   if (complete_) return taken;
   return taken + put_body(bytes.substr(taken));
-}
-
-bool Http1Parser::split_target(std::string_view target) {
-  // Absolute form names the host a second time; only proxies need it.
-  if (!target.starts_with('/') && target != "*") {
-    fail(400, "the request target must be a path");
-    return false;
-  }
-  const std::size_t question = std::min(target.find('?'), target.size());
-  if (question < target.size()) request_.query = std::string(target.substr(question + 1));
-  std::optional<std::string> path = decode_path(target.substr(0, question));
-  if (!path.has_value()) {
-    fail(400, "the path has a broken escape");
-    return false;
-  }
-  if (is_devious(*path)) {
-    fail(404, "no such path");
-    return false;
-  }
-  request_.path = *std::move(path);
-  return true;
 }
 
 bool Http1Parser::check_fields() {

@@ -58,7 +58,6 @@ class Http1Parser {
   [[nodiscard]] bool check_raw_head(std::string_view head);
   [[nodiscard]] bool check_fields();
   [[nodiscard]] bool check_lengths();
-  [[nodiscard]] bool split_target(std::string_view target);
 
   Http1Limits limits_;
   std::unique_ptr<Beast> beast_;

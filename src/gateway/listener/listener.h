@@ -1,6 +1,7 @@
 // One port for everything: looks at a connection's first bytes and hands it to who speaks that.
 //
-//   "PRI "              HTTP/2: the gRPC server (it judges the rest of the preface)
+//   "PRI "              HTTP/2: the gRPC server (it judges the rest of the preface, and hands what is no gRPC
+//                       to the HTTP server)
 //   a capital letter    HTTP/1.1
 //   a TLS hello         a TLS alert, then closed: this port is plain
 //   anything else       closed

@@ -9,6 +9,10 @@
 //   send TEXT          with the escapes \r \n \t \0 \\ and \xHH
 //   request TEXT       the same, lines being separated by " | ", with what ends the head
 //   fill COUNT TEXT    TEXT so many times
+//   http2              HTTP/2 from here on; printed are the frames that come
+//   headers ID [end] NAME=VALUE …     a request's; METHOD PATH stands for the four pseudo-headers
+//   data ID [end] TEXT · reset ID · window ID BYTES
+//   drain              the gRPC server stops
 //   pass SECONDS · stop_reading · hang_up
 // Served: GET /hello, GET /slow (answered by "finish"), POST /echo, GET /files/…, GET /events (server-sent).
 #include "gateway/listener/listener.h"
@@ -23,6 +27,7 @@
 #include <gtest/gtest.h>
 
 #include "rpc/channel.h"
+#include "rpc/testing_frames.h"
 #include "rpc/testing_world.h"
 
 namespace lockstep::gateway {
@@ -96,6 +101,7 @@ class Script {
       responder->begin(head);
       events_ = responder;
     });
+    grpc_.set_plain(http_.plain_handler(), options().limits.body_bytes_max);
     check_health();
   }
   ~Script() {
@@ -115,6 +121,7 @@ class Script {
     strand_.settle();
     before_ = counted();
     reading_ = true;
+    frames_.reset();
     printed_.clear();
   }
   std::string end_block() {
@@ -135,6 +142,17 @@ class Script {
     words >> command;
     std::string rest;
     std::getline(words >> std::ws, rest);
+    if (frames_ == nullptr ? command == "http2" : is_frame(command)) {
+      run_frame(command, rest);
+    } else {
+      run_plain(command, rest);
+    }
+    strand_.settle();
+    collect();
+  }
+
+ private:
+  void run_plain(const std::string& command, std::string rest) {
     if (command == "send") {
       wire_->send(unescaped(rest));
     } else if (command == "request") {
@@ -164,11 +182,50 @@ class Script {
     } else {
       ADD_FAILURE() << "unknown command " << command;
     }
-    strand_.settle();
-    collect();
   }
 
- private:
+  static bool is_frame(std::string_view command) {
+    return command == "headers" || command == "data" || command == "reset" || command == "window" ||
+           command == "drain";
+  }
+  void run_frame(const std::string& command, const std::string& rest) {
+    if (command == "http2") {
+      frames_ = std::make_unique<rpc::FrameReader>();
+      return wire_->send(std::string(rpc::http2_preface) + rpc::frame(rpc::frame_settings, 0, 0, ""));
+    }
+    if (command == "drain") return grpc_.drain(strand_.now() + 60s, [] {});
+    std::istringstream words(rest);
+    std::uint32_t id = 0;
+    words >> id;
+    std::string text;
+    std::getline(words >> std::ws, text);
+    const bool end = text.starts_with("end");
+    if (end) text.erase(0, 4);
+    const std::uint8_t flags = end ? rpc::flag_end_stream : 0;
+    if (command == "headers") {
+      wire_->send(rpc::frame(rpc::frame_headers, flags | rpc::flag_end_headers, id, header_block(text)));
+    } else if (command == "data") {
+      wire_->send(rpc::frame(rpc::frame_data, flags, id, unescaped(text)));
+    } else if (command == "reset") {
+      wire_->send(rpc::frame(rpc::frame_rst_stream, 0, id, rpc::big_endian(8, 4)));
+    } else {
+      const auto bytes = static_cast<std::uint32_t>(std::stoi(text));
+      wire_->send(rpc::frame(rpc::frame_window_update, 0, id, rpc::big_endian(bytes, 4)));
+    }
+  }
+  static std::string header_block(const std::string& text) {
+    std::istringstream words(text);
+    std::string method;
+    std::string path;
+    words >> method >> path;
+    std::string block = rpc::hpack_field(":method", method) + rpc::hpack_field(":scheme", "http") +
+                        rpc::hpack_field(":authority", "localhost:2379") + rpc::hpack_field(":path", path);
+    for (std::string field; words >> field;) {
+      const std::size_t equals = field.find('=');
+      block += rpc::hpack_field(field.substr(0, equals), field.substr(equals + 1));
+    }
+    return block;
+  }
   static HttpServerOptions options() {
     HttpServerOptions options;
     options.limits.target_bytes_max = 1000;
@@ -193,7 +250,9 @@ class Script {
     return out;
   }
   void collect() {
-    if (reading_) printed_ += printable(wire_->received());
+    if (!reading_) return;
+    const std::string bytes = wire_->received();
+    printed_ += frames_ == nullptr ? printable(bytes) : frames_->read(bytes);
   }
   void end_connection() {
     if (wire_ == nullptr) return;
@@ -230,6 +289,7 @@ class Script {
   HttpServer http_;
   Listener listener_;
   std::unique_ptr<rpc::TestWire> wire_;
+  std::unique_ptr<rpc::FrameReader> frames_;  // null: HTTP/1.1
   HttpResponderPtr slow_;
   HttpResponderPtr events_;
   std::map<std::string, std::uint64_t> before_;
