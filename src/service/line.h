@@ -1,0 +1,118 @@
+// Standing in line: the heart of locks, permits and elections. Whoever enters writes a key; the order of the
+// keys' create_revisions is the order of service.
+//
+//   1. enter() answers ok only if, at the revision in its header, the key was there, belonged to the
+//   session's lease,
+//      and at most `allowed_before` older keys were in the ranges `before`. The key's create_revision is the
+//      token: of two owners, one after the other, the second's is larger (I5).
+//   2. A waiter watches only the key right before its own: a key that goes wakes one waiter.
+//   3. Whoever is told an error has no place, and keeps none: if its key cannot be removed at once, that is
+//   repeated
+//      behind the scenes until it is certain or the session is over. Nothing of a write whose outcome was
+//      unknown appears later: see the session's epoch.
+//   4. A waiter learns of its session's end, its deadline and its cancellation at once, whatever the store
+//   does.
+//   5. One contender of a session and a key at a time; the next waits for the one before, also for its
+//   cleaning up.
+//      So a repetition after an error, or by another member of the cluster, finds its own key and carries on.
+//
+// Costs: entering is one write; waiting is one watch; being served is one read after the notice.
+//
+// Strand only.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "base/task.h"
+#include "service/context.h"
+#include "service/ownership_queue.h"
+#include "service/session/session.h"
+#include "store/store.h"
+
+namespace lockstep::service {
+
+struct Keys {
+  std::string key;
+  std::string range_end;
+};
+
+struct LineRequest {
+  std::string key;
+  std::string value;         // of the key; differs from attempt to attempt
+  std::vector<Keys> before;  // what is older in there goes first
+  std::size_t allowed_before = 0;
+  std::vector<std::string> forbidden;  // keys that must not exist: errors::session_in_conflict
+  bool wait = true;                    // false: errors::would_wait instead of waiting
+  bool puts_count = false;             // the one before may wake us by writing its key
+  // The session has its place already: the value that its key gets, and whether it is among those served now.
+  std::function<std::string(const store::KeyValue& own, bool served)> again;
+  // Undoes what `again` wrote while the session was served, because nobody waits for it any more; may be
+  // empty.
+  std::function<Task<void>(const Ownership& ownership, const std::string& value)> undo_again;
+};
+
+struct Entered {
+  Ownership ownership;
+  std::string value;        // of the key now
+  std::size_t before = 0;   // older keys, at most allowed_before
+  bool was_inside = false;  // the session had its place already
+};
+
+namespace errors {
+Status would_wait();           // failed_precondition: somebody else is before us
+Status place_lost();           // failed_precondition: somebody removed our key while we waited
+Status session_in_conflict();  // failed_precondition: the session would wait for itself
+Status too_many_waiters();     // resource_exhausted
+}  // namespace errors
+
+class Line {
+ public:
+  // In one process; a waiter takes about a kilobyte.
+  static constexpr std::size_t waiters_max = 1'000'000;
+
+  explicit Line(const Context& context);
+  ~Line();  // closes it
+  // Cancels those who wait, now and from now on; they are answered in a later turn.
+  void close();
+  Line(const Line&) = delete;
+  Line& operator=(const Line&) = delete;
+
+  // deadline_exceeded and cancelled: not served, and never will be by this call.
+  [[nodiscard]] Task<Result<Entered>> enter(SessionPtr session, LineRequest request,
+                                            store::CallOptions options);
+  // Those whose calls run, and those whose keys are being removed.
+  [[nodiscard]] std::size_t waiters() const;
+
+  class Core;
+  struct Contender;
+
+ private:
+  std::shared_ptr<Core> core_;
+};
+
+// How an owner gives up, or gives back one of several: removes the key if its create_revision is `token` and
+// `remaining` says so, else writes what it says. Repeated until its outcome is certain or the options end;
+// then unknown_outcome.
+struct LeaveRequest {
+  std::string key;
+  Revision token;
+  // What to leave of a key that was written more than once; nothing: remove it.
+  std::function<std::optional<std::string>(const store::KeyValue& own)> remaining;
+};
+namespace errors {
+Status not_holder();   // failed_precondition: nothing is held under that key
+Status stale_token();  // failed_precondition: the token is over, something newer is held under that key
+}  // namespace errors
+// The header, and the value that stays (nothing: removed).
+struct Left {
+  store::Header header;
+  std::optional<std::string> value;
+};
+Task<Result<Left>> leave_line(Context context, LeaveRequest request, store::CallOptions options);
+
+}  // namespace lockstep::service

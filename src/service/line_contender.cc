@@ -1,0 +1,403 @@
+// The steps of a contender, from outside to served, and back.
+#include "service/line_contender.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/assert.h"
+#include "service/store_requests.h"
+#include "store/awaitable.h"
+#include "store/errors.h"
+
+namespace lockstep::service {
+namespace {
+
+constexpr std::size_t events_bytes_max = 4096;  // one removal is awaited
+// A store that does not answer must not keep a worker: asking again tells what became of it.
+constexpr Duration call_time_max = 10s;
+constexpr Duration pause_min = 20ms;
+constexpr Duration pause_max = 1s;
+
+// The newest keys of a range, all but their values.
+store::RangeRequest newest_of(const Keys& keys, std::size_t count) {
+  store::RangeRequest request;
+  request.key = keys.key;
+  request.range_end = keys.range_end;
+  request.sort_target = store::SortTarget::create_revision;
+  request.sort_order = store::SortOrder::descend;
+  request.keys_only = true;
+  request.limit = static_cast<std::int64_t>(count);
+  return request;
+}
+
+}  // namespace
+
+using Stage = Line::Contender::Stage;
+
+Status Line::Core::unwanted(const Contender& contender) const {
+  if (closed_ || contender.abandoned) return errors::wait_cancelled();
+  return contender.session->state();
+}
+
+store::CallOptions Line::Core::call(const Contender& contender) const {
+  store::CallOptions options;
+  options.principal = contender.principal;
+  options.deadline = context_.clock.now() + call_time_max;
+  return options;
+}
+
+void Line::Core::refuse(Contender& contender, const Status& why) {
+  LS_MUST(!why.ok());
+  if (contender.result.has_value()) return;
+  contender.result = why;
+  contender.done.set();
+}
+
+Task<void> Line::Core::compete(ContenderPtr contender) {
+  while (!contender->result.has_value()) {
+    if (const Status why = unwanted(*contender); !why.ok()) {
+      refuse(*contender, why);
+      co_return;
+    }
+    switch (contender->stage) {
+      case Stage::outside:
+        co_await join(contender);
+        break;
+      case Stage::unknown:
+        co_await learn(contender);
+        break;
+      case Stage::found:
+      case Stage::inside:
+        co_await look(contender);
+        break;
+      case Stage::waiting:
+        co_await watch(contender);
+        break;
+    }
+  }
+}
+
+// Nothing of us may stand in others' way. With the session goes its key, so that its end is an end here, too;
+// but a place that was never served need not stay for the lock delay.
+Task<void> Line::Core::leave(ContenderPtr contender) {
+  contender->pause = {};
+  if (contender->session->state() == errors::session_closed()) co_return;
+  while (contender->stage != Stage::outside) {
+    const bool is_placed = contender->stage == Stage::inside || contender->stage == Stage::waiting;
+    if (!is_placed && !contender->session->alive()) co_return;
+    if (contender->stage == Stage::unknown) {
+      co_await learn(contender);
+    } else if (contender->stage == Stage::found || contender->keeps_place) {
+      if (contender->counted && contender->request.undo_again) {
+        const Ownership ownership{contender->header, contender->request.key, contender->token,
+                                  contender->session->id()};
+        co_await contender->request.undo_again(ownership, contender->own.value);
+      }
+      co_return;
+    } else if (co_await remove(contender)) {
+      co_return;
+    }
+    if (closed_ || !contender->session->alive()) co_return;  // its one attempt; the lease will do it
+  }
+}
+
+Task<void> Line::Core::pause(ContenderPtr contender) {
+  contender->pause = std::clamp(2 * contender->pause, pause_min, pause_max);
+  co_await contender->wake.wait(context_.clock.now() + contender->pause, {});
+}
+
+Task<void> Line::Core::endure(ContenderPtr contender, Status why) {
+  if (why == store::errors::lease_not_found()) {
+    contender->session->found_missing();
+    co_return;
+  }
+  const bool passes = why.code() == Code::unavailable || why.code() == Code::deadline_exceeded ||
+                      why.code() == Code::cancelled || is_unknown(why);
+  if (!passes) {
+    if (contender->result.has_value()) contender->stage = Stage::outside;  // cleaning up is refused: no use
+    refuse(*contender, why);
+    co_return;
+  }
+  if (!closed_) co_await pause(contender);
+}
+
+// Writes the key, unless the session has one, and learns who is before it.
+Task<void> Line::Core::join(ContenderPtr contender) {
+  const LineRequest& request = contender->request;
+  const Session& session = *contender->session;
+  store::TxnRequest txn;
+  txn.compare.push_back(created_at(request.key, Revision()));
+  txn.compare.push_back(number_is(session_key(session.id()), store::CompareTarget::version, session.epoch()));
+  for (const std::string& key : request.forbidden) txn.compare.push_back(created_at(key, Revision()));
+  if (!request.wait && request.allowed_before == 0) {
+    for (const Keys& keys : request.before) {
+      txn.compare.push_back(created_at(keys.key, Revision()));
+      txn.compare.back().range_end = keys.range_end;
+    }
+  }
+  txn.success.push_back(operation(put_of(request.key, request.value, session.id())));
+  for (const Keys& keys : request.before) {
+    txn.success.push_back(operation(newest_of(keys, request.allowed_before + 2)));
+  }
+  txn.failure.push_back(operation(one_key(request.key)));
+  txn.failure.push_back(operation(one_key(session_key(session.id()))));
+  for (const std::string& key : request.forbidden) txn.failure.push_back(operation(one_key(key)));
+  const Result<store::TxnResponse> answer =
+      co_await store::awaitable::txn(context_.store, std::move(txn), call(*contender));
+  if (!answer.ok()) {
+    if (is_unknown(answer.status())) contender->stage = Stage::unknown;
+    co_await endure(contender, answer.status());
+    co_return;
+  }
+  contender->pause = {};
+  if (!answer->succeeded) {
+    on_not_joined(*contender, *answer);
+    co_return;
+  }
+  contender->stage = Stage::inside;
+  contender->token = answer->header.revision;
+  contender->modified = contender->token;
+  contender->own.value = request.value;
+  on_ahead(*contender, *answer, 1);
+  if (contender->stage == Stage::inside && !unwanted(*contender).ok()) co_return;
+  if (contender->stage == Stage::inside) co_await serve(contender);
+}
+
+void Line::Core::on_not_joined(Contender& contender, const store::TxnResponse& answer) {
+  const store::RangeResponse* own = range_at(answer, 0);
+  const store::RangeResponse* session = range_at(answer, 1);
+  if (own == nullptr || session == nullptr) {
+    return refuse(contender, Status(Code::internal, "lockstep: an answer to another question"));
+  }
+  for (std::size_t place = 0; place < contender.request.forbidden.size(); ++place) {
+    const store::RangeResponse* other = range_at(answer, 2 + place);
+    if (other != nullptr && !other->kvs.empty()) return refuse(contender, errors::session_in_conflict());
+  }
+  const std::int64_t epoch = session->kvs.empty() ? 0 : session->kvs[0].version;
+  const bool epoch_is_new = epoch != contender.session->epoch();
+  contender.session->set_epoch(epoch);
+  if (!own->kvs.empty()) {
+    contender.stage = Stage::found;
+    contender.was_inside = true;
+    contender.own = own->kvs[0];
+    contender.token = contender.own.create_revision;
+    return;
+  }
+  if (epoch_is_new) return;  // once more, with the right one
+  if (!contender.request.wait) return refuse(contender, errors::would_wait());
+  refuse(contender, Status(Code::internal, "lockstep: the store refused for no reason"));
+}
+
+// After an unknown outcome: makes sure that our write has happened or never will.
+Task<void> Line::Core::learn(ContenderPtr contender) {
+  const std::string epoch_key = session_key(contender->session->id());
+  store::TxnRequest txn;
+  txn.success.push_back(operation(put_of(epoch_key, "{}", contender->session->id())));
+  txn.success.push_back(operation(one_key(epoch_key)));
+  txn.success.push_back(operation(one_key(contender->request.key)));
+  const Result<store::TxnResponse> answer =
+      co_await store::awaitable::txn(context_.store, std::move(txn), call(*contender));
+  if (!answer.ok()) {
+    co_await endure(contender, answer.status());
+    co_return;
+  }
+  const store::RangeResponse* epoch = range_at(*answer, 1);
+  const store::RangeResponse* own = range_at(*answer, 2);
+  if (epoch == nullptr || epoch->kvs.empty() || own == nullptr) {
+    contender->stage = Stage::outside;
+    refuse(*contender, Status(Code::internal, "lockstep: an answer to another question"));
+    co_return;
+  }
+  contender->pause = {};
+  contender->session->set_epoch(epoch->kvs[0].version);
+  if (own->kvs.empty()) {
+    contender->stage = Stage::outside;
+    co_return;
+  }
+  contender->own = own->kvs[0];
+  contender->token = contender->own.create_revision;
+  if (contender->own.value == contender->request.value) {
+    contender->stage = Stage::inside;
+    contender->modified = contender->own.mod_revision;
+  } else {
+    contender->stage = Stage::found;
+    contender->was_inside = true;
+  }
+}
+
+// Is our key still there, and who is right before it?
+Task<void> Line::Core::look(ContenderPtr contender) {
+  const LineRequest& request = contender->request;
+  store::TxnRequest txn;
+  txn.compare.push_back(created_at(request.key, contender->token));
+  for (const Keys& keys : request.before) {
+    store::RangeRequest range = newest_of(keys, request.allowed_before + 1);
+    range.max_create_revision = contender->token.previous();
+    txn.success.push_back(operation(std::move(range)));
+  }
+  const Result<store::TxnResponse> answer =
+      co_await store::awaitable::txn(context_.store, std::move(txn), call(*contender));
+  if (!answer.ok()) {
+    co_await endure(contender, answer.status());
+    co_return;
+  }
+  contender->pause = {};
+  if (!answer->succeeded) {
+    if (contender->stage == Stage::found) {
+      contender->stage = Stage::outside;  // it was released meanwhile
+      contender->was_inside = false;
+      co_return;
+    }
+    co_await check_session(contender);
+    co_return;
+  }
+  const bool was_found = contender->stage == Stage::found;
+  contender->stage = Stage::inside;
+  on_ahead(*contender, *answer, 0);
+  const bool served = contender->stage == Stage::inside;
+  if (was_found) {
+    if (!served && !request.wait) {
+      contender->stage = Stage::outside;  // what is there is another call's
+      refuse(*contender, errors::would_wait());
+      co_return;
+    }
+    contender->stage = Stage::found;
+    if (!(co_await write_again(contender, served))) co_return;
+    contender->stage = served ? Stage::inside : Stage::waiting;
+    contender->keeps_place = served;
+  }
+  if (served && unwanted(*contender).ok()) co_await serve(contender);
+}
+
+// Who is before us, from the ranges of an answer: nobody too many, or whom to wait for.
+void Line::Core::on_ahead(Contender& contender, const store::TxnResponse& answer, std::size_t first_range) {
+  const store::KeyValue* nearest = nullptr;
+  contender.before = 0;
+  const std::size_t ranges = contender.request.before.size();
+  for (std::size_t place = 0; place < ranges; ++place) {
+    const store::RangeResponse* range = range_at(answer, first_range + place);
+    if (range == nullptr) {
+      return refuse(contender, Status(Code::internal, "lockstep: an answer to another question"));
+    }
+    for (const store::KeyValue& kv : range->kvs) {
+      if (kv.create_revision >= contender.token) continue;  // ourselves
+      ++contender.before;
+      if (nearest == nullptr || kv.create_revision > nearest->create_revision) nearest = &kv;
+    }
+  }
+  contender.header = answer.header;
+  if (contender.before <= contender.request.allowed_before) return;
+  LS_MUST(nearest != nullptr);
+  contender.stage = Stage::waiting;
+  contender.ahead = nearest->key;
+  contender.looked_at = answer.header.revision;
+  if (!contender.request.wait) refuse(contender, errors::would_wait());
+}
+
+// Our key is gone: with the session, or was it taken away?
+Task<void> Line::Core::check_session(ContenderPtr contender) {
+  const store::LeaseTimeToLiveRequest request{contender->session->id(), false};
+  const Result<store::LeaseTimeToLiveResponse> known =
+      co_await store::awaitable::lease_time_to_live(context_.store, request, call(*contender));
+  contender->stage = Stage::outside;
+  if (known.ok() && !known->found) {
+    contender->session->found_missing();
+    co_return;
+  }
+  refuse(*contender, errors::place_lost());
+}
+
+// The session's own key gets a new value, so that whoever wrote the old one does not remove it. False: it has
+// been written by others, or is gone.
+Task<bool> Line::Core::write_again(ContenderPtr contender, bool served) {
+  LS_MUST(contender->request.again, "a session that comes twice must be expected");
+  const std::string value = contender->request.again(contender->own, served);
+  while (true) {
+    store::TxnRequest txn;
+    txn.compare.push_back(modified_at(contender->request.key, contender->own.mod_revision));
+    txn.success.push_back(operation(put_of(contender->request.key, value, contender->session->id())));
+    txn.failure.push_back(operation(one_key(contender->request.key)));
+    const Result<store::TxnResponse> answer =
+        co_await store::awaitable::txn(context_.store, std::move(txn), call(*contender));
+    if (!answer.ok()) {
+      // Until it is certain, also if nobody wants it any more: what was written must be known to be undone.
+      co_await endure(contender, answer.status());
+      if (closed_ || !contender->session->alive()) co_return false;
+      if (contender->result.has_value() && !contender->result->ok() && !is_unknown(answer.status()))
+        co_return false;
+      continue;
+    }
+    Revision written = answer->header.revision;
+    if (!answer->succeeded) {
+      const store::RangeResponse* own = range_at(*answer, 0);
+      if (own == nullptr || own->kvs.empty() || own->kvs[0].value != value) {
+        contender->stage = Stage::outside;  // from the beginning
+        contender->was_inside = false;
+        co_return false;
+      }
+      written = own->kvs[0].mod_revision;
+    }
+    contender->own.value = value;
+    contender->own.mod_revision = written;
+    contender->modified = written;
+    contender->counted = served;
+    co_return true;
+  }
+}
+
+// Ours, if the session is alive now.
+Task<void> Line::Core::serve(ContenderPtr contender) {
+  LS_MUST(contender->stage == Stage::inside && contender->before <= contender->request.allowed_before);
+  if (!unwanted(*contender).ok()) co_return;
+  Entered entered;
+  entered.ownership = {contender->header, contender->request.key, contender->token, contender->session->id()};
+  entered.value = contender->own.value;
+  entered.before = contender->before;
+  entered.was_inside = contender->was_inside;
+  if (contender->result.has_value()) co_return;
+  contender->result = std::move(entered);
+  contender->done.set();
+}
+
+// Until the one before us goes, or writes where that means something.
+Task<void> Line::Core::watch(ContenderPtr contender) {
+  store::WatchRequest request;
+  request.key = contender->ahead;
+  request.start_revision = contender->looked_at.next();
+  request.no_put = !contender->request.puts_count;
+  Result<std::unique_ptr<store::Subscription>> watched =
+      context_.store.watch(std::move(request), call(*contender));
+  if (!watched.ok()) {
+    contender->stage = Stage::inside;
+    co_await endure(contender, watched.status());
+    co_return;
+  }
+  const std::unique_ptr<store::Subscription> subscription = *std::move(watched);
+  while (unwanted(*contender).ok()) {
+    const std::optional<store::WatchResponse> answer = subscription->next(events_bytes_max);
+    if (!answer.has_value()) {
+      subscription->notify_when_ready([wake = contender->wake] { wake.set(); });
+      co_await contender->wake.wait(no_deadline, {});
+      continue;
+    }
+    if (answer->events.empty() && !answer->canceled) continue;
+    contender->stage = Stage::inside;
+    // A compaction that overtook us says nothing about the key; anything else may pass.
+    if (answer->canceled && answer->compact_revision == Revision()) co_await pause(contender);
+    co_return;
+  }
+}
+
+// True: nothing of us is there any more, or it is not ours to remove.
+Task<bool> Line::Core::remove(ContenderPtr contender) {
+  store::TxnRequest txn;
+  txn.compare.push_back(modified_at(contender->request.key, contender->modified));
+  txn.success.push_back(operation(removal_of(contender->request.key)));
+  const Result<store::TxnResponse> answer =
+      co_await store::awaitable::txn(context_.store, std::move(txn), call(*contender));
+  if (answer.ok()) co_return true;
+  co_await endure(contender, answer.status());
+  co_return contender->stage == Stage::outside;
+}
+
+}  // namespace lockstep::service

@@ -1,0 +1,99 @@
+// What a line knows of one contender, and its steps. Internal to line.cc and line_contender.cc.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "service/line.h"
+#include "service/waiting.h"
+
+namespace lockstep::service {
+
+struct Line::Contender {
+  enum class Stage : std::uint8_t {
+    outside,  // nothing of us is in the store
+    unknown,  // perhaps our key is, perhaps it will be
+    found,    // our session has a key that we did not write
+    inside,   // our key is there: is it our turn?
+    waiting,  // it was not; `ahead` must go first
+  };
+
+  Contender(const Context& context, SessionPtr session_given, LineRequest request_given,
+            const store::CallOptions& options)
+      : session(std::move(session_given)),
+        request(std::move(request_given)),
+        principal(options.principal),
+        wake(context),
+        done(context) {}
+
+  SessionPtr session;
+  LineRequest request;
+  store::Principal principal;
+  Signal wake;  // the worker should look around
+  Signal done;  // there is a result
+  std::optional<Result<Entered>> result;
+  bool abandoned = false;  // nobody waits for the result
+  bool has_turn = false;
+
+  Stage stage = Stage::outside;
+  bool was_inside = false;   // the session's key was found
+  bool counted = false;      // `again` was written while served
+  bool keeps_place = false;  // what is there is not ours to remove
+  Revision token;            // create_revision of the key, from stage `found` on
+  store::KeyValue own;       // in stage `found`: as it was found
+  Revision modified;         // its mod_revision, when we wrote it
+  std::string ahead;
+  Revision looked_at;  // the revision at which `ahead` was there
+  std::size_t before = 0;
+  store::Header header;
+  Duration pause{};
+};
+
+class Line::Core : public std::enable_shared_from_this<Line::Core> {
+ public:
+  using ContenderPtr = std::shared_ptr<Contender>;
+
+  explicit Core(const Context& context) : context_(context) {}
+  void close();
+  [[nodiscard]] std::size_t waiters() const { return contenders_.size(); }
+  static Task<Result<Entered>> enter(std::shared_ptr<Core> core, SessionPtr session, LineRequest request,
+                                     store::CallOptions options);
+
+ private:
+  static Task<void> work(std::shared_ptr<Core> core, std::uint64_t id, ContenderPtr contender);
+  Task<bool> take_turn(ContenderPtr contender);
+  void end_turn(const std::string& key);
+
+  // ok while somebody wants the place and may have it.
+  [[nodiscard]] Status unwanted(const Contender& contender) const;
+  [[nodiscard]] store::CallOptions call(const Contender& contender) const;
+  void refuse(Contender& contender, const Status& why);
+  Task<void> compete(ContenderPtr contender);
+  Task<void> leave(ContenderPtr contender);
+  Task<void> pause(ContenderPtr contender);
+  // After an error of the store: waits if it may pass, else refuses.
+  Task<void> endure(ContenderPtr contender, Status why);
+
+  Task<void> join(ContenderPtr contender);
+  void on_not_joined(Contender& contender, const store::TxnResponse& answer);
+  Task<void> learn(ContenderPtr contender);
+  Task<void> look(ContenderPtr contender);
+  void on_ahead(Contender& contender, const store::TxnResponse& answer, std::size_t first_range);
+  Task<void> check_session(ContenderPtr contender);
+  Task<bool> write_again(ContenderPtr contender, bool served);
+  Task<void> serve(ContenderPtr contender);
+  Task<void> watch(ContenderPtr contender);
+  Task<bool> remove(ContenderPtr contender);
+
+  Context context_;
+  bool closed_ = false;
+  std::map<std::uint64_t, ContenderPtr> contenders_;
+  std::uint64_t next_id_ = 1;
+  std::map<std::string, std::deque<ContenderPtr>> turns_;  // who waits behind the contender of a key
+};
+
+}  // namespace lockstep::service
