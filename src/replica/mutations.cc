@@ -98,6 +98,7 @@ void Replica::delete_range(store::DeleteRangeRequest request, store::CallOptions
 void Replica::txn(store::TxnRequest request, store::CallOptions options,
                   store::Callback<store::TxnResponse> done) {
   if (const Status refused = machine_->admit(request); !refused.ok()) return done(refused);
+  if (store::is_read_only(request)) return read_txn(std::move(request), options, std::move(done));
   mutate(request, options, std::move(done),
          [](store::BatchBuilder& builder, const store::TxnRequest& txn, const store::CallOptions& call) {
            return builder.txn(txn, call.request_id, call.principal);

@@ -203,6 +203,22 @@ void Replica::range(store::RangeRequest request, store::CallOptions options,
        });
 }
 
+// What writes nothing needs no entry.
+void Replica::read_txn(store::TxnRequest request, const store::CallOptions& options,
+                       store::Callback<store::TxnResponse> done) {
+  const bool linearizable = !store::is_serializable(request);
+  read(options, linearizable, std::move(done),
+       [this, request = std::move(request), who = options.principal]() -> Result<store::TxnResponse> {
+         LS_RETURN_IF_ERROR(machine_->authoriser(who).check(request));
+         Result<store::TxnResponse> response = machine_->read_txn(request);
+         if (!response.ok()) return response;
+         const Revision revision = response->header.revision;
+         response->header = header();
+         response->header.revision = revision;
+         return response;
+       });
+}
+
 void Replica::lease_time_to_live(store::LeaseTimeToLiveRequest request, store::CallOptions options,
                                  store::Callback<store::LeaseTimeToLiveResponse> done) {
   read(options, true, std::move(done),

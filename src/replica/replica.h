@@ -201,6 +201,8 @@ class Replica final : public store::Store,
   template <class Response, class Serve>
   void read(const store::CallOptions& options, bool linearizable, store::Callback<Response> done,
             Serve serve);
+  void read_txn(store::TxnRequest request, const store::CallOptions& options,
+                store::Callback<store::TxnResponse> done);
   [[nodiscard]] bool refuse_call(const store::CallOptions& options, Status* why) const;
   PendingCommand pending(CommandCallback done, const store::CallOptions& options) const;
   void start_batch();

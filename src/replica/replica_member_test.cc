@@ -399,5 +399,54 @@ TEST_F(Receiver, ContentThatCannotBeLoadedEndsTheMember) {
   EXPECT_EQ(follower.fatal.code(), Code::corruption);
 }
 
+// ---- transactions that write nothing
+
+TEST(ReadTransaction, CostsNoEntryAndSeesWhatWasAcknowledged) {
+  TestMember member(self, {self});
+  member.start();
+  const auto written = member.put("k", "v");
+  member.settle();
+  ASSERT_EQ(*written, "done");
+  const LogIndex last = member.replica().raft().log().last_index();
+  store::Compare exists;
+  exists.key = "k";
+  exists.target = store::CompareTarget::version;
+  exists.number = 1;
+  store::RangeRequest range;
+  range.key = "k";
+  store::TxnRequest txn;
+  txn.compare.push_back(exists);
+  txn.success.push_back({range});
+  std::optional<store::TxnResponse> response;
+  member.replica().txn(txn, {}, [&](const Result<store::TxnResponse>& result) {
+    ASSERT_TRUE(result.ok());
+    response = *result;
+  });
+  member.settle();
+  ASSERT_TRUE(response.has_value());
+  EXPECT_TRUE(response->succeeded);
+  EXPECT_EQ(std::get<store::RangeResponse>(response->responses.at(0).response).kvs.at(0).value, "v");
+  EXPECT_EQ(response->header.revision, member.replica().machine().revision());
+  EXPECT_EQ(member.replica().raft().log().last_index(), last);
+}
+
+TEST(ReadTransaction, OfSerializableRangesAsksNobody) {
+  TestMember member(self, {self, NodeId(2), NodeId(3)});
+  member.start();  // nobody leads
+  store::RangeRequest range;
+  range.key = "k";
+  const auto ask = [&] {
+    store::TxnRequest txn;
+    txn.success.push_back({range});
+    bool answered = false;
+    member.replica().txn(txn, {}, [&](const Result<store::TxnResponse>& result) { answered = result.ok(); });
+    member.settle();
+    return answered;
+  };
+  EXPECT_FALSE(ask());
+  range.serializable = true;
+  EXPECT_TRUE(ask());
+}
+
 }  // namespace
 }  // namespace lockstep::replica

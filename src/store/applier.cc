@@ -7,6 +7,7 @@
 #include "base/planted.h"
 #include "store/authorise.h"
 #include "store/errors.h"
+#include "store/txn_path.h"
 
 namespace lockstep::store {
 namespace {
@@ -272,7 +273,7 @@ CommandResult Applier::do_delete_range(const DeleteRangeCommand& removal) {
   std::size_t answer_bytes = 0;
   if (removal.prev_kv) {
     const RangeRequest removed{.key = std::string(removal.key), .range_end = std::string(removal.range_end)};
-    LS_RETURN_IF_ERROR(check_answer(removed, &answer_bytes));
+    LS_RETURN_IF_ERROR(add_answer_bytes(reader(), removed, &answer_bytes));
   }
   DeleteRangeResponse response;
   response.deleted =

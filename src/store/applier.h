@@ -58,8 +58,6 @@ class Applier {
 
   // Transactions (apply_txn.cc).
   Status check_txn(const TxnRequest& txn, std::span<const char> path) const;
-  Status check_answer(const RangeRequest& request, std::size_t* bytes) const;
-  void choose_path(const TxnRequest& txn, std::vector<char>* path) const;
   Status run_txn(const TxnRequest& txn, std::span<const char> path, std::size_t* consumed,
                  TxnResponse* response);
   Result<ResponseOperation> run_operation(const RequestOperation& operation, std::span<const char> path,

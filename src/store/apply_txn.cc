@@ -2,58 +2,11 @@
 // fail is checked, then the operations run one after the other, each seeing those before it. So a transaction
 // that fails has no effect (I8), and running cannot fail.
 #include "base/assert.h"
-#include "base/planted.h"
 #include "store/applier.h"
 #include "store/errors.h"
+#include "store/txn_path.h"
 
 namespace lockstep::store {
-namespace {
-
-const std::vector<RequestOperation>& branch_of(const TxnRequest& txn, bool succeeded) {
-  return succeeded ? txn.success : txn.failure;
-}
-
-// Calls visit(operation) for the operations of the chosen branches, depth first. `path` has one element for
-// each transaction on the way, in the same order; *consumed counts them.
-template <class Visit>
-Status visit_chosen(const TxnRequest& txn, std::span<const char> path, std::size_t* consumed, Visit& visit) {
-  const bool succeeded = path[(*consumed)++] != 0;
-  for (const RequestOperation& operation : branch_of(txn, succeeded)) {
-    if (const auto* nested = std::get_if<TxnRequest>(&operation.request)) {
-      LS_RETURN_IF_ERROR(visit_chosen(*nested, path, consumed, visit));
-    } else {
-      LS_RETURN_IF_ERROR(visit(operation));
-    }
-  }
-  return {};
-}
-
-}  // namespace
-
-void Applier::choose_path(const TxnRequest& txn, std::vector<char>* path) const {
-  const Reader state_before = reader();
-  bool succeeded = true;
-  for (const Compare& compare : txn.compare) {
-    if (!LS_PLANTED(txn_compare_skipped) && !state_before.holds(compare)) {
-      succeeded = false;
-      break;
-    }
-  }
-  path->push_back(succeeded ? 1 : 0);
-  for (const RequestOperation& operation : branch_of(txn, succeeded)) {
-    if (const auto* nested = std::get_if<TxnRequest>(&operation.request)) choose_path(*nested, path);
-  }
-}
-
-// Of the state before: what the transaction itself puts is bounded by its own size, and seen by each range.
-// Decided by every member, although one alone answers.
-Status Applier::check_answer(const RangeRequest& request, std::size_t* bytes) const {
-  if (request.range_end.empty() || request.count_only) return {};
-  LS_ASSIGN_OR_RETURN(const std::size_t more, reader().answer_bytes(request));
-  *bytes += more;
-  return *bytes > answer_bytes_max ? errors::answer_too_large() : Status();
-}
-
 // etcd checks all puts, then all ranges.
 Status Applier::check_txn(const TxnRequest& txn, std::span<const char> path) const {
   const auto check_put = [this](const RequestOperation& operation) -> Status {
@@ -66,24 +19,10 @@ Status Applier::check_txn(const TxnRequest& txn, std::span<const char> path) con
     if (put->lease != LeaseId{} && !state_.leases.contains(put->lease)) return errors::lease_not_found();
     return {};
   };
-  const auto check_range = [this](const RequestOperation& operation) -> Status {
-    const auto* range = std::get_if<RangeRequest>(&operation.request);
-    return range == nullptr ? Status() : reader().check_in_txn(*range);
-  };
-  std::size_t answer_bytes = 0;
-  const auto check_size = [&, this](const RequestOperation& operation) -> Status {
-    if (const auto* range = std::get_if<RangeRequest>(&operation.request))
-      return check_answer(*range, &answer_bytes);
-    const auto* removal = std::get_if<DeleteRangeRequest>(&operation.request);
-    if (removal == nullptr || !removal->prev_kv) return {};
-    return check_answer({.key = removal->key, .range_end = removal->range_end}, &answer_bytes);
-  };
   std::size_t consumed = 0;
   LS_RETURN_IF_ERROR(visit_chosen(txn, path, &consumed, check_put));
-  consumed = 0;
-  LS_RETURN_IF_ERROR(visit_chosen(txn, path, &consumed, check_range));
-  consumed = 0;
-  return visit_chosen(txn, path, &consumed, check_size);
+  LS_RETURN_IF_ERROR(check_ranges(reader(), txn, path));
+  return check_answer_bytes(reader(), txn, path);
 }
 
 Result<ResponseOperation> Applier::run_operation(const RequestOperation& operation,
@@ -132,8 +71,7 @@ Status Applier::run_txn(const TxnRequest& txn, std::span<const char> path, std::
 }
 
 CommandResult Applier::do_txn(const TxnRequest& txn) {
-  std::vector<char> path;
-  choose_path(txn, &path);
+  const std::vector<char> path = choose_path(reader(), txn);
   LS_RETURN_IF_ERROR(check_txn(txn, path));
   TxnResponse response;
   std::size_t consumed = 0;

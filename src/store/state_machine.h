@@ -75,6 +75,8 @@ class StateMachine {
 
   // Reads. Header: revision only.
   [[nodiscard]] Result<RangeResponse> range(const RangeRequest& request) const;
+  // Of a transaction that is_read_only().
+  [[nodiscard]] Result<TxnResponse> read_txn(const TxnRequest& txn) const;
   [[nodiscard]] std::optional<RowView> get(std::string_view key) const;  // until the next apply()
   // The key will be read soon, among many others: starts loading its place in the index.
   void prefetch(std::string_view key) const;

@@ -24,6 +24,7 @@ TEST(Model, GeneratedSequencesAgree) {
   EXPECT_GT(totals.expired_leases, 1000u);
   EXPECT_GT(totals.restarts, 100u);
   EXPECT_GT(totals.historical_reads, 5000u);
+  EXPECT_GT(totals.read_transactions, 500u);
 }
 
 }  // namespace

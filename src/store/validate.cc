@@ -246,6 +246,33 @@ bool is_read_only(const TxnRequest& request) {
   return true;
 }
 
+namespace {
+
+struct RangesSeen {
+  bool serializable = false;
+  bool linearizable = false;
+};
+
+void look_at_ranges(const TxnRequest& request, RangesSeen* seen) {
+  for (const auto* list : {&request.success, &request.failure}) {
+    for (const RequestOperation& operation : *list) {
+      if (const auto* range = std::get_if<RangeRequest>(&operation.request)) {
+        (range->serializable ? seen->serializable : seen->linearizable) = true;
+      } else if (const auto* txn = std::get_if<TxnRequest>(&operation.request)) {
+        look_at_ranges(*txn, seen);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+bool is_serializable(const TxnRequest& request) {
+  RangesSeen seen;
+  look_at_ranges(request, &seen);
+  return seen.serializable && !seen.linearizable;
+}
+
 bool may_put(const TxnRequest& request) {
   for (const auto* list : {&request.success, &request.failure}) {
     for (const RequestOperation& operation : *list) {

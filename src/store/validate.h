@@ -30,6 +30,8 @@ Duration granted_ttl(Duration requested, Duration ttl_min);
 
 // True if no branch at any depth writes: may be answered without the log.
 bool is_read_only(const TxnRequest& request);
+// True if it reads, and every range at any depth is serializable.
+bool is_serializable(const TxnRequest& request);
 // True if a branch at any depth puts: refused while space is exhausted.
 bool may_put(const TxnRequest& request);
 

@@ -243,6 +243,9 @@ class Run {
       Step step = generate(prng_, known());
       if (const auto* request = std::get_if<RangeRequest>(&step)) {
         if (validate(*request).ok()) compare_range(*request);
+      } else if (auto* txn = std::get_if<TxnRequest>(&step)) {
+        leave_out_writes(txn);
+        if (validate(*txn).ok()) compare_read_txn(*txn);
       }
     }
     RangeRequest everything{.key = std::string(1, '\0'), .range_end = std::string(1, '\0')};
@@ -258,6 +261,28 @@ class Run {
         fail("keys of a lease differ");
     }
     if (leader_->key_count() != model_.at(model_.revision()).size()) fail("key count differs");
+  }
+
+  static void leave_out_writes(TxnRequest* txn) {
+    for (auto* list : {&txn->success, &txn->failure}) {
+      std::erase_if(*list, [](const RequestOperation& operation) {
+        return std::holds_alternative<PutRequest>(operation.request) ||
+               std::holds_alternative<DeleteRangeRequest>(operation.request);
+      });
+      for (RequestOperation& operation : *list) {
+        if (auto* nested = std::get_if<TxnRequest>(&operation.request)) leave_out_writes(nested);
+      }
+    }
+  }
+
+  // Without an entry it answers as with one.
+  void compare_read_txn(const TxnRequest& txn) {
+    const CommandResult wanted = model_.txn(txn);
+    const Result<TxnResponse> actual = leader_->read_txn(txn);
+    const bool same =
+        wanted.ok() ? actual.ok() && *wanted == Response(*actual) : wanted.status() == actual.status();
+    if (!same) fail("a transaction that only reads differs");
+    ++totals_->read_transactions;
   }
 
   void compare_range(const RangeRequest& request) {

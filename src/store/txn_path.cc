@@ -1,0 +1,60 @@
+#include "store/txn_path.h"
+
+#include "base/planted.h"
+#include "store/errors.h"
+
+namespace lockstep::store {
+namespace {
+
+void choose(const Reader& state_before, const TxnRequest& txn, std::vector<char>* path) {
+  bool succeeded = true;
+  for (const Compare& compare : txn.compare) {
+    if (!LS_PLANTED(txn_compare_skipped) && !state_before.holds(compare)) {
+      succeeded = false;
+      break;
+    }
+  }
+  path->push_back(succeeded ? 1 : 0);
+  for (const RequestOperation& operation : branch_of(txn, succeeded)) {
+    if (const auto* nested = std::get_if<TxnRequest>(&operation.request)) choose(state_before, *nested, path);
+  }
+}
+
+}  // namespace
+
+std::vector<char> choose_path(const Reader& state_before, const TxnRequest& txn) {
+  std::vector<char> path;
+  choose(state_before, txn, &path);
+  return path;
+}
+
+Status check_ranges(const Reader& state_before, const TxnRequest& txn, std::span<const char> path) {
+  const auto check = [&](const RequestOperation& operation) -> Status {
+    const auto* range = std::get_if<RangeRequest>(&operation.request);
+    return range == nullptr ? Status() : state_before.check_in_txn(*range);
+  };
+  std::size_t consumed = 0;
+  return visit_chosen(txn, path, &consumed, check);
+}
+
+Status check_answer_bytes(const Reader& state_before, const TxnRequest& txn, std::span<const char> path) {
+  std::size_t bytes = 0;
+  const auto check = [&](const RequestOperation& operation) -> Status {
+    if (const auto* range = std::get_if<RangeRequest>(&operation.request))
+      return add_answer_bytes(state_before, *range, &bytes);
+    const auto* removal = std::get_if<DeleteRangeRequest>(&operation.request);
+    if (removal == nullptr || !removal->prev_kv) return {};
+    return add_answer_bytes(state_before, {.key = removal->key, .range_end = removal->range_end}, &bytes);
+  };
+  std::size_t consumed = 0;
+  return visit_chosen(txn, path, &consumed, check);
+}
+
+Status add_answer_bytes(const Reader& state_before, const RangeRequest& request, std::size_t* bytes) {
+  if (request.range_end.empty() || request.count_only) return {};
+  LS_ASSIGN_OR_RETURN(const std::size_t more, state_before.answer_bytes(request));
+  *bytes += more;
+  return *bytes > answer_bytes_max ? errors::answer_too_large() : Status();
+}
+
+}  // namespace lockstep::store
