@@ -1,7 +1,11 @@
 # Recipes on shared data: their sources, in the order of the alphabet, and their tests.
+find_package(nlohmann_json REQUIRED)
+target_link_libraries(lockstep_service PRIVATE nlohmann_json::nlohmann_json)
 target_sources(lockstep_service PRIVATE
   combiner/combiner.cc combiner/commit.cc combiner/shared_leases.cc
-  counter/counter.cc)
+  counter/counter.cc
+  idempotency/idempotency.cc
+  record/record.cc)
 lockstep_test(service_data_test
-  SOURCES counter/counter_test.cc
+  SOURCES counter/counter_test.cc idempotency/idempotency_test.cc
   DEPENDS lockstep::service lockstep::replica)

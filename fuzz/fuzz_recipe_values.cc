@@ -1,0 +1,36 @@
+// What recipes find at their keys, where anybody may have written anything.
+#include <cstdint>
+#include <string_view>
+
+#include "base/assert.h"
+#include "service/counter/counter.h"
+#include "service/idempotency/idempotency.h"
+
+namespace {
+
+using namespace lockstep;
+
+// A value that is understood is written and understood again; one that is not says why.
+template <class Parse, class Encode>
+void round_trip(std::string_view text, Parse parse, Encode encode) {
+  const auto parsed = parse(text);
+  if (!parsed.ok()) {
+    LS_MUST(!parsed.status().message().empty());
+    return;
+  }
+  const auto again = parse(encode(*parsed));
+  LS_MUST(again.ok());
+  LS_MUST(*again == *parsed);
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  const std::string_view text(reinterpret_cast<const char*>(data), size);
+  round_trip(text, service::parse_counter, [](std::int64_t value) { return std::to_string(value); });
+  round_trip(text, service::parse_idempotency_record,
+             [](const service::IdempotencyRecord& record) { return service::encode(record); });
+  round_trip(text, service::parse_idempotency_token,
+             [](const service::IdempotencyToken& token) { return service::to_string(token); });
+  return 0;
+}
