@@ -9,7 +9,7 @@
 #include <gtest/gtest.h>
 
 #include "service/names.h"
-#include "service/testing/watched_store.h"
+#include "service/testing/recipe_test.h"
 #include "service/waiting.h"
 #include "store/errors.h"
 
@@ -17,25 +17,13 @@ namespace lockstep::service {
 namespace {
 
 using testing::Running;
+using testing::Strings;
 using testing::WatchedStore;
-using testing::World;
 
-class LocksTest : public ::testing::Test {
+class LocksTest : public testing::RecipeTest {
  protected:
   using Acquiring = Running<Result<HeldLock>>;
 
-  // A session with the id `id`, so that keys can be told.
-  SessionPtr session(std::int64_t id, SessionOptions options = {.ttl = 10s}) {
-    store::LeaseGrantRequest grant;
-    grant.id = LeaseId(id);
-    grant.ttl = options.ttl + options.lock_delay;
-    world.store.lease_grant(grant, {},
-                            [](const Result<store::LeaseGrantResponse>& done) { LS_MUST(done.ok()); });
-    Running<Result<SessionPtr>> adopting(adopt_session(world.context, grant.id, options, {}));
-    world.settle();
-    EXPECT_EQ(adopting.result().status(), Status());
-    return *adopting.result();
-  }
   Acquiring acquire(const SessionPtr& session, LockRequest request, store::CallOptions options = {}) {
     Acquiring acquiring(locks->acquire(session, std::move(request), std::move(options)));
     world.settle();
@@ -52,34 +40,9 @@ class LocksTest : public ::testing::Test {
     world.advance(500ms);
     return releasing.result();
   }
-  std::vector<std::string> keys() {
-    std::vector<std::string> names;
-    store::RangeRequest request;
-    request.key = std::string(1, '\0');
-    request.range_end = request.key;
-    world.store.range(request, {}, [&](const Result<store::RangeResponse>& all) {
-      for (const store::KeyValue& kv : all->kvs) names.push_back(kv.key);
-    });
-    return names;
-  }
-  void remove(const std::string& key) {
-    store::DeleteRangeRequest request;
-    request.key = key;
-    world.store.delete_range(request, {}, [](const Result<store::DeleteRangeResponse>&) {});
-    world.settle();
-  }
-  store::CallOptions within(Duration time, std::stop_token stop = {}) {
-    store::CallOptions options;
-    options.deadline = world.store.strand.now() + time;
-    options.cancellation = std::move(stop);
-    return options;
-  }
 
-  World world;
   std::unique_ptr<Locks> locks = std::make_unique<Locks>(world.context);
 };
-
-using Strings = std::vector<std::string>;
 
 TEST_F(LocksTest, HeldInTheOrderOfArrivalWithGrowingTokens) {
   const SessionPtr a = session(1);
