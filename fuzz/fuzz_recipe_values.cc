@@ -5,6 +5,7 @@
 #include "base/assert.h"
 #include "service/counter/counter.h"
 #include "service/idempotency/idempotency.h"
+#include "service/limiter/limiter.h"
 
 namespace {
 
@@ -32,5 +33,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
              [](const service::IdempotencyRecord& record) { return service::encode(record); });
   round_trip(text, service::parse_idempotency_token,
              [](const service::IdempotencyToken& token) { return service::to_string(token); });
+  round_trip(text, service::parse_limit,
+             [](const service::LimitState& state) { return service::encode(state); });
   return 0;
 }
