@@ -10,6 +10,7 @@ import argparse
 import json
 import pathlib
 import platform
+import re
 import subprocess
 import sys
 import tempfile
@@ -80,6 +81,60 @@ def measure_row(peer, row, options, folder):
     return report
 
 
+def wants(name, options):
+    return not options.only or any(part in name for part in options.only)
+
+
+def measure_sessions(peer, options, folder):
+    """What a fleet costs that does nothing but stay alive: (cores, MiB, sessions lost), by size of the cluster."""
+    found = {}
+    for members in (1, 3):
+        with clusters.Cluster(peer, members, folder, options.lockstep) as servers:
+            command = [options.lockstep, "--endpoints", servers.endpoints(), "bench", "sessions", "--sessions",
+                       str(options.sessions), "--connections", "1000", "--ttl", "30s", "--duration", "25s", "-o", "json"]
+            client = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            while (line := client.stderr.readline()) and "keeping" not in line:
+                pass
+            time.sleep(2)
+            begun, before = time.monotonic(), servers.processor_seconds()
+            time.sleep(20)
+            cores = (servers.processor_seconds() - before) / (time.monotonic() - begun)
+            resident = max(member.resident_bytes() for member in servers.members) / 2**20
+            output, errors = client.communicate(timeout=120)
+            if client.returncode != 0:
+                raise RuntimeError(f"{' '.join(command)}: {errors.strip()}")
+            report = json.loads(output)
+        found[members] = {"cores": cores, "resident_mib": resident, "lost": report["misses"] + report["failures"]}
+        tables.say(f"  {peer.label:14} {options.sessions} sessions with a lock each, TTL 30 s, 1,000 connections, {members} "
+                   f"member(s): {100 * cores:.0f} % of a core, {resident:.0f} MiB, {found[members]['lost']} lost")
+    return found
+
+
+def measure_counter(peer, options, folder):
+    """Adds to one counter a second, over HTTP/2, spread over three members."""
+    with clusters.Cluster(peer, 3, folder, options.lockstep) as servers:
+        body = folder / "add.json"
+        body.write_text('{"name":"bench/hits"}')
+        loads = []
+        before = servers.processor_seconds()
+        # h2load takes one server: three of it, and 10 connections together.
+        for member, connections in zip(servers.members, (4, 3, 3)):
+            loads.append(subprocess.Popen(
+                ["h2load", "-c", str(connections), "-m", "100", "-D", str(options.seconds), "--warm-up-time", "1", "-d", str(body),
+                 "-H", "content-type: application/json", f"http://{member.endpoint}/v1/counters/add"],
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
+        adds = refused = 0
+        for load in loads:
+            text = load.communicate(timeout=120)[0]
+            adds += int(re.search(r"(\d+) succeeded", text).group(1))
+            refused += int(re.search(r"(\d+) 4xx", text).group(1)) + int(re.search(r"(\d+) 5xx", text).group(1))
+        rate = adds / options.seconds
+        cpu_us = (servers.processor_seconds() - before) * 1e6 / max(1, adds)
+    tables.say(f"  {peer.label:14} one counter, 10 connections x 100, 3 members: {rate:.0f} adds/s, {cpu_us:.1f} us CPU, "
+               f"{refused} refused")
+    return {"adds_per_second": rate, "server_cpu_us": cpu_us, "refused": refused}
+
+
 def show(results, all_peers):
     print("| what | " + " | ".join(peer.label for peer in all_peers) + " | ratios (aims) |")
     print("|---" * (len(all_peers) + 2) + "|")
@@ -99,6 +154,14 @@ def show(results, all_peers):
             verdict = "" if ratio >= aims[peer.kind] else ": MISSED"
             ratios.append(f"{peer.label} {ratio:.1f} ({aims[peer.kind]:g}{verdict})")
         print(f"| {what} | " + " | ".join(cells) + f" | {', '.join(ratios)} |")
+    for members, found in results.get("sessions", {}).items():
+        verdict = "met" if found["cores"] < 0.25 and found["resident_mib"] < 600 else "MISSED"
+        print(f"sessions with a lock each, {members} member(s): {100 * found['cores']:.0f} % of a core, "
+              f"{found['resident_mib']:.0f} MiB, {found['lost']} lost (aim: under 25 %, 600 MB; {verdict})")
+    if "counter" in results:
+        rate = results["counter"]["adds_per_second"]
+        print(f"adds to one counter, 3 members, 10 connections x 100: {rate:,.0f}/s (aim: 60,000; "
+              f"{'met' if rate >= 60_000 else 'MISSED'})")
 
 
 def parse():
@@ -111,6 +174,7 @@ def parse():
     parser.add_argument("--only", action="append", default=[], help="rows whose name contains this; again for more")
     parser.add_argument("--seconds", type=int, default=4, help="a run (default 4)")
     parser.add_argument("--rounds", type=int, default=1, help="runs a row, the median counts (default 1)")
+    parser.add_argument("--sessions", type=int, default=100_000, help="in the sessions row (default 100000)")
     parser.add_argument("--folder", help="where the servers' data lie; a real disk (default: a temporary folder)")
     parser.add_argument("--json", help="write everything measured to this file as well")
     return parser.parse_args()
@@ -127,13 +191,18 @@ def main():
     results = {}
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         for row in ROWS:
-            if options.only and not any(part in row[0] for part in options.only):
+            if not wants(row[0], options):
                 continue
             results[row[0]] = {}
             for peer in all_peers:
                 report = measure_row(peer, row, options, pathlib.Path(folder) / "servers")
                 if report is not None:
                     results[row[0]][peer.label] = report
+        servers = pathlib.Path(folder) / "servers"
+        if wants("sessions", options):
+            results["sessions"] = measure_sessions(all_peers[0], options, servers)
+        if wants("counter", options):
+            results["counter"] = measure_counter(all_peers[0], options, servers)
     print(f"{time.strftime('%Y-%m-%d')}, {platform.machine()}, kernel {platform.release()}; {options.seconds} s a run, "
           f"{options.rounds} a row; CPU is of all servers together; a cycle is taking a lock and releasing it")
     show(results, all_peers)

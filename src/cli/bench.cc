@@ -4,6 +4,7 @@
 
 #include "cli/commands.h"
 #include "cli/load.h"
+#include "cli/load_sessions.h"
 #include "cli/load_streams.h"
 #include "cli/text.h"
 
@@ -19,6 +20,8 @@ struct BenchArguments {
   std::size_t watchers = 100;
   std::size_t writers = 16;
   std::size_t locks = 0;
+  std::size_t sessions = 1000;
+  std::string ttl = "30s";
 };
 
 double microseconds(Duration duration) {
@@ -151,6 +154,23 @@ Status run_lock_bench(Session& session, const BenchArguments& arguments) {
   return {};
 }
 
+Status run_session_bench(Session& session, const BenchArguments& arguments) {
+  LS_ASSIGN_OR_RETURN(const Prepared prepared, prepare(session, arguments));
+  Client& client = *prepared.client;
+  LS_ASSIGN_OR_RETURN(const Duration ttl, parse_duration(arguments.ttl));
+  SessionLoad load(client.executor(), client.clock(), *prepared.connections, prepared.options,
+                   arguments.sessions, ttl);
+  Session::warn(fmt::format("opening {} sessions", arguments.sessions));
+  LS_RETURN_IF_ERROR(client.wait<Status>([&](auto done) { load.open(std::move(done)); }));
+  Session::warn(fmt::format("keeping them for {}", arguments.duration));
+  LS_RETURN_IF_ERROR(client.wait<Status>(
+      [&](auto done) { load.run([done = std::move(done)]() mutable { done(Status()); }); }));
+  Report report = report_of("sessions", prepared.options, load.result());
+  report.fact("sessions", static_cast<std::uint64_t>(arguments.sessions));
+  session.print(report);
+  return {};
+}
+
 Status run_renewal_bench(Session& session, const BenchArguments& arguments) {
   LS_ASSIGN_OR_RETURN(const Prepared prepared, prepare(session, arguments));
   Client& client = *prepared.client;
@@ -197,6 +217,23 @@ void add_lock_bench(Commands& commands, CLI::App& bench) {
   lock.add_option("--locks", locking->locks,
                   "how many locks they contend for; 0: one for each call in flight")
       ->check(CLI::Range(0, 1'000'000))
+      ->capture_default_str();
+}
+
+void add_session_bench(Commands& commands, CLI::App& bench) {
+  auto keeping = std::make_shared<BenchArguments>();
+  CLI::App& sessions = commands.command(
+      bench, "sessions", "keep sessions alive that hold a lock each; a miss is one that was lost",
+      "  lockstep bench sessions --sessions 100000 --connections 1000 --ttl 30s --duration 60s\n"
+      "  lockstep bench sessions --sessions 1000 --duration 10s -o json\n",
+      [keeping](Session& session) { return run_session_bench(session, *keeping); });
+  add_load_options(sessions, *keeping, false);
+  sessions.add_option("--key-prefix", keeping->load.key_prefix, "what the names begin with")
+      ->capture_default_str();
+  sessions.add_option("--sessions", keeping->sessions, "how many")
+      ->check(CLI::Range(1, 10'000'000))
+      ->capture_default_str();
+  sessions.add_option("--ttl", keeping->ttl, "of each; renewed three times in that time")
       ->capture_default_str();
 }
 
@@ -266,6 +303,7 @@ void add_bench_commands(Commands& commands) {
     command.add_flag("--no-preload", arguments->no_preload, "the keys are there already");
   }
   add_lock_bench(commands, bench);
+  add_session_bench(commands, bench);
   add_stream_benches(commands, bench);
 }
 

@@ -63,6 +63,7 @@ bench_etcd() {
 }
 
 bench_locks() {
+  ulimit -n "$(ulimit -Hn)"  # a thousand connections
   local peers=()
   setup_packages tools/packages-bench.txt
   configure release
