@@ -182,23 +182,27 @@ class OwnershipQueue::Contender : public std::enable_shared_from_this<Contender>
                });
   }
 
-  // Who is right before us, and are we still there?
-  void look_ahead() {
+  // Who is right before us, and are we still there? `anywhere`: as some member knows it, which is certain if
+  // it says that we own the name: there is no older state with our key and nobody before it. Anything else
+  // may be old, and is asked for again.
+  void look_ahead(bool anywhere = false) {
     if (give_up_if_stopped()) return;
     store::RangeRequest before = contenders_of(request_.name);
     before.sort_order = store::SortOrder::descend;
     before.max_create_revision = token_.previous();
+    before.serializable = anywhere;
     store::TxnRequest txn;
     txn.compare.push_back(created_at(key_, token_));
     txn.success.push_back(operation(std::move(before)));
     store_.txn(std::move(txn), options_,
-               [self = shared_from_this()](const Result<store::TxnResponse>& looked) {
+               [self = shared_from_this(), anywhere](const Result<store::TxnResponse>& looked) {
                  if (self->gone()) return;
+                 const bool owns = looked.ok() && looked->succeeded && range_of(*looked, 0).kvs.empty();
+                 if (anywhere && !owns) return self->look_ahead();
                  if (!looked.ok()) return self->fail(looked.status());
                  if (!looked->succeeded) return self->fail(errors::session_expired());
-                 const store::RangeResponse& before_us = range_of(*looked, 0);
-                 if (before_us.kvs.empty()) return self->own(looked->header);
-                 self->wait_for(before_us.kvs[0].key, looked->header.revision.next());
+                 if (owns) return self->own(looked->header);
+                 self->wait_for(range_of(*looked, 0).kvs[0].key, looked->header.revision.next());
                });
   }
 
@@ -228,7 +232,7 @@ class OwnershipQueue::Contender : public std::enable_shared_from_this<Contender>
     }
     if (answer->events.empty() && !answer->canceled) return take_event();
     subscription_.reset();
-    look_ahead();
+    look_ahead(true);
   }
 
   void own(const store::Header& header) {
