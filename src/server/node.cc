@@ -15,6 +15,7 @@
 #include "gateway/listener/listener.h"
 #include "gateway/pages/status_pages.h"
 #include "gateway/v1/coordination.h"
+#include "gateway/v1/stored_answers.h"
 #include "gateway/v1/v1.h"
 #include "log/identity.h"
 #include "platform/platform.h"
@@ -302,6 +303,7 @@ void Node::Parts::serve_v1(env::Executor& executor, env::Clock& clock) {
   };
   v1 = std::make_unique<gateway::v1::V1>(replica->security(), executor, clock, random, v1_options);
   v1->add(coordination->routes());
+  v1->set_idempotency(std::make_unique<gateway::v1::StoredAnswers>(coordination->context));
   v1->register_with(http_server->router());
 }
 
@@ -395,9 +397,10 @@ void Node::Parts::hand_over_then_drain(TimePoint deadline) {
 void Node::Parts::drain() {
   listener->stop();
   const TimePoint deadline = platform->executor().clock().now() + options.shutdown_timeout;
-  const auto drained = [this, left = std::make_shared<int>(2)] {
+  const auto drained = [this, left = std::make_shared<int>(3)] {
     if (--*left == 0) platform->stop();
   };
+  v1->drain(drained);
   rpc_server->drain(deadline, drained);
   http_server->drain(deadline, drained);
 }

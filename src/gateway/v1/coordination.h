@@ -3,28 +3,59 @@
 // Outlives the V1 that serves its routes. Strand: the store's.
 #pragma once
 
+#include <functional>
+#include <string>
+#include <vector>
+
 #include "gateway/v1/route.h"
 #include "service/context.h"
+#include "service/counter/counter.h"
+#include "service/lock/locks.h"
 #include "service/simple/simple_lock.h"
 
 namespace lockstep::gateway::v1 {
 
 class Coordination {
  public:
-  explicit Coordination(service::Context context) : context(context), simple_lock(context) {}
+  explicit Coordination(const service::Context& with)
+      : context(with), locks(with), counter(with), simple_lock(with) {}
   Coordination(const Coordination&) = delete;
   Coordination& operator=(const Coordination&) = delete;
 
   [[nodiscard]] Routes routes();
 
   service::Context context;
+  service::Locks locks;
+  service::Counter counter;
   service::SimpleLock simple_lock;
 };
 
+Routes counter_routes(Coordination& recipes);
+Routes lock_routes(Coordination& recipes);
+Routes session_routes(Coordination& recipes);
 Routes simple_routes(Coordination& recipes);
 
 // ---- what families share
+
+using RecipeHandler = Task<Outcome> (*)(Coordination* recipes, Call call);
+using RecipeStream = Task<Status> (*)(Coordination* recipes, Call call, EventSink* sink);
+
+// A route of a family, still without its fields. POST changes something; GET does not.
+Route post(Coordination& recipes, std::string path, std::string summary, RecipeHandler handler);
+Route get(Coordination& recipes, std::string path, std::string summary, RecipeHandler handler);
+Route stream(Coordination& recipes, std::string path, std::string summary, RecipeStream handler);
+
 // A name as the recipes take it.
 Field name_field(std::string meaning);
+Field ttl_field(std::string meaning);
+// A session: the hexadecimal number of its lease, as etcd's tools write it.
+Field session_field(std::string meaning);
+std::string session_text(LeaseId session);
+// Of a field that may be absent: then zero. Errors: no such number.
+Result<LeaseId> session_of(const Call& call, std::string_view field = "session");
+// In whole milliseconds; zero if it is past.
+std::int64_t milliseconds_until(Coordination& recipes, TimePoint when);
+// A request that is wrong in one field.
+Problem wrong_field(std::string_view field, std::string_view why);
 
 }  // namespace lockstep::gateway::v1

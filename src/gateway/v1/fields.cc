@@ -64,6 +64,11 @@ std::int64_t Arguments::integer(std::string_view name, std::int64_t otherwise) c
   return is_absent(found) ? otherwise : std::get<std::int64_t>(found);
 }
 
+std::int64_t Arguments::integer_or(std::string_view name) const {
+  const auto found = std::ranges::find(*table_, name, &Field::name);
+  return found == table_->end() ? 0 : integer(name);
+}
+
 bool Arguments::boolean(std::string_view name, bool otherwise) const {
   const Value& found = value(name);
   return is_absent(found) ? otherwise : std::get<bool>(found);

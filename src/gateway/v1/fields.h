@@ -80,6 +80,8 @@ class Arguments {
   // Of text and bytes. Empty if it was not given.
   [[nodiscard]] const std::string& text(std::string_view name) const;
   [[nodiscard]] std::int64_t integer(std::string_view name, std::int64_t otherwise = 0) const;
+  // Zero also if the table has no such field.
+  [[nodiscard]] std::int64_t integer_or(std::string_view name) const;
   [[nodiscard]] bool boolean(std::string_view name, bool otherwise = false) const;
   [[nodiscard]] const std::vector<std::string>& texts(std::string_view name) const;
   // Of objects; the one of a single object is the first.

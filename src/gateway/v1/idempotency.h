@@ -4,6 +4,7 @@
 #include <string>
 
 #include "base/task.h"
+#include "base/time.h"
 #include "gateway/http.h"
 #include "gateway/v1/problem.h"
 #include "store/store.h"
@@ -14,7 +15,8 @@ inline constexpr std::size_t idempotency_key_bytes_max = 255;
 
 struct IdempotentRequest {
   std::string key;
-  std::string fingerprint;  // of what must be the same when it is repeated
+  std::string fingerprint;  // what must be the same when it is repeated
+  Duration time{};          // that it may take
 };
 
 class Idempotency {
@@ -26,7 +28,7 @@ class Idempotency {
     State state = State::refused;
     std::string owner;      // of `first`
     HttpResponse response;  // of `done`
-    Status status;          // of `refused`
+    Problem problem;        // of `refused`
   };
   virtual Task<Begun> begin(IdempotentRequest request, store::CallOptions options) = 0;
   // Keeps the answer; an error is not the client's business: its effect took place.

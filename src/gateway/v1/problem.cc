@@ -5,6 +5,10 @@
 
 #include "base/assert.h"
 #include "gateway/v1/json_text.h"
+#include "service/counter/counter.h"
+#include "service/line.h"
+#include "service/lock/locks.h"
+#include "service/session/session.h"
 #include "service/simple/simple_lock.h"
 
 namespace lockstep::gateway::v1 {
@@ -14,6 +18,11 @@ constexpr int milliseconds_per_second = 1000;
 // Said with what may pass soon.
 constexpr std::int64_t retry_after_ms_default = 100;
 
+constexpr std::string_view not_holder = "The lock is not held by whoever asks";
+constexpr std::string_view mode_conflict = "The session would wait for itself";
+constexpr std::string_view session_over = "The session is over";
+
+// Several errors may have one code; its first line is the code's own.
 constexpr std::array kinds = {
     // Of the request.
     ProblemKind{"invalid_request", 400, false, "The request is not what this path takes"},
@@ -34,8 +43,22 @@ constexpr std::array kinds = {
     ProblemKind{"idempotency_mismatch", 422, false, "This Idempotency-Key was used for another request"},
     // Of the recipes.
     ProblemKind{"lock_held", 409, true, "Somebody else holds the lock", service::errors::simple_lock_held},
-    ProblemKind{"not_holder", 409, false, "The lock is not held by whoever asks",
-                service::errors::simple_lock_not_held},
+    ProblemKind{"lock_held", 409, true, "Somebody else holds the lock", service::errors::lock_held},
+    ProblemKind{"not_holder", 409, false, not_holder, service::errors::simple_lock_not_held},
+    ProblemKind{"not_holder", 409, false, not_holder, service::errors::not_holder},
+    ProblemKind{"stale_token", 409, false, "The token is over: somebody held it since",
+                service::errors::stale_token},
+    ProblemKind{"place_lost", 409, true, "The place in line was taken away", service::errors::place_lost},
+    ProblemKind{"lock_mode_conflict", 409, false, mode_conflict, service::errors::lock_mode_conflict},
+    ProblemKind{"lock_mode_conflict", 409, false, mode_conflict, service::errors::session_in_conflict},
+    ProblemKind{"session_not_found", 404, false, "There is no such session",
+                service::errors::session_not_found},
+    ProblemKind{"session_lost", 409, false, session_over, service::errors::session_lost},
+    ProblemKind{"session_lost", 409, false, session_over, service::errors::session_closed},
+    ProblemKind{"session_lost", 409, false, session_over, service::errors::session_life_over},
+    ProblemKind{"not_a_counter", 409, false, "The key holds no counter", service::errors::not_a_counter},
+    ProblemKind{"counter_overflow", 409, false, "The sum leaves 64 bits", service::errors::counter_overflow},
+    ProblemKind{"value_differs", 409, false, "It has another value", service::errors::counter_value_differs},
     // Of the server and its cluster.
     ProblemKind{"limit_reached", 429, true, "A limit is reached"},
     ProblemKind{"unavailable", 503, true, "Not now"},

@@ -32,8 +32,8 @@ std::span<const ProblemKind> problem_kinds();
 const ProblemKind& problem_kind(std::string_view code);
 
 struct Problem {
-  const ProblemKind* kind;
-  int status;  // the kind's, unless HTTP has a more precise one
+  const ProblemKind* kind = nullptr;
+  int status = 0;  // the kind's, unless HTTP has a more precise one
   std::string detail;
   std::string pointer;              // to what is wrong in the request; empty: nothing in particular
   std::int64_t retry_after_ms = 0;  // zero: not said

@@ -65,6 +65,23 @@ Field wait_field() {
   return integer_field("wait_ms", "how long to wait for it; 0 answers at once").between(0, wait_ms_max);
 }
 
+// Stopped when either is.
+class EitherStops {
+ public:
+  EitherStops(std::stop_token one, std::stop_token other)
+      : on_one_(std::move(one), Stop{&both_}), on_other_(std::move(other), Stop{&both_}) {}
+  [[nodiscard]] std::stop_token token() const { return both_.get_token(); }
+
+ private:
+  struct Stop {
+    std::stop_source* source;
+    void operator()() const { source->request_stop(); }
+  };
+  std::stop_source both_;
+  std::stop_callback<Stop> on_one_;
+  std::stop_callback<Stop> on_other_;
+};
+
 // The events of one client, written as the standard wants them.
 class V1::Sink final : public EventSink {
  public:
@@ -173,6 +190,7 @@ std::string V1::request_id_of(const HttpRequest& request) {
 }
 
 Result<store::CallOptions> V1::admit(const HttpRequest& request) {
+  if (closing_.stop_requested()) return Status(Code::unavailable, "the server is shutting down");
   if (options_.admits) LS_RETURN_IF_ERROR(options_.admits());
   store::CallOptions options;
   LS_ASSIGN_OR_RETURN(options.principal,
@@ -199,25 +217,58 @@ void V1::serve(const Route& route, const HttpResponderPtr& responder, HttpReques
   if (misread.has_value()) return refuse(misread_problem(*std::move(misread)));
   call.options.cancellation = responder->cancellation();
   if (route.stream) {
-    return scope_.spawn(run_stream(route, responder, std::move(call), std::move(request_id)));
+    return start(run_stream(route, responder, std::move(call), std::move(request_id)));
   }
-  const bool waits = std::ranges::find(route.request, "wait_ms", &Field::name) != route.request.end();
-  const Duration wait = std::chrono::milliseconds(waits ? call.arguments.integer("wait_ms") : 0);
+  const Duration wait = std::chrono::milliseconds(call.arguments.integer_or("wait_ms"));
   call.options.deadline = clock_.now() + options_.request_timeout + wait;
   const std::optional<std::string_view> key = request.field("idempotency-key");
   if (!key.has_value() || !route.mutates || idempotency_ == nullptr)
-    return scope_.spawn(run(route, responder, std::move(call), std::move(request_id)));
+    return start(run(route, responder, std::move(call), std::move(request_id)));
   if (key->empty() || key->size() > idempotency_key_bytes_max || !is_printable(*key))
     return refuse(make_problem("invalid_request", "an Idempotency-Key is 1 to 255 printable characters"));
   IdempotentRequest once;
   once.key = *key;
-  once.fingerprint = route.method + " " + route.path + "\n" + request.body;
-  scope_.spawn(run_once(route, responder, std::move(call), std::move(request_id), std::move(once)));
+  once.fingerprint = std::to_string(call.options.principal.number()) + " " + route.method + " " + route.path +
+                     "\n" + request.body;
+  once.time = options_.request_timeout + wait;
+  start(run_once(route, responder, std::move(call), std::move(request_id), std::move(once)));
+}
+
+void V1::start(Task<void> task) {
+  scope_.spawn(counted(std::move(task)));
+}
+
+// Only what waits for others hears that the server closes; what the store works on ends soon by itself.
+Task<Outcome> V1::handle(const Route* route, Call call) {
+  if (call.arguments.integer_or("wait_ms") == 0) co_return co_await route->handler(std::move(call));
+  const EitherStops either(call.options.cancellation, closing_.get_token());
+  call.options.cancellation = either.token();
+  Outcome outcome = co_await route->handler(std::move(call));
+  const auto* status = std::get_if<Status>(&outcome);
+  if (closing_.stop_requested() && status != nullptr && status->code() == Code::cancelled)
+    co_return Status(Code::unavailable, "the server is shutting down");
+  co_return outcome;
+}
+
+Task<void> V1::counted(Task<void> task) {
+  co_await std::move(task);
+  if (drained_) executor_.post([this] { check_drained(); });
+}
+
+void V1::drain(env::Closure done) {
+  LS_MUST(!drained_ && !closing_.stop_requested(), "drained once");
+  drained_ = std::move(done);
+  closing_.request_stop();
+  executor_.post([this] { check_drained(); });
+}
+
+void V1::check_drained() {
+  if (drained_ && scope_.size() == 0) std::exchange(drained_, nullptr)();
 }
 
 // NOLINTBEGIN(cppcoreguidelines-avoid-reference-coroutine-parameters): routes live as long as this
 Task<void> V1::run(const Route& route, HttpResponderPtr responder, Call call, std::string request_id) {
-  Outcome outcome = co_await route.handler(std::move(call));
+  Outcome outcome = co_await handle(&route, std::move(call));
   responder->respond(answer_of(std::move(outcome), request_id));
 }
 
@@ -227,7 +278,7 @@ Task<void> V1::run_once(const Route& route, HttpResponderPtr responder, Call cal
   store::CallOptions options = call.options;
   Idempotency::Begun begun = co_await idempotency_->begin(once, options);
   if (begun.state == Idempotency::Begun::State::refused) {
-    responder->respond(to_response(problem_of(begun.status), request_id));
+    responder->respond(to_response(begun.problem, request_id));
     co_return;
   }
   if (begun.state == Idempotency::Begun::State::done) {
@@ -236,7 +287,7 @@ Task<void> V1::run_once(const Route& route, HttpResponderPtr responder, Call cal
     responder->respond(begun.response);
     co_return;
   }
-  Outcome outcome = co_await route.handler(std::move(call));
+  Outcome outcome = co_await handle(&route, std::move(call));
   const bool retryable = !std::holds_alternative<JsonText>(outcome) && problem_in(outcome).kind->retryable;
   const HttpResponse response = answer_of(std::move(outcome), request_id);
   // Whether the client is still there or not: the answer is for whoever asks again.
@@ -252,6 +303,8 @@ Task<void> V1::run_once(const Route& route, HttpResponderPtr responder, Call cal
 
 Task<void> V1::run_stream(const Route& route, HttpResponderPtr responder, Call call, std::string request_id) {
   Sink sink(*this, responder, request_id);
+  const EitherStops either(call.options.cancellation, closing_.get_token());
+  call.options.cancellation = either.token();
   const Status ended = co_await route.stream(std::move(call), sink);
   if (responder->ended()) co_return;
   if (!sink.begun() && !ended.ok()) {

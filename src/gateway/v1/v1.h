@@ -54,6 +54,10 @@ class V1 {
   // The routes and the document of them. The object outlives the router's handlers.
   void register_with(HttpRouter& router);
 
+  // Ends what waits, with "unavailable", and streams; refuses what comes. `done` is called once, later, when
+  // no call is left: what they took back is taken back by then.
+  void drain(env::Closure done);
+
   [[nodiscard]] const Routes& routes() const { return routes_; }
   [[nodiscard]] const std::string& document() const { return document_; }
   [[nodiscard]] std::size_t calls_open() const { return scope_.size(); }
@@ -63,10 +67,14 @@ class V1 {
 
   void serve(const Route& route, const HttpResponderPtr& responder, HttpRequest& request);
   Result<store::CallOptions> admit(const HttpRequest& request);
+  Task<Outcome> handle(const Route* route, Call call);
   Task<void> run(const Route& route, HttpResponderPtr responder, Call call, std::string request_id);
   Task<void> run_once(const Route& route, HttpResponderPtr responder, Call call, std::string request_id,
                       IdempotentRequest once);
   Task<void> run_stream(const Route& route, HttpResponderPtr responder, Call call, std::string request_id);
+  void start(Task<void> task);
+  Task<void> counted(Task<void> task);
+  void check_drained();
   std::string request_id_of(const HttpRequest& request);
 
   store::Security& security_;
@@ -77,6 +85,8 @@ class V1 {
   Routes routes_;
   std::string document_;
   std::unique_ptr<Idempotency> idempotency_;
+  std::stop_source closing_;
+  env::Closure drained_;
   TaskScope scope_;
 };
 

@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "base/text_values.h"
+#include "gateway/v1/stored_answers.h"
 
 namespace lockstep::gateway::v1::testing {
 namespace {
@@ -37,13 +38,22 @@ std::string shorter(const std::string& text) {
 }  // namespace
 
 Script::Script()
-    : recipes_({world_.store, world_.strand, world_.strand, world_.random}),
-      v1_(world_.security, world_.strand, world_.strand, world_.random, {}) {
+    : recipes_({world_.store, world_.strand, world_.strand, numbers_}),
+      v1_(world_.security, world_.strand, world_.strand, numbers_, {}) {
   v1_.add(recipes_.routes());
+  v1_.set_idempotency(std::make_unique<StoredAnswers>(recipes_.context));
   v1_.register_with(router_);
   // Not 1970: what counts from the epoch should look like it.
   world_.strand.advance(1000s);
   world_.strand.run();
+}
+
+// As a server stops.
+Script::~Script() {
+  bool drained = false;
+  v1_.drain([&] { drained = true; });
+  world_.strand.run();
+  LS_MUST(drained, "nothing waits once the server closes");
 }
 
 std::string Script::run(const std::string& line) {

@@ -18,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "base/prng.h"
 #include "gateway/etcd/testing/world.h"
 #include "gateway/json/testing/fake_responder.h"
 #include "gateway/v1/coordination.h"
@@ -28,6 +29,9 @@ namespace lockstep::gateway::v1::testing {
 class Script {
  public:
   Script();
+  ~Script();
+  Script(const Script&) = delete;
+  Script& operator=(const Script&) = delete;
 
   // What the command printed, each line ended.
   std::string run(const std::string& line);
@@ -47,7 +51,17 @@ class Script {
   std::string with_names(std::string text);
   std::string without_names(std::string text) const;
 
+  // Long numbers, the same each time.
+  class Numbers final : public env::Random {
+   public:
+    std::uint64_t next() override { return prng_.next(); }
+
+   private:
+    Prng prng_{1};
+  };
+
   gateway::testing::World world_;
+  Numbers numbers_;
   Coordination recipes_;
   V1 v1_;
   HttpRouter router_;

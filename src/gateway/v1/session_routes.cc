@@ -1,0 +1,146 @@
+// /v1/sessions: somebody who is alive as long as it says so in time. Locks and permits belong to one.
+#include <utility>
+
+#include "gateway/v1/coordination.h"
+#include "service/session/session.h"
+#include "service/waiting.h"
+#include "store/awaitable.h"
+
+namespace lockstep::gateway::v1 {
+namespace {
+
+Field lock_delay_field(std::string meaning) {
+  constexpr auto most = std::chrono::duration_cast<std::chrono::milliseconds>(service::lock_delay_max);
+  return integer_field("lock_delay_ms", std::move(meaning)).between(0, most.count());
+}
+
+service::SessionOptions options_of(const Call& call, service::Renewal renewal) {
+  service::SessionOptions options;
+  options.lock_delay = std::chrono::milliseconds(call.arguments.integer("lock_delay_ms"));
+  options.renewal = renewal;
+  return options;
+}
+
+JsonText answer(Coordination& recipes, const service::Session& session) {
+  JsonText json;
+  json.text("session", session_text(session.id()));
+  json.number("ttl_ms", std::chrono::floor<std::chrono::milliseconds>(session.ttl()).count());
+  return std::move(json.number("expires_in_ms", milliseconds_until(recipes, session.expires_at())));
+}
+
+Fields answer_fields() {
+  return {session_field("names it").required(),
+          integer_field("ttl_ms", "how long it lasts without being renewed").required(),
+          integer_field("expires_in_ms", "when it is over unless it is renewed; 0: now").required()};
+}
+
+Task<Outcome> open(Coordination* recipes, Call call) {
+  service::SessionOptions options = options_of(call, service::Renewal::by_holder);
+  options.ttl = std::chrono::milliseconds(call.arguments.integer("ttl_ms"));
+  const Result<service::SessionPtr> session =
+      co_await service::open_session(recipes->context, options, std::move(call.options));
+  if (!session.ok()) co_return session.status();
+  co_return answer(*recipes, **session);
+}
+
+Task<Outcome> renew(Coordination* recipes, Call call) {
+  const Result<LeaseId> id = session_of(call);
+  if (!id.ok()) co_return wrong_field("session", id.status().message());
+  const service::SessionOptions options = options_of(call, service::Renewal::by_holder);
+  const Result<service::SessionPtr> session =
+      co_await service::adopt_session(recipes->context, *id, options, std::move(call.options));
+  if (!session.ok()) co_return session.status();
+  co_return answer(*recipes, **session);
+}
+
+Task<Outcome> close(Coordination* recipes, Call call) {
+  const Result<LeaseId> id = session_of(call);
+  if (!id.ok()) co_return wrong_field("session", id.status().message());
+  const service::SessionOptions options = options_of(call, service::Renewal::elsewhere);
+  const Result<service::SessionPtr> session =
+      co_await service::adopt_session(recipes->context, *id, options, call.options);
+  if (!session.ok()) co_return session.status();
+  const Status closed = co_await (*session)->close(std::move(call.options));
+  if (!closed.ok()) co_return closed;
+  JsonText json;
+  co_return std::move(json.text("session", session_text(*id)));
+}
+
+Task<Outcome> show(Coordination* recipes, Call call) {
+  const Result<LeaseId> id = session_of(call);
+  if (!id.ok()) co_return wrong_field("session", id.status().message());
+  store::LeaseTimeToLiveRequest request;
+  request.id = *id;
+  request.keys = true;
+  const Result<store::LeaseTimeToLiveResponse> known =
+      co_await store::awaitable::lease_time_to_live(recipes->context.store, request, std::move(call.options));
+  if (!known.ok()) co_return known.status();
+  if (!known->found) co_return service::errors::session_not_found();
+  JsonText json;
+  json.text("session", session_text(*id));
+  json.number("ttl_ms", std::chrono::floor<std::chrono::milliseconds>(known->granted_ttl).count());
+  json.number("expires_in_ms", std::chrono::floor<std::chrono::milliseconds>(known->remaining).count());
+  json.begin_list("keys");
+  for (const std::string& key : known->keys) {
+    JsonText one;
+    json.element(one.bytes("key", key));
+  }
+  co_return std::move(json.end_list());
+}
+
+// Says that it lives, and that it is lost: by then everything that belongs to it is.
+Task<Status> watch(Coordination* recipes, Call call, EventSink* sink) {
+  const Result<LeaseId> id = session_of(call);
+  if (!id.ok()) co_return id.status();
+  const service::SessionOptions options = options_of(call, service::Renewal::elsewhere);
+  const Result<service::SessionPtr> adopted =
+      co_await service::adopt_session(recipes->context, *id, options, call.options);
+  if (!adopted.ok()) co_return adopted.status();
+  const service::SessionPtr session = *adopted;
+  if (!co_await sink->send("alive", "", answer(*recipes, *session))) co_return Status();
+  const service::Signal over(recipes->context);
+  const std::stop_callback told(session->over(), [&over] { over.set(); });
+  const service::Wake woken = co_await over.wait(no_deadline, call.options.cancellation);
+  if (woken == service::Wake::cancelled) co_return Status();
+  JsonText json;
+  json.text("session", session_text(*id));
+  co_await sink->send("lost", "", std::move(json.text("reason", session->state().message())));
+  co_return Status();
+}
+
+}  // namespace
+
+Routes session_routes(Coordination& recipes) {
+  const Field delay = lock_delay_field("as it was opened with");
+  Route opening = post(recipes, "/v1/sessions/open", "Opens a session", open);
+  opening.request = {ttl_field("how long it is to last without being renewed").required(),
+                     lock_delay_field("how much longer its locks stay taken when it is lost; 0 if absent")};
+  opening.answer = answer_fields();
+  Route renewing = post(recipes, "/v1/sessions/renew", "Renews a session: it lasts its ttl from now", renew);
+  renewing.request = {session_field("which").required(), delay};
+  renewing.answer = answer_fields();
+  renewing.problems = {"session_not_found", "session_lost"};
+  Route closing =
+      post(recipes, "/v1/sessions/close", "Closes a session and gives up what belongs to it", close);
+  closing.request = {session_field("which").required(), delay};
+  closing.answer = {session_field("which it was").required()};
+  closing.problems = {"session_not_found", "session_lost"};
+  Route showing = get(recipes, "/v1/sessions/show", "What belongs to a session, and how long still", show);
+  showing.request = {session_field("which").required()};
+  showing.answer = answer_fields();
+  showing.answer.push_back(
+      object_list_field("keys", "what ends with it", {bytes_field("key", "in the store").required()})
+          .required());
+  showing.problems = {"session_not_found"};
+  Route watching = stream(recipes, "/v1/sessions/watch", "Tells at once when a session is lost", watch);
+  watching.request = {session_field("which").required(), delay};
+  watching.events = {{"alive", "it was, when the stream began", answer_fields()},
+                     {"lost",
+                      "it is over; the stream ends",
+                      {session_field("which").required(), text_field("reason", "why").required()}}};
+  watching.problems = {"session_not_found", "session_lost"};
+  return {std::move(opening), std::move(renewing), std::move(closing), std::move(showing),
+          std::move(watching)};
+}
+
+}  // namespace lockstep::gateway::v1
