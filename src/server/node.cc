@@ -400,7 +400,7 @@ void Node::Parts::drain() {
   const auto drained = [this, left = std::make_shared<int>(3)] {
     if (--*left == 0) platform->stop();
   };
-  v1->drain(drained);
+  v1->drain(deadline, drained);
   rpc_server->drain(deadline, drained);
   http_server->drain(deadline, drained);
 }

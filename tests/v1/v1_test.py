@@ -7,15 +7,33 @@ The last line is "N passed, N failed".
 """
 
 import argparse
+import base64
+import json
 import pathlib
+import shutil
+import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "clients"))
 
 import servers
-from world import Asked, Tally
+from world import Asked, Events, Tally
+
+
+def in_thread(function, *arguments, **named):
+    """Begins a call; what it returns waits for the answer."""
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append(function(*arguments, **named)))
+    thread.start()
+
+    def wait():
+        thread.join()
+        return answers[0]
+
+    return wait
 
 
 def simple_locks(asked):
@@ -31,6 +49,107 @@ def simple_locks(asked):
     asked.expect("the next holder", second, 200)
     asked.tally.check("has a larger token", second["token"] > first["token"], (first, second))
     asked.expect("a past end", asked.post(path, key="x", value="b", expire=1), 400, "invalid_request", pointer="/expire")
+
+
+def locks(asked):
+    held = asked.post("/v1/locks/acquire", name="orders", ttl_ms=20000, holder="me", reason="a test")
+    asked.expect("a lock is taken, with a session made on the way", held, 200, name="orders", mode="exclusive", count=1)
+    asked.expect("nobody else has it", asked.post("/v1/locks/acquire", name="orders"), 409, "lock_held")
+    mine = {"name": "orders", "session": held["session"], "token": held["token"]}
+    renewed = asked.post("/v1/locks/renew", **mine)
+    asked.expect("it is renewed", renewed, 200)
+    asked.tally.check("for its whole time", renewed["expires_in_ms"] > 10000, renewed)
+    waiting = in_thread(asked.post, "/v1/locks/acquire", name="orders", wait_ms=30000)
+    brief = asked.post("/v1/locks/acquire", name="orders", wait_ms=50)
+    asked.expect("who waits too short a time has nothing", brief, 409, "lock_held")
+    wrong = {**mine, "token": held["token"] + 1}
+    asked.expect("a wrong token", asked.post("/v1/locks/release", **wrong), 409, "stale_token")
+    asked.expect("it is released", asked.post("/v1/locks/release", close_session=True, **mine), 200, count=0)
+    asked.expect("once", asked.post("/v1/locks/release", **mine), 409, "not_holder")
+    second = waiting()
+    asked.expect("who waited has it", second, 200)
+    asked.tally.check("with a larger token", second["token"] > held["token"], (held, second))
+    for bad in ({"ttl_ms": 0}, {"ttl_ms": -1}, {"ttl_ms": 10**18}, {"wait_ms": -1}, {"session": "x"}, {"mode": "both"}):
+        asked.expect(f"{bad} is refused", asked.post("/v1/locks/acquire", name="free", **bad), 400, "invalid_request")
+    session = asked.post("/v1/sessions/open", ttl_ms=20000)["session"]
+    several = asked.post("/v1/locks/acquire-all", names=["b", "a"], session=session)
+    asked.expect("several are taken", several, 200)
+    asked.tally.check("in one order", [lock["name"] for lock in several["locks"]] == ["a", "b"], several)
+
+
+def sessions(asked):
+    opened = asked.post("/v1/sessions/open", ttl_ms=20000)
+    asked.expect("a session is opened", opened, 200, ttl_ms=20000)
+    mine = {"session": opened["session"]}
+    asked.expect("renewed", asked.post("/v1/sessions/renew", **mine), 200)
+    held = asked.post("/v1/locks/acquire", name="of-a-session", **mine)
+    shown = asked.get("/v1/sessions/show", **mine)
+    asked.expect("shown with what belongs to it", shown, 200, keys=[{"key": held["key"]}])
+    with Events(asked, "/v1/sessions/watch", **mine) as events:
+        asked.tally.check("it is watched", events.next()[0] == "alive", events)
+    asked.expect("closed", asked.post("/v1/sessions/close", **mine), 200)
+    asked.expect("and gone", asked.get("/v1/sessions/show", **mine), 404, "session_not_found")
+    asked.expect("with its lock", asked.post("/v1/locks/acquire", name="of-a-session"), 200)
+    brief = asked.post("/v1/sessions/open", ttl_ms=2000)["session"]
+    with Events(asked, "/v1/sessions/watch", session=brief) as events:
+        seen = [event for event, _ in iter(events.next, None)]
+    asked.tally.check("its loss is told", seen == ["alive", "lost"], seen)
+
+
+def counters(asked):
+    asked.expect("counting begins at zero", asked.post("/v1/counters/add", name="n", delta=40), 200, value=40)
+    with Events(asked, "/v1/counters/watch", name="n") as events:
+        asked.tally.check("the value", events.next() == ("value", {"name": "n", "value": 40, "exists": True}))
+        asked.post("/v1/counters/add", name="n", delta=2)
+        asked.tally.check("its change", events.next() == ("value", {"name": "n", "value": 42, "exists": True}))
+    adding = [in_thread(asked.post, "/v1/counters/add", name="crowd") for _ in range(50)]
+    values = sorted(wait()["value"] for wait in adding)
+    asked.tally.check("each of many adds has a value of its own", values == list(range(1, 51)), values)
+    asked.expect("set", asked.post("/v1/counters/set", name="n", value=2**63 - 1, expected=42), 200)
+    asked.expect("no further", asked.post("/v1/counters/add", name="n"), 409, "counter_overflow")
+    asked.expect("not as expected", asked.post("/v1/counters/set", name="n", value=1, expected=2), 409, "value_differs")
+    asked.expect("shown", asked.get("/v1/counters/show", name="n"), 200, value=2**63 - 1, exists=True)
+    asked.expect("removed", asked.post("/v1/counters/remove", name="n"), 200, value=2**63 - 1)
+    end = int(time.time()) + 60
+    asked.expect("simple", asked.post("/v1/simple/counters", key="s", value=3, expire=end), 200, value=3)
+    asked.expect("simple, looked at", asked.get("/v1/simple/counters", key="s"), 200, value=3)
+
+
+def idempotency(asked):
+    def add(key, delta):
+        return asked.ask("POST", "/v1/counters/add", {"name": "once", "delta": delta}, {"Idempotency-Key": key})
+
+    first, again = add("k1", 5), add("k1", 5)
+    asked.expect("the first takes effect", first, 200, value=5)
+    asked.expect("its repetition has the same answer", again, 200, value=5)
+    asked.tally.check("and says so", again.fields.get("idempotency-replayed") == "true", again.fields)
+    asked.expect("a key is for one request", add("k1", 6), 422, "idempotency_mismatch")
+    asked.expect("another key", add("k2", 5), 200, value=10)
+    asked.expect("no key at all", add("", 5), 400, "invalid_request")
+    crowd = [in_thread(add, "k3", 1) for _ in range(20)]
+    answers = [wait() for wait in crowd]
+    asked.tally.check("of many at once one takes effect", asked.get("/v1/counters/show", name="once")["value"] == 11, answers)
+    asked.tally.check("the others wait or repeat it", {(a.status, a.code) for a in answers}
+                      <= {(200, None), (409, "idempotency_in_progress")}, answers)
+
+
+def keys_under(asked, prefix):
+    def base64_of(text):
+        return base64.b64encode(text.encode()).decode()
+
+    end = prefix[:-1] + chr(ord(prefix[-1]) + 1)
+    body = json.dumps({"key": base64_of(prefix), "range_end": base64_of(end), "count_only": True})
+    return int(asked.raw("POST", "/v3/kv/range", body).json.get("count", 0))
+
+
+def http2(asked):
+    """With curl, where there is one that speaks it."""
+    if shutil.which("curl") is None or "HTTP2" not in subprocess.run(["curl", "--version"], capture_output=True, text=True).stdout:
+        return
+    said = subprocess.run(["curl", "--silent", "--http2-prior-knowledge", "--write-out", " %{http_version} %{http_code}",
+                           "--data", '{"name":"h2","delta":7}', f"http://{asked.endpoint}/v1/counters/add"],
+                          capture_output=True, text=True, timeout=60).stdout
+    asked.tally.check("curl counts over HTTP/2", said == '{"name":"h2","value":7} 2 200', said)
 
 
 BAD_BODIES = [
@@ -90,10 +209,20 @@ def main():
         server = servers.lockstepd(given.lockstepd, folder)
         try:
             asked = Asked(server.endpoint, tally)
-            for part in (simple_locks, bad_requests, request_ids, routes_asked):
+            for part in (simple_locks, locks, sessions, counters, idempotency, http2, bad_requests, request_ids, routes_asked):
                 part(asked)
+            # Whoever waits while the server stops is told.
+            asked.post("/v1/locks/acquire", name="last", ttl_ms=60000)
+            waiting = in_thread(asked.post, "/v1/locks/acquire", name="last", wait_ms=60000)
+            watching = Events(asked, "/v1/counters/watch", name="last")
+            watching.next()
+            while keys_under(asked, "last/") < 2:
+                pass
         finally:
             ended = server.stop()
+        asked.expect("who waits while the server stops is told", waiting(), 503, "unavailable")
+        tally.check("streams end", watching.next() is None)
+        watching.close()
         tally.check("the server ends well", ended == 0, f"{ended}\n{server.printed()}")
     print(f"{tally.passed} passed, {tally.failed} failed")
     sys.exit(1 if tally.failed else 0)

@@ -90,6 +90,13 @@ class Events:
         self.connection = http.client.HTTPConnection(*asked.endpoint.split(":"), timeout=60)
         self.connection.request("GET", path + "?" + urllib.parse.urlencode(query))
         self.answer = self.connection.getresponse()
+        asked.seen.add(("GET", path, self.answer.status))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
 
     def next(self):
         """(event, data), or nothing at the end. What the document says of it was checked."""

@@ -157,7 +157,9 @@ V1::V1(store::Security& security, env::Executor& executor, env::Clock& clock, en
       random_(random),
       options_(std::move(options)) {}
 
-V1::~V1() = default;
+V1::~V1() {
+  executor_.cancel(drain_timer_);
+}
 
 void V1::add(Routes routes) {
   LS_MUST(document_.empty(), "the document is made once");
@@ -255,10 +257,13 @@ Task<void> V1::counted(Task<void> task) {
   if (drained_) executor_.post([this] { check_drained(); });
 }
 
-void V1::drain(env::Closure done) {
+void V1::drain(TimePoint deadline, env::Closure done) {
   LS_MUST(!drained_ && !closing_.stop_requested(), "drained once");
   drained_ = std::move(done);
   closing_.request_stop();
+  drain_timer_ = executor_.schedule(deadline, [this] {
+    if (drained_) std::exchange(drained_, nullptr)();
+  });
   executor_.post([this] { check_drained(); });
 }
 

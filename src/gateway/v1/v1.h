@@ -55,8 +55,8 @@ class V1 {
   void register_with(HttpRouter& router);
 
   // Ends what waits, with "unavailable", and streams; refuses what comes. `done` is called once, later, when
-  // no call is left: what they took back is taken back by then.
-  void drain(env::Closure done);
+  // no call is left (what they took back is taken back by then), at `deadline` regardless.
+  void drain(TimePoint deadline, env::Closure done);
 
   [[nodiscard]] const Routes& routes() const { return routes_; }
   [[nodiscard]] const std::string& document() const { return document_; }
@@ -87,6 +87,7 @@ class V1 {
   std::unique_ptr<Idempotency> idempotency_;
   std::stop_source closing_;
   env::Closure drained_;
+  env::TimerId drain_timer_;
   TaskScope scope_;
 };
 

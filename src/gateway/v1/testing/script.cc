@@ -51,7 +51,7 @@ Script::Script()
 // As a server stops.
 Script::~Script() {
   bool drained = false;
-  v1_.drain([&] { drained = true; });
+  v1_.drain(no_deadline, [&] { drained = true; });
   world_.strand.run();
   LS_MUST(drained, "nothing waits once the server closes");
 }
