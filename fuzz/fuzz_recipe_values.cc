@@ -5,6 +5,7 @@
 #include "base/assert.h"
 #include "service/counter/counter.h"
 #include "service/idempotency/idempotency.h"
+#include "service/ids/ids.h"
 #include "service/limiter/limiter.h"
 
 namespace {
@@ -35,5 +36,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
              [](const service::IdempotencyToken& token) { return service::to_string(token); });
   round_trip(text, service::parse_limit,
              [](const service::LimitState& state) { return service::encode(state); });
+  round_trip(text, service::parse_ids_floor, [](std::int64_t floor) { return std::to_string(floor); });
   return 0;
 }

@@ -5,8 +5,9 @@ target_sources(lockstep_service PRIVATE
   combiner/combiner.cc combiner/commit.cc combiner/shared_leases.cc
   counter/counter.cc
   idempotency/idempotency.cc
+  ids/generator.cc ids/ids.cc
   limiter/limit_state.cc limiter/limiter.cc
   record/record.cc)
 lockstep_test(service_data_test
-  SOURCES counter/counter_test.cc idempotency/idempotency_test.cc limiter/limiter_test.cc
+  SOURCES counter/counter_test.cc idempotency/idempotency_test.cc ids/ids_test.cc limiter/limiter_test.cc
   DEPENDS lockstep::service lockstep::replica)

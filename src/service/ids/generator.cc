@@ -1,0 +1,271 @@
+#include "service/ids/generator.h"
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "base/assert.h"
+#include "service/ownership_queue.h"
+#include "service/record/record.h"
+#include "store/awaitable.h"
+#include "store/errors.h"
+
+namespace lockstep::service {
+namespace {
+
+constexpr std::int64_t reserve_ahead_ms = 3000;
+constexpr std::int64_t refill_below_ms = 1000;  // in the background, so that nobody waits
+static_assert(refill_below_ms < reserve_ahead_ms);
+constexpr Duration worker_ttl = 60s;
+constexpr Duration worker_renewal = worker_ttl / 3;
+constexpr Duration call_time_max = 5s;
+constexpr int refill_steps_max = 32;
+constexpr std::int64_t time_limit_ms = std::int64_t{1} << (63 - ids_worker_bits - ids_sequence_bits);
+constexpr std::size_t worker_digits = 4;
+
+store::RangeRequest read(std::string key) {
+  store::RangeRequest request;
+  request.key = std::move(key);
+  return request;
+}
+
+store::Compare compare(std::string key, store::CompareTarget target, Revision revision) {
+  store::Compare comparison;
+  comparison.key = std::move(key);
+  comparison.target = target;
+  comparison.number = revision.value();
+  return comparison;
+}
+
+const store::RangeResponse& range_of(const store::TxnResponse& answer, std::size_t position) {
+  LS_MUST(position < answer.responses.size());
+  const auto* range = std::get_if<store::RangeResponse>(&answer.responses[position].response);
+  LS_MUST(range != nullptr);
+  return *range;
+}
+
+}  // namespace
+
+Ids::Generator::Generator(const Context& context, std::string name, store::Principal principal)
+    : context_(context), name_(std::move(name)), principal_(principal) {}
+
+std::string Ids::Generator::worker_key(std::uint64_t number) const {
+  std::string digits = std::to_string(number);
+  digits.insert(0, worker_digits - digits.size(), '0');
+  return "lockstep/ids/" + name_ + "/worker/" + digits;
+}
+
+std::string Ids::Generator::floor_key(std::uint64_t number) const {
+  std::string digits = std::to_string(number);
+  digits.insert(0, worker_digits - digits.size(), '0');
+  return "lockstep/ids/" + name_ + "/floor/" + digits;
+}
+
+store::CallOptions Ids::Generator::call() const {
+  store::CallOptions options;
+  options.principal = principal_;
+  options.deadline = context_.clock.now() + call_time_max;
+  return options;
+}
+
+std::int64_t Ids::Generator::now_ms() const {
+  return std::max<std::int64_t>((context_.clock.wall_now() - ids_epoch) / 1ms, 0);
+}
+
+void Ids::Generator::close() {
+  closed_ = true;
+  for (const auto& [id, waiting] : std::exchange(waiting_, {})) waiting.set();
+}
+
+void Ids::Generator::draw(std::size_t count, std::vector<std::uint64_t>& ids) {
+  const std::int64_t now = now_ms();
+  while (ids.size() < count) {
+    if (next_ms_ < now) {
+      next_ms_ = now;
+      next_sequence_ = 0;
+    }
+    if (next_sequence_ == ids_per_millisecond) {
+      ++next_ms_;
+      next_sequence_ = 0;
+    }
+    if (next_ms_ >= reserved_ms_) return;
+    const std::uint64_t milliseconds = static_cast<std::uint64_t>(next_ms_)
+                                       << (ids_worker_bits + ids_sequence_bits);
+    ids.push_back(milliseconds | worker_bits_ << ids_sequence_bits | next_sequence_++);
+  }
+}
+
+Task<Result<std::vector<std::uint64_t>>> Ids::Generator::take(std::shared_ptr<Generator> self,
+                                                              std::size_t count, store::CallOptions options) {
+  std::vector<std::uint64_t> ids;
+  ids.reserve(count);
+  while (true) {
+    if (Status wanted = still_wanted(self->context_, options); !wanted.ok()) co_return wanted;
+    if (self->closed_) co_return errors::ids_closed();
+    self->draw(count, ids);
+    const bool short_of = self->reserved_ms_ - self->next_ms_ < refill_below_ms;
+    if (short_of && !self->refilling_) self->start_refill();
+    if (ids.size() == count) co_return ids;
+    if (self->refilling_) {
+      const Signal refilled(self->context_);
+      const std::uint64_t id = ++self->last_wait_;
+      self->waiting_.emplace(id, refilled);
+      const Wake wake = co_await refilled.wait(options.deadline, options.cancellation);
+      self->waiting_.erase(id);
+      if (wake == Wake::deadline) co_return errors::wait_deadline_over();
+      if (wake == Wake::cancelled) co_return errors::wait_cancelled();
+    }
+    if (!self->closed_ && !self->refilled_.ok()) co_return self->refilled_;
+  }
+}
+
+void Ids::Generator::start_refill() {
+  refilling_ = true;
+  refill(shared_from_this()).detach();
+}
+
+Task<void> Ids::Generator::refill(std::shared_ptr<Generator> self) {
+  Status outcome(Code::unavailable, "ids: others took the worker numbers again and again");
+  for (int steps = 0; steps < refill_steps_max && !self->closed_; ++steps) {
+    if (steps > 1) {
+      const Duration pause(static_cast<std::int64_t>(self->context_.random.next() % (4ms * steps).count()));
+      static_cast<void>(co_await pause_until(self->context_, self->context_.clock.now() + pause, {}));
+    }
+    std::optional<Status> done = co_await self->refill_step();
+    if (!done.has_value()) continue;
+    outcome = *std::move(done);
+    break;
+  }
+  self->refilled_ = outcome;
+  self->refilling_ = false;
+  for (const auto& [id, waiting] : std::exchange(self->waiting_, {})) waiting.set();
+}
+
+Task<std::optional<Status>> Ids::Generator::refill_step() {
+  if (worker_.has_value() && context_.clock.now() - worker_->renewed > worker_renewal) {
+    const bool renewed = co_await renew();
+    if (!renewed) worker_.reset();
+  }
+  if (!worker_.has_value()) co_return co_await claim();
+  co_return co_await reserve();
+}
+
+// False: the lease is gone. A renewal that fails otherwise is tried again another time: the reservation finds
+// out who holds the worker number.
+Task<bool> Ids::Generator::renew() {
+  const TimePoint sent = context_.clock.now();
+  store::LeaseKeepAliveRequest request;
+  request.id = worker_->lease;
+  const Result<store::LeaseKeepAliveResponse> renewed =
+      co_await store::awaitable::lease_keep_alive(context_.store, request, call());
+  if (!renewed.ok()) co_return renewed.status() != store::errors::lease_not_found();
+  if (renewed->ttl > Duration{}) worker_->renewed = sent;
+  co_return renewed->ttl > Duration{};
+}
+
+Task<std::optional<Status>> Ids::Generator::claim() {
+  using Outcome = std::optional<Status>;
+  store::RangeRequest workers = read("lockstep/ids/" + name_ + "/worker/");
+  workers.range_end = prefix_end(workers.key);
+  workers.keys_only = true;
+  const Result<store::RangeResponse> held = co_await store::awaitable::range(context_.store, workers, call());
+  if (!held.ok()) co_return Outcome(held.status());
+  std::set<std::string> taken;
+  for (const store::KeyValue& kv : held->kvs) taken.insert(kv.key);
+  std::vector<std::uint64_t> free;
+  for (std::uint64_t number = 0; number < ids_workers_max; ++number) {
+    if (!taken.contains(worker_key(number))) free.push_back(number);
+  }
+  if (free.empty()) co_return Outcome(errors::ids_no_worker());
+  const std::uint64_t number = free[context_.random.next() % free.size()];
+  const TimePoint sent = context_.clock.now();
+  store::LeaseGrantRequest request;
+  request.ttl = worker_ttl;
+  const Result<store::LeaseGrantResponse> lease =
+      co_await store::awaitable::lease_grant(context_.store, request, call());
+  if (!lease.ok() && is_unknown(lease.status())) co_return Outcome();
+  if (!lease.ok()) co_return Outcome(lease.status());
+  co_return co_await claim_number(number, lease->id, sent);
+}
+
+Task<std::optional<Status>> Ids::Generator::claim_number(std::uint64_t number, LeaseId lease,
+                                                         TimePoint granted) {
+  using Outcome = std::optional<Status>;
+  store::PutRequest put;
+  put.key = worker_key(number);
+  put.value = to_hexadecimal(context_.random.next());
+  put.lease = lease;
+  store::TxnRequest txn;
+  txn.compare.push_back(compare(put.key, store::CompareTarget::create_revision, Revision()));
+  txn.success.emplace_back().request = read(floor_key(number));
+  txn.success.emplace_back().request = put;
+  txn.failure.emplace_back().request = read(floor_key(number));
+  txn.failure.emplace_back().request = read(put.key);
+  const Result<store::TxnResponse> claimed = co_await store::awaitable::txn(context_.store, txn, call());
+  // After an unknown outcome another number is claimed; if this one is ours, it ends with its lease.
+  if (!claimed.ok() && is_unknown(claimed.status())) co_return Outcome();
+  if (!claimed.ok() && claimed.status() == store::errors::lease_not_found()) co_return Outcome();
+  if (!claimed.ok()) co_return Outcome(claimed.status());
+  if (!claimed->succeeded) co_return Outcome();
+  co_return own(number, lease, granted, claimed->header.revision, range_of(*claimed, 0));
+}
+
+std::optional<Status> Ids::Generator::own(std::uint64_t number, LeaseId lease, TimePoint granted,
+                                          Revision token, const store::RangeResponse& floor) {
+  Worker worker;
+  worker.number = number;
+  worker.lease = lease;
+  worker.renewed = granted;
+  worker.token = token;
+  std::int64_t floor_ms = 0;
+  if (!floor.kvs.empty()) {
+    const Result<std::int64_t> parsed = parse_ids_floor(floor.kvs[0].value);
+    if (!parsed.ok()) return parsed.status();
+    floor_ms = *parsed;
+    worker.floor_mod = floor.kvs[0].mod_revision;
+  }
+  // Below it lie the numbers of whoever held it before; above ours, so that they grow.
+  const std::int64_t begin = next_sequence_ > 0 ? next_ms_ + 1 : next_ms_;
+  next_ms_ = std::max(begin, floor_ms);
+  next_sequence_ = 0;
+  reserved_ms_ = next_ms_;  // nothing yet, with this number
+  worker_bits_ = number;
+  worker_ = worker;
+  return std::nullopt;
+}
+
+Task<std::optional<Status>> Ids::Generator::reserve() {
+  using Outcome = std::optional<Status>;
+  Worker& worker = *worker_;
+  const std::int64_t target = std::max(now_ms(), next_ms_) + reserve_ahead_ms;
+  if (target >= time_limit_ms) co_return Outcome(errors::ids_time_over());
+  store::PutRequest put;
+  put.key = floor_key(worker.number);
+  put.value = std::to_string(target);
+  store::TxnRequest txn;
+  txn.compare.push_back(
+      compare(worker_key(worker.number), store::CompareTarget::create_revision, worker.token));
+  txn.compare.push_back(compare(put.key, store::CompareTarget::mod_revision, worker.floor_mod));
+  txn.success.emplace_back().request = put;
+  txn.failure.emplace_back().request = read(worker_key(worker.number));
+  txn.failure.emplace_back().request = read(put.key);
+  const Result<store::TxnResponse> reserved = co_await store::awaitable::txn(context_.store, txn, call());
+  if (!reserved.ok() && is_unknown(reserved.status())) co_return Outcome();
+  if (!reserved.ok()) co_return Outcome(reserved.status());
+  if (reserved->succeeded) {
+    worker.floor_mod = reserved->header.revision;
+    reserved_ms_ = target;
+    co_return Outcome(Status());
+  }
+  const store::RangeResponse& owner = range_of(*reserved, 0);
+  if (owner.kvs.empty() || owner.kvs[0].create_revision != worker.token) {
+    worker_.reset();
+    co_return Outcome();
+  }
+  // Ours still: a reservation whose answer got lost. The floor goes up once more.
+  const store::RangeResponse& floor = range_of(*reserved, 1);
+  worker.floor_mod = floor.kvs.empty() ? Revision() : floor.kvs[0].mod_revision;
+  co_return Outcome();
+}
+
+}  // namespace lockstep::service
