@@ -29,10 +29,6 @@ void Client::close() {
   if (runtime_ != nullptr) runtime_->close();
 }
 
-Lock Client::lock(std::string name) {
-  return Lock(runtime_, std::move(name));
-}
-
 detail::Runtime& detail::runtime_of(const Client& client) {
   if (client.runtime_ == nullptr) throw std::logic_error("lockstep: this client was moved from");
   return *client.runtime_;

@@ -27,6 +27,7 @@ class Handle {
   [[nodiscard]] std::shared_ptr<T> here() const {
     return std::static_pointer_cast<T>(runtime_->kept(number_));
   }
+  [[nodiscard]] std::uint64_t number() const { return number_; }
   [[nodiscard]] const std::shared_ptr<Runtime>& runtime() const { return runtime_; }
 
  private:

@@ -1,78 +1,232 @@
 #include "lockstep/lock.h"
 
+#include <unistd.h>
+
 #include "call.h"
+#include "convert.h"
+#include "handle.h"
+#include "lockstep/client.h"
 #include "recipes.h"
+#include "sessions.h"
 #include "store/awaitable.h"
 
 namespace lockstep::v1 {
 
 using detail::CallContext;
 using detail::make_operation;
+using detail::Runtime;
+using detail::SessionHolder;
+using detail::SessionPool;
+using detail::SessionUse;
 using detail::Waits;
 
 namespace detail {
+namespace {
 
-class HeldLock {
- public:
-  HeldLock(std::shared_ptr<Runtime> used, service::Ownership owned)
-      : runtime(std::move(used)), ownership(std::move(owned)) {}
-  HeldLock(const HeldLock&) = delete;
-  HeldLock& operator=(const HeldLock&) = delete;
-  // On any thread: the strand does it.
-  ~HeldLock() {
-    if (released) return;
-    runtime->post([kept = runtime, key = std::move(ownership.key)] {
-      kept->release_began();
-      kept->recipes().locks.unlock(key, kept->release_options(),
-                                   [kept](const auto&) { kept->release_ended(); });
-    });
-  }
+service::LockRelease release_of(const service::HeldLock& held) {
+  service::LockRelease release;
+  release.name = held.name;
+  release.mode = held.mode;
+  release.session = held.session;
+  release.token = held.token;
+  return release;
+}
 
-  const std::shared_ptr<Runtime> runtime;
-  service::Ownership ownership;
+::lockstep::Task<void> release_in_background(std::shared_ptr<Runtime> runtime, service::HeldLock held,
+                                             SessionUse use) {
+  runtime->release_began();
+  // An error: it ends with its session.
+  (void)co_await runtime->recipes().locks.release(release_of(held), runtime->release_options());
+  use = SessionUse();  // from here on the session may hold it again
+  runtime->release_ended();
+}
+
+// On the strand. Its end gives the lock back, unless the sessions end anyway.
+struct HeldOnStrand {
+  std::weak_ptr<Runtime> runtime;
+  service::HeldLock held;
+  SessionUse use;
   bool released = false;
+
+  HeldOnStrand(std::weak_ptr<Runtime> of, service::HeldLock what, SessionUse with)
+      : runtime(std::move(of)), held(std::move(what)), use(std::move(with)) {}
+  HeldOnStrand(const HeldOnStrand&) = delete;
+  HeldOnStrand& operator=(const HeldOnStrand&) = delete;
+  ~HeldOnStrand() {
+    const auto here = runtime.lock();
+    if (released || here == nullptr || here->closing()) return;
+    release_in_background(here, std::move(held), std::move(use)).detach();
+  }
+};
+
+}  // namespace
+
+class LockHolding {
+ public:
+  LockHolding(const std::shared_ptr<Runtime>& runtime, const std::shared_ptr<HeldOnStrand>& thing)
+      : name(thing->held.name),
+        key(thing->held.key),
+        token(thing->held.token.value()),
+        session(thing->held.session.value()),
+        over(thing->use.session()->over()),
+        handle(runtime, thing) {}
+
+  const std::string name;
+  const std::string key;
+  const std::int64_t token;
+  const SessionId session;
+  const std::stop_token over;
+  const Handle<HeldOnStrand> handle;
 };
 
 }  // namespace detail
 
 namespace {
 
-::lockstep::Task<Outcome<LockGuard>> acquire_body(CallContext context, std::string name) {
-  auto start = [&](auto done) {
-    context.recipes().locks.lock(std::move(name), ::lockstep::LeaseId{}, context.options, std::move(done));
-  };
-  LS_SDK_ASSIGN(service::Ownership ownership,
-                co_await ::lockstep::from_callback<::lockstep::Result<service::Ownership>>(std::move(start)));
-  co_return LockGuard(std::make_shared<detail::HeldLock>(context.runtime, std::move(ownership)));
+service::Description describe(const ClientOptions& options, std::string reason) {
+  service::Description description;
+  description.holder = options.name();
+  description.reason = std::move(reason);
+  description.pid = getpid();
+  char host[256] = {};
+  if (gethostname(host, sizeof host - 1) == 0) description.host = host;
+  return description;
 }
 
-::lockstep::Task<Outcome<void>> release_body(CallContext context, std::shared_ptr<detail::HeldLock> held) {
-  store::DeleteRangeRequest request;
-  request.key = held->ownership.key;
-  LS_SDK_ASSIGN([[maybe_unused]] const auto response,
-                co_await store::awaitable::delete_range(context.store(), std::move(request),
-                                                        std::move(context.options)));
-  held->released = true;
+LockGuard to_guard(const std::shared_ptr<Runtime>& runtime, service::HeldLock held, SessionUse use) {
+  const auto thing = std::make_shared<detail::HeldOnStrand>(runtime, std::move(held), std::move(use));
+  return LockGuard(std::make_shared<detail::LockHolding>(runtime, thing));
+}
+
+::lockstep::Task<Outcome<LockGuard>> acquire_body(CallContext context, service::LockRequest request,
+                                                  std::shared_ptr<SessionHolder> session) {
+  std::vector<std::string> purposes(1, "lock/" + request.name);
+  LS_SDK_ASSIGN(SessionUse use, co_await SessionPool::take(context.runtime, std::move(session),
+                                                           std::move(purposes), context.options));
+  LS_SDK_ASSIGN(service::HeldLock held,
+                co_await context.recipes().locks.acquire(use.session(), std::move(request), context.options));
+  co_return to_guard(context.runtime, std::move(held), std::move(use));
+}
+
+::lockstep::Task<Outcome<std::vector<LockGuard>>> acquire_all_body(CallContext context,
+                                                                   service::MultiLockRequest request) {
+  std::vector<std::string> purposes;
+  for (const std::string& name : request.names) purposes.push_back("lock/" + name);
+  LS_SDK_ASSIGN(const SessionUse use,
+                co_await SessionPool::take(context.runtime, nullptr, std::move(purposes), context.options));
+  LS_SDK_ASSIGN(std::vector<service::HeldLock> all, co_await context.recipes().locks.acquire_all(
+                                                        use.session(), std::move(request), context.options));
+  std::vector<LockGuard> guards;
+  for (service::HeldLock& held : all) guards.push_back(to_guard(context.runtime, std::move(held), use));
+  co_return guards;
+}
+
+::lockstep::Task<Outcome<void>> release_body(CallContext context,
+                                             std::shared_ptr<detail::LockHolding> holding) {
+  const auto thing = holding->handle.here();
+  if (thing == nullptr || thing->released)
+    co_return Error(Code::failed_precondition, "this lock was given back before");
+  LS_SDK_ASSIGN([[maybe_unused]] const service::Released released,
+                co_await context.recipes().locks.release(detail::release_of(thing->held), context.options));
+  thing->released = true;
+  thing->use = SessionUse();
   co_return Nothing{};
+}
+
+// The transaction inside another one that asks for the key of the holding: what did not hold can be told
+// apart.
+store::TxnRequest guarded(const detail::LockHolding& holding, store::TxnRequest inner) {
+  store::Compare held;
+  held.key = holding.key;
+  held.target = store::CompareTarget::create_revision;
+  held.number = holding.token;
+  store::TxnRequest request;
+  request.compare.push_back(std::move(held));
+  request.success.push_back({std::move(inner)});
+  return request;
+}
+
+::lockstep::Task<Outcome<TxnResult>> commit_body(CallContext context,
+                                                 std::shared_ptr<detail::LockHolding> holding, Txn txn) {
+  store::TxnRequest request = guarded(*holding, txn.parts().request);
+  LS_SDK_ASSIGN(const store::TxnResponse response,
+                co_await store::awaitable::txn(context.store(), std::move(request), context.options));
+  if (!response.succeeded) co_return detail::to_error(service::errors::stale_token());
+  TxnResult result;
+  result.succeeded = std::get<store::TxnResponse>(response.responses.front().response).succeeded;
+  result.revision = response.header.revision.value();
+  co_return result;
 }
 
 }  // namespace
 
+LockGuard::LockGuard(std::shared_ptr<detail::LockHolding> holding) : holding_(std::move(holding)) {}
+LockGuard::LockGuard(LockGuard&&) noexcept = default;
 LockGuard& LockGuard::operator=(LockGuard&&) noexcept = default;
 LockGuard::~LockGuard() = default;
 
+const std::string& LockGuard::name() const {
+  return holding_->name;
+}
 std::int64_t LockGuard::token() const {
-  return held_->ownership.token.value();
+  return holding_->token;
 }
 const std::string& LockGuard::key() const {
-  return held_->ownership.key;
+  return holding_->key;
+}
+SessionId LockGuard::session() const {
+  return holding_->session;
+}
+std::stop_token LockGuard::lost() const {
+  return holding_->over;
+}
+Operation<TxnResult> LockGuard::commit(const Txn& txn, CallOptions options) {
+  return make_operation(holding_->handle.runtime(), std::move(options), Waits::no, &commit_body, holding_,
+                        txn);
 }
 Operation<void> LockGuard::release(CallOptions options) {
-  return make_operation(held_->runtime, std::move(options), Waits::no, &release_body, held_);
+  return make_operation(holding_->handle.runtime(), std::move(options), Waits::no, &release_body, holding_);
 }
 
-Operation<LockGuard> Lock::acquire(CallOptions options) {
-  return make_operation(runtime_, std::move(options), Waits::yes, &acquire_body, name_);
+namespace {
+
+Operation<LockGuard> acquire(const std::shared_ptr<Runtime>& runtime, service::LockRequest request,
+                             const std::shared_ptr<SessionHolder>& session, CallOptions options) {
+  const Waits waits = request.wait ? Waits::yes : Waits::no;
+  request.reentrant = session != nullptr;
+  return make_operation(runtime, std::move(options), waits, &acquire_body, std::move(request), session);
+}
+
+service::LockRequest request_for(const std::string& name, bool shared, service::Description description) {
+  service::LockRequest request;
+  request.name = name;
+  request.mode = shared ? service::LockMode::shared : service::LockMode::exclusive;
+  request.description = std::move(description);
+  return request;
+}
+
+}  // namespace
+
+Operation<LockGuard> Lock::acquire(CallOptions options) const {
+  return v1::acquire(runtime_, request_for(name_, shared_, describe(runtime_->options(), reason_)), session_,
+                     std::move(options));
+}
+
+Operation<LockGuard> Lock::try_acquire(CallOptions options) const {
+  service::LockRequest request = request_for(name_, shared_, describe(runtime_->options(), reason_));
+  request.wait = false;
+  return v1::acquire(runtime_, std::move(request), session_, std::move(options));
+}
+
+Lock Client::lock(std::string name) {
+  return Lock(runtime_, std::move(name));
+}
+
+Operation<std::vector<LockGuard>> Client::acquire_all(std::vector<std::string> names, CallOptions options) {
+  service::MultiLockRequest request;
+  request.names = std::move(names);
+  request.description = describe(runtime_->options(), {});
+  return make_operation(runtime_, std::move(options), Waits::yes, &acquire_all_body, std::move(request));
 }
 
 }  // namespace lockstep::v1

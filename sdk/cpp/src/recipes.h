@@ -2,17 +2,21 @@
 #pragma once
 
 #include "runtime.h"
-#include "service/lock/lock.h"
+#include "service/counter/counter.h"
+#include "service/lock/locks.h"
+#include "sessions.h"
 
 namespace lockstep::v1::detail {
 
 class Recipes {
  public:
-  explicit Recipes(Runtime& runtime) : locks(runtime.store()) {}
+  explicit Recipes(Runtime& runtime) : locks(runtime.context()), counters(runtime.context()) {}
   // Gives back what is held.
-  void begin_close() {}
+  void begin_close() { sessions.clear(); }
 
-  service::Lock locks;
+  SessionPool sessions;
+  service::Locks locks;
+  service::Counter counters;
 };
 
 }  // namespace lockstep::v1::detail

@@ -6,6 +6,11 @@
 
 namespace lockstep::v1::detail {
 
+namespace {
+// A few turns of the strand.
+constexpr Duration give_up_time = 100ms;
+}  // namespace
+
 Runtime::Runtime(std::shared_ptr<World> world, const ClientOptions& options)
     : world_(std::move(world)), options_(options) {}
 
@@ -62,6 +67,8 @@ void Runtime::end_call(const CallPtr& call) {
   world_->executor().cancel(call->deadline_timer);
   call->user_stop.reset();
   if (calls_.erase(call->number) > 0) world_->calls_changed(-1);
+  // What it brought is given to nobody now, or to a guard that releases it: both in a later turn.
+  if (closing_) world_->executor().post([self = shared_from_this()] { self->tell_if_released(); });
 }
 
 std::uint64_t Runtime::keep(std::shared_ptr<void> thing) {
@@ -81,13 +88,20 @@ void Runtime::drop(std::uint64_t number) {
 
 store::CallOptions Runtime::release_options() {
   store::CallOptions options;
-  options.deadline = world_->clock().now() + std::max<Duration>(options_.close_timeout(), 100ms);
+  options.deadline = world_->clock().now() + std::max<Duration>(options_.session_ttl(), 100ms);
+  options.cancellation = releases_.get_token();
   return options;
 }
 
 void Runtime::release_ended() {
   LS_MUST(releasing_ > 0);
-  if (--releasing_ == 0 && closing_) tell(released_);
+  --releasing_;
+  tell_if_released();
+}
+
+// A call that ends may leave something to be released.
+void Runtime::tell_if_released() {
+  if (closing_ && releasing_ == 0 && calls_.empty()) tell(released_);
 }
 
 void Runtime::tell(bool& flag) {
@@ -101,7 +115,11 @@ void Runtime::begin_close() {
   for (const auto& [number, call] : std::map(calls_)) call->source.request_stop();
   while (!things_.empty()) drop(things_.begin()->first);
   if (recipes_ != nullptr) recipes_->begin_close();
-  if (releasing_ == 0) tell(released_);
+  tell_if_released();
+}
+
+void Runtime::give_up() {
+  releases_.request_stop();
 }
 
 void Runtime::finish_close() {
@@ -114,6 +132,13 @@ void Runtime::finish_close() {
     call->abort();
   }
   tell(finished_);
+}
+
+void Runtime::wait_until_released(std::unique_lock<std::mutex>& lock, Duration time) {
+  const Duration patience = world_->patience(time);
+  lock.lock();
+  changed_.wait_for(lock, patience, [this] { return released_; });
+  lock.unlock();
 }
 
 void Runtime::close() {
@@ -129,8 +154,10 @@ void Runtime::close() {
   lock.unlock();
   const auto self = shared_from_this();
   post([self] { self->begin_close(); });
+  wait_until_released(lock, options_.close_timeout());
+  post([self] { self->give_up(); });
+  wait_until_released(lock, give_up_time);
   lock.lock();
-  changed_.wait_for(lock, options_.close_timeout(), [this] { return released_; });
   closed_ = true;  // with the post: nothing comes behind it
   world_->executor().post_from_any_thread([self] { self->finish_close(); });
   changed_.wait(lock, [this] { return finished_; });

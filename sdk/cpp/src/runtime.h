@@ -57,7 +57,7 @@ class Runtime : public std::enable_shared_from_this<Runtime> {
   // `waits`: on others, so that without a deadline of the caller's there is none.
   CallPtr begin_call(const CallOptions& options, bool waits, std::function<void()> abort);
   void end_call(const CallPtr& call);
-  // What a call that the strand itself makes is given: the time of close_timeout() at most.
+  // For what is released in the background: after a session's time it would be over anyway.
   store::CallOptions release_options();
   // Keeps something on the strand until it is dropped, or the client is closed. Handle does it.
   std::uint64_t keep(std::shared_ptr<void> thing);
@@ -66,10 +66,14 @@ class Runtime : public std::enable_shared_from_this<Runtime> {
   // close() waits for what is being released.
   void release_began() { ++releasing_; }
   void release_ended();
+  [[nodiscard]] bool closing() const { return closing_; }
 
  private:
   void begin_close();
+  void give_up();
+  void wait_until_released(std::unique_lock<std::mutex>& lock, Duration time);
   void finish_close();
+  void tell_if_released();
   void tell(bool& flag);
 
   const std::shared_ptr<World> world_;
@@ -82,6 +86,7 @@ class Runtime : public std::enable_shared_from_this<Runtime> {
   std::map<std::uint64_t, std::shared_ptr<void>> things_;
   std::uint64_t things_made_ = 0;
   int releasing_ = 0;
+  std::stop_source releases_;  // stopped when close() waits no longer for what is being released
   bool closing_ = false;
 
   std::mutex mutex_;  // guards what follows

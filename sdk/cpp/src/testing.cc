@@ -61,6 +61,10 @@ class EmbeddedWorld final : public v1::detail::World {
   store::Store& store() override { return store_; }
   void leave() override { store_.close(); }
   void join() override {}
+  Duration patience(Duration) override {
+    cluster_->strand.run_until_quiet();
+    return Duration::zero();
+  }
   void calls_changed(int by) override { cluster_->strand.waiting_changed(by); }
 
   FaultyStore& faulty() { return store_; }

@@ -34,6 +34,7 @@ class VirtualStrand final : public env::Executor, public env::Clock {
   Duration wall_now() override;
 
   void advance(Duration by);
+  void run_until_quiet() { advance(Duration::zero()); }
   void set_wall(Duration since_epoch);
   void jump_while_waiting();
   // Calls that run; on the strand.

@@ -25,6 +25,8 @@ class World {
   virtual void leave() = 0;
   // After leave(), off the strand: waits until the strand has run what it had, if nobody is left.
   virtual void join() = 0;
+  // Where no time passes by itself nothing is waited for but that the strand has nothing left to do.
+  virtual Duration patience(Duration wanted) { return wanted; }
   // So many calls more run. On the strand.
   virtual void calls_changed([[maybe_unused]] int by) {}
 };

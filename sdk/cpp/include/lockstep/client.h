@@ -12,9 +12,11 @@
 
 #include "lockstep/abi.h"
 #include "lockstep/call_options.h"
+#include "lockstep/counter.h"
 #include "lockstep/kv.h"
 #include "lockstep/lock.h"
 #include "lockstep/operation.h"
+#include "lockstep/session.h"
 
 namespace lockstep::LOCKSTEP_INLINE v1 {
 
@@ -65,6 +67,11 @@ class ClientOptions {
     close_timeout_ = timeout;
     return *this;
   }
+  // Who this is, for people who look at what is held: "billing".
+  ClientOptions& name(std::string name) {
+    name_ = std::move(name);
+    return *this;
+  }
   ClientOptions& resume_on(Executor executor) {
     executor_ = std::move(executor);
     return *this;
@@ -80,6 +87,7 @@ class ClientOptions {
   [[nodiscard]] Duration call_timeout() const { return call_timeout_; }
   [[nodiscard]] Duration session_ttl() const { return session_ttl_; }
   [[nodiscard]] Duration close_timeout() const { return close_timeout_; }
+  [[nodiscard]] const std::string& name() const { return name_; }
   [[nodiscard]] const Executor& resume_on() const { return executor_; }
 
  private:
@@ -93,6 +101,7 @@ class ClientOptions {
   Duration call_timeout_ = std::chrono::seconds(10);
   Duration session_ttl_ = std::chrono::seconds(10);
   Duration close_timeout_ = std::chrono::seconds(2);
+  std::string name_;
   Executor executor_;
 };
 
@@ -128,7 +137,13 @@ class Client {
   Operation<Watch> watch(const Keys& keys, Revision start_revision = 0, CallOptions options = {});
 
   // ---- coordination
-  Lock lock(std::string name);  // lock.h
+  Operation<Session> open_session(SessionOptions session = {}, CallOptions options = {});
+  // One that another process, or another client, opened and left.
+  Operation<Session> adopt_session(SessionId id, SessionOptions session = {}, CallOptions options = {});
+  Lock lock(std::string name);
+  // All of these locks or none, without a deadlock whatever others take in whatever order.
+  Operation<std::vector<LockGuard>> acquire_all(std::vector<std::string> names, CallOptions options = {});
+  Counter counter(std::string name);
 
  private:
   friend detail::Runtime& detail::runtime_of(const Client& client);

@@ -1,53 +1,97 @@
-// Lock: one holder at a time, fair, with a fencing token.
+// Lock: one holder at a time, or many who share; fair; with a fencing token.
+//
+//   auto guard = client.lock("locks/orders").acquire(CallOptions().timeout(5s)).wait();
+//   if (!guard) …                                  // deadline_exceeded: not held, and not in line any more
+//   guard->commit(Txn().put("orders/last", "42"))  // refused in the store if the lock is not ours any more
+//
+// Guarantee: at most one session holds it; tokens only grow from holder to holder. `etcdctl lock
+// locks/orders` contends with it. What can go wrong: a holder that is stopped for longer than its session
+// lasts goes on believing that it holds. So give the token to whatever the lock protects, and let it refuse
+// smaller ones; commit() does that for keys. Cost: acquiring a free lock is one write, releasing it another;
+// a session, shared by what a client holds, is renewed every third of its ttl.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <stop_token>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "lockstep/abi.h"
 #include "lockstep/call_options.h"
 #include "lockstep/kv.h"
 #include "lockstep/operation.h"
+#include "lockstep/session.h"
 
 namespace lockstep::LOCKSTEP_INLINE v1 {
 
 namespace detail {
-class HeldLock;
+class LockHolding;
 class Runtime;
 }  // namespace detail
 
-// A held lock; gives it back when it is destroyed (without waiting for the server's answer).
+// A held lock. Destroying it gives the lock back, without waiting for the answer.
 class LockGuard {
  public:
-  explicit LockGuard(std::shared_ptr<detail::HeldLock> held) : held_(std::move(held)) {}
-  LockGuard(LockGuard&&) noexcept = default;
+  explicit LockGuard(std::shared_ptr<detail::LockHolding> holding);
+  LockGuard(LockGuard&&) noexcept;
   LockGuard& operator=(LockGuard&& other) noexcept;
   ~LockGuard();
 
-  // Larger for each later holder: pass it to whatever the lock protects, which refuses smaller ones.
+  [[nodiscard]] const std::string& name() const;
+  // Larger than that of every holder before.
   [[nodiscard]] std::int64_t token() const;
-  // The key that exists as long as the lock is held.
+  // The key that exists, created at revision token(), as long as the lock is held.
   [[nodiscard]] const std::string& key() const;
-  // Gives it back and waits for the answer.
+  [[nodiscard]] SessionId session() const;
+  // Stopped when the session is over: stop what the lock protects.
+  [[nodiscard]] std::stop_token lost() const;
+
+  // The transaction takes effect only while this lock is held, decided in the store: failed_precondition
+  // ("stale_token") and no effect otherwise.
+  Operation<TxnResult> commit(const Txn& txn, CallOptions options = {});
+  // Gives it back and waits for the answer. After an error the destructor tries once more.
   Operation<void> release(CallOptions options = {});
 
  private:
-  std::shared_ptr<detail::HeldLock> held_;
+  std::shared_ptr<detail::LockHolding> holding_;
 };
 
+// What to acquire, and how. Nothing is asked before acquire().
 class Lock {
  public:
   Lock(std::shared_ptr<detail::Runtime> runtime, std::string name)
       : runtime_(std::move(runtime)), name_(std::move(name)) {}
 
-  // Waits its turn.
-  Operation<LockGuard> acquire(CallOptions options = {});
+  // With others who share it.
+  Lock& shared() {
+    shared_ = true;
+    return *this;
+  }
+  // Held by this session instead of one of the client's own. The same session may acquire it again: the same
+  // holding, with the same token, until it was released as often.
+  Lock& in(const Session& session) {
+    session_ = session.holder();
+    return *this;
+  }
+  // For people who look who holds it.
+  Lock& reason(std::string reason) {
+    reason_ = std::move(reason);
+    return *this;
+  }
+
+  // In the order of arrival. deadline_exceeded and cancelled: not held, not in line.
+  Operation<LockGuard> acquire(CallOptions options = {}) const;
+  // At once, or failed_precondition.
+  Operation<LockGuard> try_acquire(CallOptions options = {}) const;
 
  private:
   std::shared_ptr<detail::Runtime> runtime_;
   std::string name_;
+  bool shared_ = false;
+  std::shared_ptr<detail::SessionHolder> session_;
+  std::string reason_;
 };
 
 }  // namespace lockstep::LOCKSTEP_INLINEv1

@@ -3,9 +3,11 @@
 
 #include "lockstep/call_options.h"
 #include "lockstep/client.h"
+#include "lockstep/counter.h"
 #include "lockstep/executor.h"
 #include "lockstep/kv.h"
 #include "lockstep/lock.h"
 #include "lockstep/operation.h"
 #include "lockstep/outcome.h"
+#include "lockstep/session.h"
 #include "lockstep/task.h"

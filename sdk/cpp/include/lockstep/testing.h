@@ -3,7 +3,7 @@
 //
 //   lockstep::testing::Cluster cluster;
 //   lockstep::Client worker = cluster.client();
-//   auto lock = worker.lock("orders").acquire().wait();
+//   auto lock = worker.lock("locks/orders").acquire().wait();
 //   cluster.cut_off(worker);
 //   cluster.advance(11s);                       // the worker's session is over now, and its lock free
 //

@@ -48,6 +48,23 @@ void locks(lockstep::Client& client, const std::string& name) {
   must(first.is_done(), "a free lock");
   const auto second = client.lock(name).acquire(lockstep::CallOptions().timeout(50ms)).wait();
   must(second.code() == lockstep::Code::deadline_exceeded, "a held lock is waited for");
+  must(first->commit(lockstep::Txn().put("protected by " + name, "1")).wait().is_done(), "a guarded write");
+  must(first->release().wait().is_done(), "a release");
+  must(client.lock(name).try_acquire().wait().is_done(), "what was released is free");
+}
+
+lockstep::Task<int> depth(int left) {
+  if (left == 0) co_return 0;
+  co_return 1 + co_await depth(left - 1);
+}
+
+void sessions_and_counters(lockstep::Client& client, const std::string& prefix) {
+  lockstep::Session session = client.open_session(lockstep::SessionOptions().ttl(5s)).wait().value();
+  must(session.check().wait().is_done(), "a session lives");
+  must(session.close().wait().is_done(), "and is closed");
+  must(session.over().stop_requested(), "which it says");
+  must(client.counter(prefix + "n").add(2).wait().value() == 2, "a counter");
+  must(client.counter(prefix + "n").add().wait().value() == 3, "counts");
 }
 
 }  // namespace
@@ -58,6 +75,8 @@ int main(int count, char** arguments) {
   lockstep::Client client(arguments[1]);
   keys_and_values(client, prefix + "kv/");
   must(lockstep::wait(coroutine(client, prefix + "co/")) == 3, "a coroutine");
+  must(lockstep::wait(depth(100'000)) == 100'000, "tasks that finish at once need one stack frame");
   locks(client, prefix + "lock");
+  sessions_and_counters(client, prefix);
   std::cout << "ok\n";
 }
