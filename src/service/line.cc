@@ -33,6 +33,9 @@ Status session_in_conflict() {
 Status too_many_waiters() {
   return {Code::resource_exhausted, "lockstep: too many callers wait in this process"};
 }
+Status line_not_set_up() {
+  return {Code::failed_precondition, "lockstep: the line is not what the caller believes"};
+}
 Status not_holder() {
   return {Code::failed_precondition, "lockstep: the session does not hold that"};
 }
@@ -153,8 +156,11 @@ Task<Result<Left>> leave_until(Context context, LeaveRequest request, store::Cal
   while (true) {
     store::TxnRequest txn;
     txn.compare.push_back(created_at(request.key, request.token));
-    txn.compare.push_back(written.has_value() ? modified_at(request.key, written->mod_revision)
-                                              : number_is(request.key, store::CompareTarget::version, 1));
+    if (written.has_value()) {
+      txn.compare.push_back(modified_at(request.key, written->mod_revision));
+    } else if (request.remaining) {
+      txn.compare.push_back(number_is(request.key, store::CompareTarget::version, 1));
+    }
     txn.success.push_back(rest.has_value() ? operation(put_of(request.key, *rest, written->lease))
                                            : operation(removal_of(request.key)));
     txn.failure.push_back(operation(one_key(request.key)));

@@ -5,7 +5,10 @@
 //   session's lease,
 //      and at most `allowed_before` older keys were in the ranges `before`. The key's create_revision is the
 //      token: of two owners, one after the other, the second's is larger (I5).
-//   2. A waiter watches only the key right before its own: a key that goes wakes one waiter.
+//   2. A waiter watches only the key right before its own: a key that goes wakes one waiter. Where several
+//   are served
+//      at once, only the first in line watches those who are; when it is served it tells the next by writing
+//      its key.
 //   3. Whoever is told an error has no place, and keeps none: if its key cannot be removed at once, that is
 //   repeated
 //      behind the scenes until it is certain or the session is over. Nothing of a write whose outcome was
@@ -16,7 +19,8 @@
 //   cleaning up.
 //      So a repetition after an error, or by another member of the cluster, finds its own key and carries on.
 //
-// Costs: entering is one write; waiting is one watch; being served is one read after the notice.
+// Costs: entering is one write; waiting is one watch; being served is one read after the notice, and one
+// write more where several are served at once.
 //
 // Strand only.
 #pragma once
@@ -24,6 +28,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -41,14 +46,20 @@ struct Keys {
   std::string range_end;
 };
 
+// A key and what it must say when somebody enters.
+struct Required {
+  std::string key;
+  std::string value;
+};
+
 struct LineRequest {
   std::string key;
   std::string value;         // of the key; differs from attempt to attempt
   std::vector<Keys> before;  // what is older in there goes first
   std::size_t allowed_before = 0;
   std::vector<std::string> forbidden;  // keys that must not exist: errors::session_in_conflict
+  std::optional<Required> required;    // else errors::line_not_set_up
   bool wait = true;                    // false: errors::would_wait instead of waiting
-  bool puts_count = false;             // the one before may wake us by writing its key
   // The session has its place already: the value that its key gets, and whether it is among those served now.
   std::function<std::string(const store::KeyValue& own, bool served)> again;
   // Undoes what `again` wrote while the session was served, because nobody waits for it any more; may be
@@ -68,6 +79,7 @@ Status would_wait();           // failed_precondition: somebody else is before u
 Status place_lost();           // failed_precondition: somebody removed our key while we waited
 Status session_in_conflict();  // failed_precondition: the session would wait for itself
 Status too_many_waiters();     // resource_exhausted
+Status line_not_set_up();      // failed_precondition: what the request requires is not so
 }  // namespace errors
 
 class Line {

@@ -30,6 +30,11 @@ store::RangeRequest newest_of(const Keys& keys, std::size_t count) {
   return request;
 }
 
+// As many older keys as it takes to see who is served, who is first in line and who comes later.
+std::size_t older_keys(const LineRequest& request) {
+  return request.allowed_before == 0 ? 1 : request.allowed_before + 2;
+}
+
 }  // namespace
 
 using Stage = Line::Contender::Stage;
@@ -124,12 +129,23 @@ Task<void> Line::Core::endure(ContenderPtr contender, Status why) {
 // Writes the key, unless the session has one, and learns who is before it.
 Task<void> Line::Core::join(ContenderPtr contender) {
   const LineRequest& request = contender->request;
+  if (!request.wait && serves_several(request)) {
+    co_await look_before_joining(contender);
+    if (contender->result.has_value()) co_return;
+  }
   const Session& session = *contender->session;
   store::TxnRequest txn;
   txn.compare.push_back(created_at(request.key, Revision()));
   txn.compare.push_back(number_is(session_key(session.id()), store::CompareTarget::version, session.epoch()));
   for (const std::string& key : request.forbidden) txn.compare.push_back(created_at(key, Revision()));
-  if (!request.wait && request.allowed_before == 0) {
+  if (request.required.has_value()) {
+    store::Compare compare;
+    compare.key = request.required->key;
+    compare.target = store::CompareTarget::value;
+    compare.value = request.required->value;
+    txn.compare.push_back(std::move(compare));
+  }
+  if (!request.wait && !serves_several(request)) {
     for (const Keys& keys : request.before) {
       txn.compare.push_back(created_at(keys.key, Revision()));
       txn.compare.back().range_end = keys.range_end;
@@ -137,11 +153,12 @@ Task<void> Line::Core::join(ContenderPtr contender) {
   }
   txn.success.push_back(operation(put_of(request.key, request.value, session.id())));
   for (const Keys& keys : request.before) {
-    txn.success.push_back(operation(newest_of(keys, request.allowed_before + 2)));
+    txn.success.push_back(operation(newest_of(keys, older_keys(request) + 1)));
   }
   txn.failure.push_back(operation(one_key(request.key)));
   txn.failure.push_back(operation(one_key(session_key(session.id()))));
   for (const std::string& key : request.forbidden) txn.failure.push_back(operation(one_key(key)));
+  if (request.required.has_value()) txn.failure.push_back(operation(one_key(request.required->key)));
   const Result<store::TxnResponse> answer =
       co_await store::awaitable::txn(context_.store, std::move(txn), call(*contender));
   if (!answer.ok()) {
@@ -182,6 +199,11 @@ void Line::Core::on_not_joined(Contender& contender, const store::TxnResponse& a
     contender.own = own->kvs[0];
     contender.token = contender.own.create_revision;
     return;
+  }
+  if (const auto& required = contender.request.required; required.has_value()) {
+    const store::RangeResponse* there = range_at(answer, 2 + contender.request.forbidden.size());
+    const bool is_so = there != nullptr && !there->kvs.empty() && there->kvs[0].value == required->value;
+    if (!is_so) return refuse(contender, errors::line_not_set_up());
   }
   if (epoch_is_new) return;  // once more, with the right one
   if (!contender.request.wait) return refuse(contender, errors::would_wait());
@@ -231,7 +253,7 @@ Task<void> Line::Core::look(ContenderPtr contender) {
   store::TxnRequest txn;
   txn.compare.push_back(created_at(request.key, contender->token));
   for (const Keys& keys : request.before) {
-    store::RangeRequest range = newest_of(keys, request.allowed_before + 1);
+    store::RangeRequest range = newest_of(keys, older_keys(request));
     range.max_create_revision = contender->token.previous();
     txn.success.push_back(operation(std::move(range)));
   }
@@ -271,26 +293,30 @@ Task<void> Line::Core::look(ContenderPtr contender) {
 
 // Who is before us, from the ranges of an answer: nobody too many, or whom to wait for.
 void Line::Core::on_ahead(Contender& contender, const store::TxnResponse& answer, std::size_t first_range) {
-  const store::KeyValue* nearest = nullptr;
-  contender.before = 0;
-  const std::size_t ranges = contender.request.before.size();
-  for (std::size_t place = 0; place < ranges; ++place) {
+  std::vector<const store::KeyValue*> older;
+  for (std::size_t place = 0; place < contender.request.before.size(); ++place) {
     const store::RangeResponse* range = range_at(answer, first_range + place);
     if (range == nullptr) {
       return refuse(contender, Status(Code::internal, "lockstep: an answer to another question"));
     }
     for (const store::KeyValue& kv : range->kvs) {
-      if (kv.create_revision >= contender.token) continue;  // ourselves
-      ++contender.before;
-      if (nearest == nullptr || kv.create_revision > nearest->create_revision) nearest = &kv;
+      if (kv.create_revision < contender.token) older.push_back(&kv);  // not ourselves
     }
   }
+  const std::size_t allowed = contender.request.allowed_before;
+  contender.before = older.size();
   contender.header = answer.header;
-  if (contender.before <= contender.request.allowed_before) return;
-  LS_MUST(nearest != nullptr);
+  if (older.size() <= allowed) return;
   contender.stage = Stage::waiting;
-  contender.ahead = nearest->key;
   contender.looked_at = answer.header.revision;
+  contender.is_first = serves_several(contender.request) && older.size() == allowed + 1;
+  contender.must_tell_next = serves_several(contender.request);
+  contender.ahead.clear();
+  if (contender.is_first) {
+    for (const store::KeyValue* kv : older) contender.ahead.insert(kv->key);
+  } else {
+    contender.ahead.insert((*std::ranges::max_element(older, {}, &store::KeyValue::create_revision))->key);
+  }
   if (!contender.request.wait) refuse(contender, errors::would_wait());
 }
 
@@ -348,7 +374,8 @@ Task<bool> Line::Core::write_again(ContenderPtr contender, bool served) {
 // Ours, if the session is alive now.
 Task<void> Line::Core::serve(ContenderPtr contender) {
   LS_MUST(contender->stage == Stage::inside && contender->before <= contender->request.allowed_before);
-  if (!unwanted(*contender).ok()) co_return;
+  if (contender->must_tell_next) co_await tell_next(contender);
+  if (contender->must_tell_next || !unwanted(*contender).ok()) co_return;
   Entered entered;
   entered.ownership = {contender->header, contender->request.key, contender->token, contender->session->id()};
   entered.value = contender->own.value;
@@ -359,12 +386,62 @@ Task<void> Line::Core::serve(ContenderPtr contender) {
   contender->done.set();
 }
 
-// Until the one before us goes, or writes where that means something.
+// We are served and have been first in line; the next one is first now, and waits for our key to say so. If
+// we fail, it learns that by our key's end.
+Task<void> Line::Core::tell_next(ContenderPtr contender) {
+  store::PutRequest put = put_of(contender->request.key, {}, {});
+  put.ignore_value = true;
+  put.ignore_lease = true;
+  store::TxnRequest txn;
+  txn.compare.push_back(created_at(contender->request.key, contender->token));
+  txn.success.push_back(operation(std::move(put)));
+  txn.success.push_back(operation(one_key(contender->request.key)));
+  const Result<store::TxnResponse> answer =
+      co_await store::awaitable::txn(context_.store, std::move(txn), call(*contender));
+  if (!answer.ok()) {
+    if (is_unknown(answer.status()))
+      contender->modified = Revision();  // looked up again before it is removed
+    co_await endure(contender, answer.status());
+    co_return;
+  }
+  if (!answer->succeeded) {
+    co_await check_session(contender);
+    co_return;
+  }
+  contender->pause = {};
+  contender->modified = answer->header.revision;
+  contender->must_tell_next = false;
+}
+
+// Whoever would only write a key to remove it again does not write it.
+Task<void> Line::Core::look_before_joining(ContenderPtr contender) {
+  const LineRequest& request = contender->request;
+  store::TxnRequest txn;
+  for (const Keys& keys : request.before)
+    txn.success.push_back(operation(newest_of(keys, older_keys(request))));
+  txn.success.push_back(operation(one_key(request.key)));
+  const Result<store::TxnResponse> answer =
+      co_await store::awaitable::txn(context_.store, std::move(txn), call(*contender));
+  if (!answer.ok()) co_return;  // then joining says it
+  std::size_t older = 0;
+  for (std::size_t place = 0; place < request.before.size(); ++place) {
+    if (const store::RangeResponse* range = range_at(*answer, place)) older += range->kvs.size();
+  }
+  const store::RangeResponse* own = range_at(*answer, request.before.size());
+  if (own != nullptr && own->kvs.empty() && older > request.allowed_before)
+    refuse(*contender, errors::would_wait());
+}
+
+// Until the one before us goes, or says that we are first now.
 Task<void> Line::Core::watch(ContenderPtr contender) {
   store::WatchRequest request;
-  request.key = contender->ahead;
+  request.key = *contender->ahead.begin();
+  if (contender->is_first) {
+    request.key = contender->request.before[0].key;
+    request.range_end = contender->request.before[0].range_end;
+  }
   request.start_revision = contender->looked_at.next();
-  request.no_put = !contender->request.puts_count;
+  request.no_put = contender->is_first || !serves_several(contender->request);
   Result<std::unique_ptr<store::Subscription>> watched =
       context_.store.watch(std::move(request), call(*contender));
   if (!watched.ok()) {
@@ -380,7 +457,10 @@ Task<void> Line::Core::watch(ContenderPtr contender) {
       co_await contender->wake.wait(no_deadline, {});
       continue;
     }
-    if (answer->events.empty() && !answer->canceled) continue;
+    const auto concerns_us = [&](const store::Event& event) {
+      return contender->ahead.contains(event.kv.key) || event.kv.key == contender->request.key;
+    };
+    if (!answer->canceled && std::ranges::none_of(answer->events, concerns_us)) continue;
     contender->stage = Stage::inside;
     // A compaction that overtook us says nothing about the key; anything else may pass.
     if (answer->canceled && answer->compact_revision == Revision()) co_await pause(contender);
@@ -391,7 +471,9 @@ Task<void> Line::Core::watch(ContenderPtr contender) {
 // True: nothing of us is there any more, or it is not ours to remove.
 Task<bool> Line::Core::remove(ContenderPtr contender) {
   store::TxnRequest txn;
-  txn.compare.push_back(modified_at(contender->request.key, contender->modified));
+  txn.compare.push_back(contender->modified == Revision()
+                            ? created_at(contender->request.key, contender->token)
+                            : modified_at(contender->request.key, contender->modified));
   txn.success.push_back(operation(removal_of(contender->request.key)));
   const Result<store::TxnResponse> answer =
       co_await store::awaitable::txn(context_.store, std::move(txn), call(*contender));

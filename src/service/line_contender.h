@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "service/line.h"
@@ -40,14 +41,16 @@ struct Line::Contender {
   bool has_turn = false;
 
   Stage stage = Stage::outside;
-  bool was_inside = false;   // the session's key was found
-  bool counted = false;      // `again` was written while served
-  bool keeps_place = false;  // what is there is not ours to remove
-  Revision token;            // create_revision of the key, from stage `found` on
-  store::KeyValue own;       // in stage `found`: as it was found
-  Revision modified;         // its mod_revision, when we wrote it
-  std::string ahead;
-  Revision looked_at;  // the revision at which `ahead` was there
+  bool was_inside = false;      // the session's key was found
+  bool counted = false;         // `again` was written while served
+  bool keeps_place = false;     // what is there is not ours to remove
+  Revision token;               // create_revision of the key, from stage `found` on
+  store::KeyValue own;          // in stage `found`: as it was found
+  Revision modified;            // its mod_revision, when we wrote it
+  std::set<std::string> ahead;  // who must go first: one of them
+  bool is_first = false;        // of those who wait: it watches all who are served
+  Revision looked_at;           // the revision at which they were there
+  bool must_tell_next = false;  // has waited where several are served
   std::size_t before = 0;
   store::Header header;
   Duration pause{};
@@ -70,6 +73,7 @@ class Line::Core : public std::enable_shared_from_this<Line::Core> {
 
   // ok while somebody wants the place and may have it.
   [[nodiscard]] Status unwanted(const Contender& contender) const;
+  [[nodiscard]] static bool serves_several(const LineRequest& request) { return request.allowed_before > 0; }
   [[nodiscard]] store::CallOptions call(const Contender& contender) const;
   void refuse(Contender& contender, const Status& why);
   Task<void> compete(ContenderPtr contender);
@@ -86,6 +90,8 @@ class Line::Core : public std::enable_shared_from_this<Line::Core> {
   Task<void> check_session(ContenderPtr contender);
   Task<bool> write_again(ContenderPtr contender, bool served);
   Task<void> serve(ContenderPtr contender);
+  Task<void> tell_next(ContenderPtr contender);
+  Task<void> look_before_joining(ContenderPtr contender);
   Task<void> watch(ContenderPtr contender);
   Task<bool> remove(ContenderPtr contender);
 

@@ -1,7 +1,11 @@
 #include "service/lock/description.h"
 
 #include <algorithm>
+#include <array>
+#include <charconv>
+#include <chrono>
 
+#include "base/assert.h"
 #include "service/flat_json.h"
 
 namespace lockstep::service {
@@ -31,6 +35,18 @@ Status check(const Description& description) {
     return {};
   }
   return errors::description_wrong();
+}
+
+std::string new_attempt(const Context& context) {
+  const std::uint64_t number = context.random.next();
+  std::array<char, 16> digits{};
+  const auto [end, error] = std::to_chars(digits.data(), digits.data() + digits.size(), number, 16);
+  LS_MUST(error == std::errc());
+  return {digits.data(), end};
+}
+
+std::int64_t wall_ms(const Context& context) {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(context.clock.wall_now()).count();
 }
 
 std::string encode(const HolderValue& value) {

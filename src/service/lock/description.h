@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "base/status.h"
+#include "service/context.h"
 
 namespace lockstep::service {
 
@@ -39,6 +40,9 @@ Status description_wrong();  // invalid_argument: a text is too long, or no UTF-
 }  // namespace errors
 
 Status check(const Description& description);
+// What tells one attempt from another, and when it was made.
+std::string new_attempt(const Context& context);
+std::int64_t wall_ms(const Context& context);
 std::string encode(const HolderValue& value);
 HolderValue decode_holder(std::string_view text);
 

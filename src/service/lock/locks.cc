@@ -3,22 +3,12 @@
 #include <algorithm>
 #include <utility>
 
-#include "service/flat_json.h"
 #include "service/names.h"
 #include "service/ownership_queue.h"
 #include "service/waiting.h"
 
 namespace lockstep::service {
 namespace {
-
-std::string attempt_of(const Context& context) {
-  const std::uint64_t number = context.random.next();
-  return to_hex({reinterpret_cast<const char*>(&number), sizeof(number)});
-}
-
-std::int64_t wall_ms(const Context& context) {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(context.clock.wall_now()).count();
-}
 
 std::string key_of(const std::string& name, LockMode mode, LeaseId session) {
   return contender_key(mode == LockMode::exclusive ? name : name + "/r", session);
@@ -44,7 +34,7 @@ LeaveRequest leave_request(const Context& context, std::string key, Revision tok
     HolderValue value = decode_holder(own.value);
     if (value.count <= 1) return std::nullopt;
     --value.count;
-    value.attempt = attempt_of(context);
+    value.attempt = new_attempt(context);
     return encode(value);
   };
   return leave;
@@ -61,7 +51,7 @@ LineRequest line_request(const Context& context, const LockRequest& request, Lea
   HolderValue value;
   value.description = request.description;
   value.since_ms = wall_ms(context);
-  value.attempt = attempt_of(context);
+  value.attempt = new_attempt(context);
   LineRequest line;
   line.key = key_of(request.name, request.mode, session);
   line.value = encode(value);
@@ -72,7 +62,7 @@ LineRequest line_request(const Context& context, const LockRequest& request, Lea
   line.again = [context, reentrant = request.reentrant](const store::KeyValue& own, bool served) {
     HolderValue again = decode_holder(own.value);
     if (reentrant && served) ++again.count;
-    again.attempt = attempt_of(context);
+    again.attempt = new_attempt(context);
     return encode(again);
   };
   if (request.reentrant) {
