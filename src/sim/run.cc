@@ -8,6 +8,7 @@
 #include "sim/agreement_checker.h"
 #include "sim/client.h"
 #include "sim/cluster.h"
+#include "sim/convergence.h"
 #include "sim/lease_checker.h"
 #include "sim/linearizability_checker.h"
 #include "sim/nemesis.h"
@@ -82,7 +83,6 @@ class Run {
   [[nodiscard]] bool voters_serve();
   void drain();
   void converge();
-  [[nodiscard]] bool converged(std::string* why);
   RunResult finish(bool ready);
   void check(History& history);
   void check_totals();
@@ -181,31 +181,10 @@ void Run::drain() {
   if (clients_->active() > 0) cluster_->report("liveness", "a client's operation never ended");
 }
 
-bool Run::converged(std::string* why) {
-  const NodeId leader = cluster_->leader();
-  replica::Replica* first = leader == NodeId{} ? nullptr : cluster_->replica(leader);
-  if (first == nullptr) {
-    *why = "nobody leads";
-    return false;
-  }
-  for (const NodeId id : cluster_->configuration().members()) {
-    replica::Replica* replica = cluster_->replica(id);
-    if (replica == nullptr || replica->machine().applied_index() != first->machine().applied_index()) {
-      *why = "member " + std::to_string(id.value()) + (replica == nullptr ? " is down" : " lags");
-      return false;
-    }
-    if (replica->machine().digest() != first->machine().digest()) {
-      *why = "member " + std::to_string(id.value()) + " has another digest";
-      return false;
-    }
-  }
-  return true;
-}
-
 void Run::converge() {
   const std::int64_t limit = world_.now() + convergence_ns_max;
   std::string why;
-  while (!converged(&why)) {
+  while (!converged(*cluster_, &why)) {
     if (world_.now() >= limit) {
       cluster_->report("liveness",
                        "the replicas did not come to the same state: " + why + "; " + cluster_->describe());

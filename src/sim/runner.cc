@@ -68,8 +68,8 @@ SeedSummary decode(std::string_view body) {
   return summary;
 }
 
-SeedSummary run_one(std::uint64_t seed, bool twice) {
-  const RunResult result = run_seed(seed);
+SeedSummary run_one(RunOneSeed run, std::uint64_t seed, bool twice) {
+  const RunResult result = run(seed, nullptr);
   SeedSummary summary;
   summary.seed = seed;
   summary.violations = result.violations;
@@ -81,7 +81,7 @@ SeedSummary run_one(std::uint64_t seed, bool twice) {
   summary.faults_that_mattered = result.faults_that_mattered;
   summary.simulated_ns = result.simulated_ns;
   summary.recovery_ns = result.recovery_ns;
-  if (twice && run_seed(seed).end_number != result.end_number) {
+  if (twice && run(seed, nullptr).end_number != result.end_number) {
     summary.violations.push_back({"determinism", "the same seed ended with another number"});
   }
   return summary;
@@ -137,7 +137,7 @@ class Sweep {
       for (std::size_t position = from; position < end; ++position) {
         const std::uint64_t seed = options_.seeds[position];
         const bool twice = options_.twice_every != 0 && seed % options_.twice_every == 0;
-        write_all(fds[1], encode(run_one(seed, twice)));
+        write_all(fds[1], encode(run_one(options_.run, seed, twice)));
       }
       std::_Exit(0);
     }

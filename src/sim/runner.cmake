@@ -1,8 +1,11 @@
 if(TARGET lockstep::replica)
   lockstep_library(sim PLANTED
-    SOURCES client.cc cluster.cc nemesis.cc nemesis_disk.cc nemesis_members.cc nemesis_network.cc run.cc
+    SOURCES client.cc cluster.cc convergence.cc nemesis.cc nemesis_disk.cc nemesis_members.cc nemesis_network.cc run.cc
             run_options.cc watch_client.cc
-    DEPENDS lockstep::sim_world lockstep::sim_disk lockstep::sim_checkers lockstep::sim_workload lockstep::replica lockstep::engine)
+            recipes/fleet.cc recipes/lock_model.cc recipes/lock_workload.cc recipes/machine_faults.cc
+            recipes/recipe_run.cc recipes/wire_store.cc recipes/wire_subscription.cc
+    DEPENDS lockstep::sim_world lockstep::sim_disk lockstep::sim_checkers lockstep::sim_workload lockstep::replica
+            lockstep::service lockstep::engine)
 
   foreach(flavour IN ITEMS "" "-planted")
     string(REPLACE "-" "_" suffix "${flavour}")
@@ -15,5 +18,6 @@ if(TARGET lockstep::replica)
   add_test(NAME sim_regressions COMMAND lockstep-sim --seeds-file src/sim/seeds/regressions.txt
            WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}")
   add_test(NAME sim_smoke COMMAND lockstep-sim --seeds 20 WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}")
-  set_tests_properties(sim_regressions sim_smoke PROPERTIES TIMEOUT 900)
+  add_test(NAME sim_recipes_smoke COMMAND lockstep-sim --recipes --seeds 6 WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}")
+  set_tests_properties(sim_regressions sim_smoke sim_recipes_smoke PROPERTIES TIMEOUT 900)
 endif()

@@ -26,7 +26,10 @@ struct SeedSummary {
   std::int64_t recovery_ns = 0;
 };
 
+using RunOneSeed = RunResult (*)(std::uint64_t seed, std::function<void(const std::string&)> trace);
+
 struct SweepOptions {
+  RunOneSeed run = run_seed;
   std::vector<std::uint64_t> seeds;
   unsigned jobs = 2;
   // Seeds are handed out in small blocks: a fork for each costs a little.

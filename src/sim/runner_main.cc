@@ -14,6 +14,7 @@
 
 #include "base/planted.h"
 #include "sim/planted_hunt.h"
+#include "sim/recipes/recipe_run.h"
 #include "sim/runner.h"
 
 namespace {
@@ -33,6 +34,7 @@ struct Arguments {
   unsigned jobs = 0;
   bool trace = false;
   bool planted = false;
+  bool recipes = false;
   bool list = false;
   std::string bug;
   std::string seeds_file;
@@ -45,12 +47,22 @@ void print_violations(const Violations& violations) {
   }
 }
 
+RunOneSeed kind_of_run(const Arguments& arguments) {
+  return arguments.recipes ? run_recipe_seed : run_seed;
+}
+
+// What begins the command that runs one seed again.
+const char* command_of(const Arguments& arguments) {
+  return arguments.recipes ? "lockstep-sim --recipes" : "lockstep-sim";
+}
+
 int run_one_seed(const Arguments& arguments) {
-  std::printf("%s\n", draw_options(arguments.seed).to_string().c_str());
+  std::printf("%s\n", arguments.recipes ? draw_recipe_options(arguments.seed).to_string().c_str()
+                                        : draw_options(arguments.seed).to_string().c_str());
   std::fflush(stdout);
   std::function<void(const std::string&)> sink;
   if (arguments.trace) sink = [](const std::string& line) { std::printf("%s\n", line.c_str()); };
-  const RunResult result = run_seed(arguments.seed, sink);
+  const RunResult result = kind_of_run(arguments)(arguments.seed, sink);
   for (std::size_t i = 0; i < covered_count; ++i) {
     if (result.coverage.at(i) == 0) continue;
     std::printf("%s=%" PRIu64 " ", std::string(covered_names[i]).c_str(), result.coverage.at(i));
@@ -144,7 +156,8 @@ std::vector<std::uint64_t> read_seeds(const std::string& path) {
   return seeds;
 }
 
-int run_seeds_of_file(const std::string& path) {
+int run_seeds_of_file(const Arguments& arguments) {
+  const std::string& path = arguments.seeds_file;
   int result = 0;
   const std::vector<std::uint64_t> seeds = read_seeds(path);
   if (seeds.empty()) {
@@ -152,7 +165,7 @@ int run_seeds_of_file(const std::string& path) {
     return exit_usage;
   }
   for (const std::uint64_t seed : seeds) {
-    const RunResult run = run_seed(seed);
+    const RunResult run = kind_of_run(arguments)(seed, nullptr);
     std::printf("seed %" PRIu64 " %s, end number %016" PRIx64 "\n", seed, run.passed() ? "passes" : "FAILED",
                 run.end_number);
     print_violations(run.violations);
@@ -165,6 +178,7 @@ int run_seeds(const Arguments& arguments, unsigned jobs) {
   SweepOptions options;
   for (std::uint64_t i = 0; i < arguments.seeds; ++i) options.seeds.push_back(arguments.from + i);
   options.jobs = jobs;
+  options.run = kind_of_run(arguments);
   std::printf("seeds %" PRIu64 " to %" PRIu64 ", %u at a time\n", options.seeds.front(), options.seeds.back(),
               jobs);
   Totals totals(arguments.seeds);
@@ -175,14 +189,14 @@ int run_seeds(const Arguments& arguments, unsigned jobs) {
     if (!summary.violations.empty()) {
       std::printf("seed %" PRIu64 " FAILED\n", summary.seed);
       print_violations(summary.violations);
-      std::printf("  again: lockstep-sim --seed %" PRIu64 " --trace\n", summary.seed);
+      std::printf("  again: %s --seed %" PRIu64 " --trace\n", command_of(arguments), summary.seed);
       std::fflush(stdout);
     }
     return true;
   });
   totals.print();
   int result = totals.failures().empty() ? 0 : exit_failure;
-  if (arguments.seeds >= coverage_seeds_min && !totals.coverage_complete()) {
+  if (!arguments.recipes && arguments.seeds >= coverage_seeds_min && !totals.coverage_complete()) {
     std::printf("FAILED: something the simulator can do never happened (see above)\n");
     result = exit_failure;
   }
@@ -226,6 +240,7 @@ constexpr const char* description =
     "  lockstep-sim --seeds 300               seeds 1 to 300\n"
     "  lockstep-sim --seeds 300 --from 1000   seeds 1000 to 1299\n"
     "  lockstep-sim --seed 1234 --trace       one seed, every step printed\n"
+    "  lockstep-sim --recipes --seeds 100     the same for locks and what else is built on the store\n"
     "  lockstep-sim --planted                 break one rule at a time; each must be caught\n"
     "  lockstep-sim --planted --bug leader_local_read\n\n"
     "exit codes: 0 all well, 1 a failure was found (or the coverage has a hole), 2 usage";
@@ -240,6 +255,7 @@ int main(int argc, char** argv) {
   app.add_option("--from", arguments.from, "the first seed (1)");
   app.add_option("--jobs", arguments.jobs, "seeds at a time (one for each processor)");
   app.add_flag("--trace", arguments.trace, "print every step (with --seed)")->needs(seed);
+  app.add_flag("--recipes", arguments.recipes, "locks, timers and so on, used by a fleet of machines");
   auto* planted_flag = app.add_flag("--planted", arguments.planted, "plant each known bug in turn");
   app.add_option("--bug", arguments.bug, "only this bug (with --planted)")->needs(planted_flag);
   app.add_option("--seeds-max", arguments.seeds_max,
@@ -263,7 +279,7 @@ int main(int argc, char** argv) {
     return run_twin(argv);
 #endif
   }
-  if (file->count() > 0) return run_seeds_of_file(arguments.seeds_file);
+  if (file->count() > 0) return run_seeds_of_file(arguments);
   if (seed->count() > 0) return run_one_seed(arguments);
   if (seeds->count() > 0) return run_seeds(arguments, jobs);
   std::fprintf(stderr, "%s", app.help().c_str());
