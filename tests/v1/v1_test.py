@@ -77,6 +77,47 @@ def locks(asked):
     asked.tally.check("in one order", [lock["name"] for lock in several["locks"]] == ["a", "b"], several)
 
 
+def locks_from_outside(asked):
+    first = asked.post("/v1/locks/acquire", name="seen", ttl_ms=60000, holder="a", reason="why")
+    waiting = in_thread(asked.post, "/v1/locks/acquire", name="seen", ttl_ms=60000, wait_ms=60000)
+    with Events(asked, "/v1/locks/watch", name="seen") as events:
+        state = events.next()[1]
+        while len(state["contenders"]) < 2:
+            state = events.next()[1]
+        asked.tally.check("holder and waiter are told", [one["holds"] for one in state["contenders"]] == [True, False], state)
+        asked.expect("and shown", asked.get("/v1/locks/show", name="seen"), 200, **state)
+        listed = asked.get("/v1/locks/list", prefix="see")
+        asked.expect("and listed", listed, 200, locks=[state])
+        guard = {"name": "seen", "session": first["session"], "token": first["token"]}
+        write = {"put": [{"key": "stock", "value": "7"}]}
+        asked.expect("the holder writes", asked.post("/v1/locks/write", **guard, **write), 200)
+        second = {"name": "seen", "session": state["contenders"][1]["session"], "token": state["contenders"][1]["token"]}
+        asked.expect("who waits does not", asked.post("/v1/locks/write", **second, **write), 409, "not_holder")
+        taken = asked.post("/v1/locks/force-release", name="seen", token=first["token"], by="ann", reason="it hangs")
+        asked.expect("it is taken away", taken, 200)
+        asked.expect("the holder writes no more", asked.post("/v1/locks/write", **guard, **write), 409, "stale_token")
+        asked.expect("who waited holds it", waiting(), 200, token=second["token"])
+        asked.expect("and writes", asked.post("/v1/locks/write", **second, **write), 200)
+    highest = {"resource": "printer", "put": [{"key": "page", "value": "1"}]}
+    asked.expect("a resource takes a token", asked.post("/v1/locks/write", token=9, **highest), 200)
+    asked.expect("and none below it", asked.post("/v1/locks/write", token=8, **highest), 409, "stale_token")
+
+
+def limits(asked):
+    rule = {"name": "api", "limit": 5, "period_ms": 3600000}
+    takes = [in_thread(asked.post, "/v1/limits/take", **rule) for _ in range(20)]
+    answers = [wait() for wait in takes]
+    asked.tally.check("of many, as many as the limit says", sum(a["allowed"] for a in answers) == 5, answers)
+    asked.expect("reset", asked.post("/v1/limits/reset", name="api"), 200)
+    asked.expect("as new", asked.post("/v1/limits/take", **rule), 200, allowed=True, remaining=4)
+
+
+def ids(asked):
+    answers = [asked.post("/v1/ids/next", name="invoice", count=100)["ids"] for _ in range(5)]
+    numbers = [int(text) for answer in answers for text in answer]
+    asked.tally.check("ids grow and are unique", numbers == sorted(set(numbers)) and len(numbers) == 500, numbers[:3])
+
+
 def sessions(asked):
     opened = asked.post("/v1/sessions/open", ttl_ms=20000)
     asked.expect("a session is opened", opened, 200, ttl_ms=20000)
@@ -209,7 +250,8 @@ def main():
         server = servers.lockstepd(given.lockstepd, folder)
         try:
             asked = Asked(server.endpoint, tally)
-            for part in (simple_locks, locks, sessions, counters, idempotency, http2, bad_requests, request_ids, routes_asked):
+            for part in (simple_locks, locks, locks_from_outside, sessions, counters, ids, limits,
+                         idempotency, http2, bad_requests, request_ids, routes_asked):
                 part(asked)
             # Whoever waits while the server stops is told.
             asked.post("/v1/locks/acquire", name="last", ttl_ms=60000)

@@ -34,7 +34,8 @@ Route route(std::string method, std::string path, std::string summary) {
 
 Routes Coordination::routes() {
   Routes all;
-  for (const auto family : {lock_routes, session_routes, counter_routes, simple_routes}) {
+  for (const auto family :
+       {lock_routes, session_routes, counter_routes, id_routes, limit_routes, simple_routes}) {
     Routes routes = family(*this);
     std::ranges::move(routes, std::back_inserter(all));
   }
@@ -63,6 +64,27 @@ Route stream(Coordination& recipes, std::string path, std::string summary, Recip
 
 Field name_field(std::string meaning) {
   return bytes_field("name", std::move(meaning)).required().between(1, service::name_bytes_max);
+}
+
+Field lock_name_field() {
+  return name_field("the lock's name").not_reserved();
+}
+
+Field lock_mode_field() {
+  return text_field("mode", "exclusive if absent").one_of({"exclusive", "shared"});
+}
+
+service::LockMode lock_mode_of(const Call& call) {
+  return call.arguments.text("mode") == "shared" ? service::LockMode::shared : service::LockMode::exclusive;
+}
+
+std::string_view lock_mode_text(service::LockMode mode) {
+  return mode == service::LockMode::shared ? "shared" : "exclusive";
+}
+
+std::string lock_key_of(const Call& call, LeaseId session) {
+  const bool shared = lock_mode_of(call) == service::LockMode::shared;
+  return service::contender_key(call.arguments.text("name") + (shared ? "/r" : ""), session);
 }
 
 Field ttl_field(std::string meaning) {

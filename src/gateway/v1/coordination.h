@@ -10,6 +10,8 @@
 #include "gateway/v1/route.h"
 #include "service/context.h"
 #include "service/counter/counter.h"
+#include "service/ids/ids.h"
+#include "service/limiter/limiter.h"
 #include "service/lock/locks.h"
 #include "service/simple/simple_lock.h"
 
@@ -18,7 +20,7 @@ namespace lockstep::gateway::v1 {
 class Coordination {
  public:
   explicit Coordination(const service::Context& with)
-      : context(with), locks(with), counter(with), simple_lock(with) {}
+      : context(with), locks(with), counter(with), ids(with), limiter(with), simple_lock(with) {}
   Coordination(const Coordination&) = delete;
   Coordination& operator=(const Coordination&) = delete;
 
@@ -27,11 +29,16 @@ class Coordination {
   service::Context context;
   service::Locks locks;
   service::Counter counter;
+  service::Ids ids;
+  service::Limiter limiter;
   service::SimpleLock simple_lock;
 };
 
 Routes counter_routes(Coordination& recipes);
 Routes lock_routes(Coordination& recipes);
+Routes lock_state_routes(Coordination& recipes);
+Routes id_routes(Coordination& recipes);
+Routes limit_routes(Coordination& recipes);
 Routes session_routes(Coordination& recipes);
 Routes simple_routes(Coordination& recipes);
 
@@ -53,6 +60,12 @@ Field session_field(std::string meaning);
 std::string session_text(LeaseId session);
 // Of a field that may be absent: then zero. Errors: no such number.
 Result<LeaseId> session_of(const Call& call, std::string_view field = "session");
+// Of locks: their names are the begins of their keys.
+Field lock_name_field();
+Field lock_mode_field();
+service::LockMode lock_mode_of(const Call& call);
+std::string_view lock_mode_text(service::LockMode mode);
+std::string lock_key_of(const Call& call, LeaseId session);
 // In whole milliseconds; zero if it is past.
 std::int64_t milliseconds_until(Coordination& recipes, TimePoint when);
 // A request that is wrong in one field.

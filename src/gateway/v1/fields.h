@@ -34,6 +34,7 @@ struct Field {
   // Of an integer; of text, bytes and lists: how many bytes or elements.
   std::int64_t least = 0;
   std::int64_t most = std::numeric_limits<std::int64_t>::max();
+  bool may_begin_with_zero = true;
   std::vector<std::string> choices;  // of text; empty: any
   std::vector<Field> fields;         // of objects
 
@@ -44,6 +45,11 @@ struct Field {
   [[nodiscard]] Field between(std::int64_t from, std::int64_t to) && {
     least = from;
     most = to;
+    return std::move(*this);
+  }
+  // The server's own keys begin with a zero byte: what becomes the begin of a key does not.
+  [[nodiscard]] Field not_reserved() && {
+    may_begin_with_zero = false;
     return std::move(*this);
   }
   [[nodiscard]] Field one_of(std::vector<std::string> texts) && {

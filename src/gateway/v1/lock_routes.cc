@@ -12,14 +12,6 @@ namespace {
 
 constexpr std::int64_t ttl_ms_default = 10'000;
 
-service::LockMode mode_of(const Call& call) {
-  return call.arguments.text("mode") == "shared" ? service::LockMode::shared : service::LockMode::exclusive;
-}
-
-std::string_view to_text(service::LockMode mode) {
-  return mode == service::LockMode::shared ? "shared" : "exclusive";
-}
-
 service::Description description_of(const Call& call) {
   service::Description description;
   description.holder = call.arguments.text("holder");
@@ -89,7 +81,7 @@ Task<void> give_up(Coordination* recipes, Seat seat, std::vector<service::HeldLo
 }
 
 void add_held(JsonText* json, const service::HeldLock& held) {
-  json->bytes("name", held.name).text("mode", to_text(held.mode)).number("token", held.token.value());
+  json->bytes("name", held.name).text("mode", lock_mode_text(held.mode)).number("token", held.token.value());
   json->bytes("key", held.key).number("count", held.count);
 }
 
@@ -100,7 +92,7 @@ Task<Outcome> acquire(Coordination* recipes, Call call) {
   if (!seat.ok()) co_return seat.status();
   service::LockRequest request;
   request.name = call.arguments.text("name");
-  request.mode = mode_of(call);
+  request.mode = lock_mode_of(call);
   request.wait = call.arguments.integer("wait_ms") > 0;
   request.reentrant = call.arguments.boolean("reentrant");
   request.description = description_of(call);
@@ -129,7 +121,7 @@ Task<Outcome> acquire_all(Coordination* recipes, Call call) {
   if (!seat.ok()) co_return seat.status();
   service::MultiLockRequest request;
   request.names = call.arguments.texts("names");
-  request.mode = mode_of(call);
+  request.mode = lock_mode_of(call);
   request.wait = call.arguments.integer("wait_ms") > 0;
   request.description = description_of(call);
   store::CallOptions waiting = waiting_options(*recipes, call);
@@ -179,8 +171,7 @@ Task<Outcome> renew(Coordination* recipes, Call call) {
   if (!session.ok()) co_return session.status();
   const std::string name = call.arguments.text("name");
   const Revision token(call.arguments.integer("token"));
-  std::string key =
-      service::contender_key(mode_of(call) == service::LockMode::shared ? name + "/r" : name, *id);
+  std::string key = lock_key_of(call, *id);
   const Status held = co_await check_held(recipes, std::move(key), token, std::move(call.options));
   if (!held.ok()) co_return held;
   JsonText json;
@@ -193,7 +184,7 @@ Task<Outcome> release(Coordination* recipes, Call call) {
   if (!id.ok()) co_return wrong_field("session", id.status().message());
   service::LockRelease what;
   what.name = call.arguments.text("name");
-  what.mode = mode_of(call);
+  what.mode = lock_mode_of(call);
   what.session = *id;
   what.token = Revision(call.arguments.integer("token"));
   const Result<service::Released> released = co_await recipes->locks.release(what, call.options);
@@ -212,17 +203,13 @@ Task<Outcome> release(Coordination* recipes, Call call) {
 
 // ---- the table
 
-Field mode_field() {
-  return text_field("mode", "exclusive if absent").one_of({"exclusive", "shared"});
-}
-
 Fields request_fields(Field what) {
   constexpr auto delay_max = std::chrono::duration_cast<std::chrono::milliseconds>(service::lock_delay_max);
   const auto text = [](const char* name, const char* meaning) {
     return text_field(name, meaning).between(0, service::description_text_bytes_max);
   };
   return {std::move(what),
-          mode_field(),
+          lock_mode_field(),
           session_field("whose it is to be; one is made if absent"),
           ttl_field("of a session that is made: how long it lasts without being renewed; 10000 if absent"),
           integer_field("lock_delay_ms", "how much longer its locks stay taken when it is lost; 0 if absent")
@@ -235,7 +222,7 @@ Fields request_fields(Field what) {
 }
 
 Fields held_fields() {
-  return {name_field("the lock's name"), mode_field().required(),
+  return {lock_name_field(), lock_mode_field().required(),
           integer_field("token", "only grows from holder to holder: give it to what the lock protects")
               .required(),
           bytes_field("key", "in the store; exists as long as it is held").required(),
@@ -250,7 +237,7 @@ Fields with_session(Fields fields) {
 }
 
 Fields named_by(std::string meaning) {
-  return {name_field("the lock's name"), mode_field(), session_field(std::move(meaning)).required(),
+  return {lock_name_field(), lock_mode_field(), session_field(std::move(meaning)).required(),
           integer_field("token", "as acquire answered").required().between(1, INT64_MAX)};
 }
 
@@ -258,14 +245,16 @@ Routes acquiring(Coordination& recipes) {
   const std::vector<std::string_view> problems = {"lock_held", "session_not_found", "session_lost",
                                                   "lock_mode_conflict", "place_lost"};
   Route one = post(recipes, "/v1/locks/acquire", "Takes a lock, in the order of arrival", acquire);
-  one.request = request_fields(name_field("the lock's name"));
+  one.request = request_fields(lock_name_field());
   one.request.push_back(
       boolean_field("reentrant", "a session that holds it may take it again, and releases it as often"));
   one.answer = with_session(held_fields());
   one.problems = problems;
   Route all = post(recipes, "/v1/locks/acquire-all", "Takes several locks, all or none", acquire_all);
-  all.request = request_fields(
-      bytes_list_field("names", "the locks' names").required().between(1, service::locks_at_once_max));
+  all.request = request_fields(bytes_list_field("names", "the locks' names")
+                                   .required()
+                                   .between(1, service::locks_at_once_max)
+                                   .not_reserved());
   all.answer = with_session({object_list_field("locks", "what is held", held_fields()).required()});
   all.problems = problems;
   return {std::move(one), std::move(all)};
@@ -280,8 +269,7 @@ Routes lock_routes(Coordination& recipes) {
   renewing.request = named_by("whose it is");
   renewing.request.push_back(
       integer_field("lock_delay_ms", "as the session was opened with").between(0, INT64_MAX));
-  renewing.answer =
-      with_session({name_field("the lock's name"), integer_field("token", "the same").required()});
+  renewing.answer = with_session({lock_name_field(), integer_field("token", "the same").required()});
   renewing.problems = {"not_holder", "stale_token", "session_not_found", "session_lost"};
   routes.push_back(std::move(renewing));
   Route releasing = post(recipes, "/v1/locks/release", "Gives a lock back", release);
@@ -289,10 +277,11 @@ Routes lock_routes(Coordination& recipes) {
   releasing.request.push_back(
       boolean_field("close_session", "nothing else belongs to the session: it need not end by itself"));
   releasing.answer = {
-      name_field("the lock's name"),
+      lock_name_field(),
       integer_field("count", "how often it must still be released; 0: it is free").required()};
   releasing.problems = {"not_holder", "stale_token"};
   routes.push_back(std::move(releasing));
+  for (Route& route : lock_state_routes(recipes)) routes.push_back(std::move(route));
   return routes;
 }
 

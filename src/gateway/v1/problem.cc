@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "gateway/v1/json_text.h"
 #include "service/counter/counter.h"
+#include "service/limiter/limiter.h"
 #include "service/line.h"
 #include "service/lock/locks.h"
 #include "service/session/session.h"
@@ -56,6 +57,7 @@ constexpr std::array kinds = {
     ProblemKind{"session_lost", 409, false, session_over, service::errors::session_lost},
     ProblemKind{"session_lost", 409, false, session_over, service::errors::session_closed},
     ProblemKind{"session_lost", 409, false, session_over, service::errors::session_life_over},
+    ProblemKind{"not_a_limit", 409, false, "The key holds no limit", service::errors::not_a_limit},
     ProblemKind{"not_a_counter", 409, false, "The key holds no counter", service::errors::not_a_counter},
     ProblemKind{"counter_overflow", 409, false, "The sum leaves 64 bits", service::errors::counter_overflow},
     ProblemKind{"value_differs", 409, false, "It has another value", service::errors::counter_value_differs},

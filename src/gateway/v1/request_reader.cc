@@ -77,6 +77,7 @@ std::string check_length(const Field& field, std::size_t size) {
 }
 
 std::string check_text(const Field& field, const std::string& text) {
+  if (!field.may_begin_with_zero && text.starts_with('\0')) return "what begins with a zero byte is reserved";
   if (field.choices.empty()) return check_length(field, text.size());
   std::string known;
   for (const std::string& choice : field.choices) {
@@ -269,6 +270,8 @@ bool Builder::on_string(Text part, std::size_t /*size*/, Error& error) {
     auto& texts = std::get<std::vector<std::string>>(place());
     if (static_cast<std::int64_t>(texts.size()) >= field->most)
       return refuse(check_length(*field, texts.size() + 1), error);
+    if (!field->may_begin_with_zero && text.starts_with('\0'))
+      return refuse("what begins with a zero byte is reserved", error);
     texts.push_back(std::move(text));
     ++frame.position;
     return true;

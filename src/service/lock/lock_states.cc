@@ -34,6 +34,7 @@ store::RangeRequest contenders_of(const std::string& name, std::size_t count) {
 // writers only.
 LockState state_of(std::string name, const store::RangeResponse& range) {
   LockState state;
+  state.revision = range.header.revision;
   state.more = range.more;
   const std::string readers = name + "/r/";
   bool writer_before = false;

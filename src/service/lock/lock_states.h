@@ -29,6 +29,7 @@ struct LockState {
   std::string name;
   std::vector<LockContender> contenders;  // holders first, then those who wait, in the order of service
   bool more = false;                      // there are more than contenders_max
+  Revision revision;                      // of the store, at which this held
 };
 
 // Shown of one lock.
