@@ -103,6 +103,46 @@ def locks_from_outside(asked):
     asked.expect("and none below it", asked.post("/v1/locks/write", token=8, **highest), 409, "stale_token")
 
 
+def semaphores(asked):
+    pool = {"name": "pool", "permits": 2}
+    first = asked.post("/v1/semaphores/acquire", ttl_ms=60000, holder="a", **pool)
+    second = asked.post("/v1/semaphores/acquire", ttl_ms=60000, **pool)
+    asked.expect("as many as there are permits", second, 200)
+    asked.expect("no more", asked.post("/v1/semaphores/acquire", **pool), 409, "no_permit_free")
+    asked.expect("too short a wait", asked.post("/v1/semaphores/acquire", wait_ms=50, **pool), 409, "no_permit_free")
+    asked.expect("another number", asked.post("/v1/semaphores/acquire", name="pool", permits=3), 409, "permits_differ")
+    waiting = in_thread(asked.post, "/v1/semaphores/acquire", wait_ms=60000, **pool)
+    asked.expect("in use", asked.post("/v1/semaphores/remove", name="pool"), 409, "semaphore_in_use")
+    mine = {"name": "pool", "session": first["session"], "token": first["token"]}
+    asked.expect("given back", asked.post("/v1/semaphores/release", **mine), 200)
+    asked.expect("once", asked.post("/v1/semaphores/release", **mine), 409, "not_holder")
+    third = waiting()
+    asked.expect("who waited has it", third, 200)
+    shown = asked.get("/v1/semaphores/show", name="pool")
+    asked.expect("shown", shown, 200, permits=2)
+    asked.tally.check("with both holders", [one["holds"] for one in shown["contenders"]] == [True, True], shown)
+    for held in (second, third):
+        asked.post("/v1/semaphores/release", name="pool", session=held["session"], token=held["token"])
+    asked.expect("removed", asked.post("/v1/semaphores/remove", name="pool"), 200)
+
+
+def own_idempotency(asked):
+    work = {"key": "order-7", "fingerprint": "f"}
+    first = asked.post("/v1/idempotency/begin", **work)
+    asked.expect("the first does it", first, 200, state="first")
+    asked.expect("others do not", asked.post("/v1/idempotency/begin", **work), 200, state="in_progress")
+    other = asked.post("/v1/idempotency/begin", key="order-7", fingerprint="g")
+    asked.expect("other work", other, 200, state="mismatch")
+    mine = {"key": "order-7", "token": first["token"]}
+    asked.expect("done", asked.post("/v1/idempotency/complete", answer="paid", keep_ms=60000, **mine), 200)
+    asked.expect("with its answer", asked.post("/v1/idempotency/begin", **work), 200, state="done", answer="paid")
+    again = asked.post("/v1/idempotency/begin", key="order-8", fingerprint="f")
+    asked.expect("given up", asked.post("/v1/idempotency/abandon", key="order-8", token=again["token"]), 200)
+    asked.expect("first again", asked.post("/v1/idempotency/begin", key="order-8", fingerprint="f"), 200, state="first")
+    late = asked.post("/v1/idempotency/complete", key="order-8", token=again["token"], answer="x", keep_ms=1000)
+    asked.expect("too late", late, 409, "not_the_first")
+
+
 def limits(asked):
     rule = {"name": "api", "limit": 5, "period_ms": 3600000}
     takes = [in_thread(asked.post, "/v1/limits/take", **rule) for _ in range(20)]
@@ -251,6 +291,7 @@ def main():
         try:
             asked = Asked(server.endpoint, tally)
             for part in (simple_locks, locks, locks_from_outside, sessions, counters, ids, limits,
+                         semaphores, own_idempotency,
                          idempotency, http2, bad_requests, request_ids, routes_asked):
                 part(asked)
             # Whoever waits while the server stops is told.

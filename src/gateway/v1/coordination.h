@@ -10,9 +10,11 @@
 #include "gateway/v1/route.h"
 #include "service/context.h"
 #include "service/counter/counter.h"
+#include "service/idempotency/idempotency.h"
 #include "service/ids/ids.h"
 #include "service/limiter/limiter.h"
 #include "service/lock/locks.h"
+#include "service/semaphore/semaphores.h"
 #include "service/simple/simple_lock.h"
 
 namespace lockstep::gateway::v1 {
@@ -20,7 +22,14 @@ namespace lockstep::gateway::v1 {
 class Coordination {
  public:
   explicit Coordination(const service::Context& with)
-      : context(with), locks(with), counter(with), ids(with), limiter(with), simple_lock(with) {}
+      : context(with),
+        locks(with),
+        counter(with),
+        ids(with),
+        limiter(with),
+        semaphores(with),
+        idempotency(with),
+        simple_lock(with) {}
   Coordination(const Coordination&) = delete;
   Coordination& operator=(const Coordination&) = delete;
 
@@ -31,12 +40,16 @@ class Coordination {
   service::Counter counter;
   service::Ids ids;
   service::Limiter limiter;
+  service::Semaphores semaphores;
+  service::Idempotency idempotency;
   service::SimpleLock simple_lock;
 };
 
 Routes counter_routes(Coordination& recipes);
 Routes lock_routes(Coordination& recipes);
 Routes lock_state_routes(Coordination& recipes);
+Routes idempotency_routes(Coordination& recipes);
+Routes semaphore_routes(Coordination& recipes);
 Routes id_routes(Coordination& recipes);
 Routes limit_routes(Coordination& recipes);
 Routes session_routes(Coordination& recipes);

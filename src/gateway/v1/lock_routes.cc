@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "gateway/v1/coordination.h"
+#include "gateway/v1/seat.h"
 #include "service/names.h"
 #include "service/session/session.h"
 #include "service/waiting.h"
@@ -10,74 +11,17 @@
 namespace lockstep::gateway::v1 {
 namespace {
 
-constexpr std::int64_t ttl_ms_default = 10'000;
-
-service::Description description_of(const Call& call) {
-  service::Description description;
-  description.holder = call.arguments.text("holder");
-  description.host = call.arguments.text("host");
-  description.reason = call.arguments.text("reason");
-  description.pid = call.arguments.integer("pid");
-  return description;
-}
-
-// The session that a request names, or one made for it: that is kept alive here until the answer.
-struct Seat {
-  service::SessionPtr session;
-  bool made_here = false;
-};
-
-Task<Result<Seat>> seat_of(Coordination* recipes, const Call* call, LeaseId named) {
-  service::SessionOptions options;
-  options.lock_delay = std::chrono::milliseconds(call->arguments.integer("lock_delay_ms"));
-  options.ttl = std::chrono::milliseconds(call->arguments.integer("ttl_ms", ttl_ms_default));
-  const bool made_here = named == LeaseId();
-  options.renewal = made_here ? service::Renewal::automatic : service::Renewal::elsewhere;
-  Result<service::SessionPtr> session =
-      made_here ? co_await service::open_session(recipes->context, options, call->options)
-                : co_await service::adopt_session(recipes->context, named, options, call->options);
-  if (!session.ok()) co_return session.status();
-  co_return Seat{*std::move(session), made_here};
-}
-
-// For taking back what nobody will use.
-store::CallOptions unhurried(Coordination& recipes, const store::CallOptions& options) {
-  constexpr Duration patience = 10s;
-  store::CallOptions made;
-  made.principal = options.principal;
-  made.deadline = recipes.context.clock.now() + patience;
-  return made;
-}
-
-// As long as the request wants to wait, from now.
-store::CallOptions waiting_options(Coordination& recipes, const Call& call) {
-  store::CallOptions options = call.options;
-  const Duration wait = std::chrono::milliseconds(call.arguments.integer("wait_ms"));
-  if (wait > Duration::zero()) options.deadline = recipes.context.clock.now() + wait;
-  return options;
-}
-
 Outcome not_held(const Status& status) {
   if (status == service::errors::wait_deadline_over())
     return make_problem("lock_held", "it was not free within wait_ms");
   return status;
 }
 
-// The holder's time begins with the answer.
-Task<Status> hand_over(Seat seat, store::CallOptions options) {
-  if (options.cancellation.stop_requested()) co_return service::errors::wait_cancelled();
-  if (!seat.made_here) co_return Status();
-  co_return co_await seat.session->renew(std::move(options));
-}
-
-Task<void> give_up(Coordination* recipes, Seat seat, std::vector<service::HeldLock> held,
-                   store::CallOptions options) {
-  store::CallOptions patient = unhurried(*recipes, options);
-  if (seat.made_here) {
-    static_cast<void>((co_await seat.session->close(std::move(patient))).ok());
-  } else if (!held.empty()) {
-    static_cast<void>((co_await recipes->locks.release_all(std::move(held), std::move(patient))).ok());
-  }
+std::function<Task<Status>(store::CallOptions)> releasing(Coordination* recipes,
+                                                          std::vector<service::HeldLock> held) {
+  return [recipes, held = std::move(held)](store::CallOptions options) {
+    return recipes->locks.release_all(held, std::move(options));
+  };
 }
 
 void add_held(JsonText* json, const service::HeldLock& held) {
@@ -99,19 +43,17 @@ Task<Outcome> acquire(Coordination* recipes, Call call) {
   store::CallOptions waiting = waiting_options(*recipes, call);
   const Result<service::HeldLock> held =
       co_await recipes->locks.acquire(seat->session, std::move(request), std::move(waiting));
-  std::vector<service::HeldLock> taken;
-  if (held.ok()) taken.push_back(*held);
-  call.options.deadline = std::max(call.options.deadline, recipes->context.clock.now() + 1s);
-  const Status ready = held.ok() ? co_await hand_over(*seat, call.options) : held.status();
+  const Status ready = held.ok() ? co_await hand_over(*seat, &call) : held.status();
   if (!ready.ok()) {
-    co_await give_up(recipes, *seat, std::move(taken), call.options);
+    std::vector<service::HeldLock> taken;
+    if (held.ok()) taken.push_back(*held);
+    co_await give_up(recipes, *seat, call.options, releasing(recipes, std::move(taken)));
     co_return not_held(ready);
   }
   JsonText json;
   add_held(&json, *held);
-  json.text("session", session_text(seat->session->id()));
-  co_return std::move(
-      json.number("expires_in_ms", milliseconds_until(*recipes, seat->session->expires_at())));
+  add_session(*recipes, &json, *seat);
+  co_return std::move(json);
 }
 
 Task<Outcome> acquire_all(Coordination* recipes, Call call) {
@@ -127,12 +69,11 @@ Task<Outcome> acquire_all(Coordination* recipes, Call call) {
   store::CallOptions waiting = waiting_options(*recipes, call);
   Result<std::vector<service::HeldLock>> held =
       co_await recipes->locks.acquire_all(seat->session, std::move(request), std::move(waiting));
-  call.options.deadline = std::max(call.options.deadline, recipes->context.clock.now() + 1s);
-  const Status ready = held.ok() ? co_await hand_over(*seat, call.options) : held.status();
+  const Status ready = held.ok() ? co_await hand_over(*seat, &call) : held.status();
   if (!ready.ok()) {
     std::vector<service::HeldLock> taken;
     if (held.ok()) taken = *std::move(held);
-    co_await give_up(recipes, *seat, std::move(taken), call.options);
+    co_await give_up(recipes, *seat, call.options, releasing(recipes, std::move(taken)));
     co_return not_held(ready);
   }
   JsonText json;
@@ -142,9 +83,9 @@ Task<Outcome> acquire_all(Coordination* recipes, Call call) {
     add_held(&element, one);
     json.element(element);
   }
-  json.end_list().text("session", session_text(seat->session->id()));
-  co_return std::move(
-      json.number("expires_in_ms", milliseconds_until(*recipes, seat->session->expires_at())));
+  json.end_list();
+  add_session(*recipes, &json, *seat);
+  co_return std::move(json);
 }
 
 // That the session lives says nothing about the lock: somebody may have taken it away.
@@ -204,21 +145,9 @@ Task<Outcome> release(Coordination* recipes, Call call) {
 // ---- the table
 
 Fields request_fields(Field what) {
-  constexpr auto delay_max = std::chrono::duration_cast<std::chrono::milliseconds>(service::lock_delay_max);
-  const auto text = [](const char* name, const char* meaning) {
-    return text_field(name, meaning).between(0, service::description_text_bytes_max);
-  };
-  return {std::move(what),
-          lock_mode_field(),
-          session_field("whose it is to be; one is made if absent"),
-          ttl_field("of a session that is made: how long it lasts without being renewed; 10000 if absent"),
-          integer_field("lock_delay_ms", "how much longer its locks stay taken when it is lost; 0 if absent")
-              .between(0, delay_max.count()),
-          wait_field(),
-          text("holder", "who holds it, for people"),
-          text("host", "where, for people"),
-          text("reason", "why, for people"),
-          integer_field("pid", "of the holder, for people").between(0, 4'294'967'295)};
+  Fields fields = seat_fields(std::move(what));
+  fields.push_back(lock_mode_field());
+  return fields;
 }
 
 Fields held_fields() {
@@ -227,13 +156,6 @@ Fields held_fields() {
               .required(),
           bytes_field("key", "in the store; exists as long as it is held").required(),
           integer_field("count", "how often it must be released").required()};
-}
-
-Fields with_session(Fields fields) {
-  fields.push_back(session_field("whose it is").required());
-  fields.push_back(
-      integer_field("expires_in_ms", "when it is lost unless the session is renewed").required());
-  return fields;
 }
 
 Fields named_by(std::string meaning) {

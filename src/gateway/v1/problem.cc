@@ -6,9 +6,11 @@
 #include "base/assert.h"
 #include "gateway/v1/json_text.h"
 #include "service/counter/counter.h"
+#include "service/idempotency/idempotency.h"
 #include "service/limiter/limiter.h"
 #include "service/line.h"
 #include "service/lock/locks.h"
+#include "service/semaphore/semaphores.h"
 #include "service/session/session.h"
 #include "service/simple/simple_lock.h"
 
@@ -57,6 +59,15 @@ constexpr std::array kinds = {
     ProblemKind{"session_lost", 409, false, session_over, service::errors::session_lost},
     ProblemKind{"session_lost", 409, false, session_over, service::errors::session_closed},
     ProblemKind{"session_lost", 409, false, session_over, service::errors::session_life_over},
+    ProblemKind{"no_permit_free", 409, true, "All permits are held", service::errors::no_permit_free},
+    ProblemKind{"permits_differ", 409, false, "The semaphore has another number of permits",
+                service::errors::permits_differ},
+    ProblemKind{"semaphore_in_use", 409, false, "Somebody holds or awaits a permit",
+                service::errors::semaphore_in_use},
+    ProblemKind{"not_the_first", 409, false, "The time of this first is over",
+                service::errors::not_the_first},
+    ProblemKind{"already_completed", 409, false, "It was completed with another answer",
+                service::errors::already_completed},
     ProblemKind{"not_a_limit", 409, false, "The key holds no limit", service::errors::not_a_limit},
     ProblemKind{"not_a_counter", 409, false, "The key holds no counter", service::errors::not_a_counter},
     ProblemKind{"counter_overflow", 409, false, "The sum leaves 64 bits", service::errors::counter_overflow},

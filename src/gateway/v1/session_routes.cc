@@ -96,7 +96,7 @@ Task<Status> watch(Coordination* recipes, Call call, EventSink* sink) {
   const Result<service::SessionPtr> adopted =
       co_await service::adopt_session(recipes->context, *id, options, call.options);
   if (!adopted.ok()) co_return adopted.status();
-  const service::SessionPtr session = *adopted;
+  const service::SessionPtr& session = *adopted;
   if (!co_await sink->send("alive", "", answer(*recipes, *session))) co_return Status();
   const service::Signal over(recipes->context);
   const std::stop_callback told(session->over(), [&over] { over.set(); });

@@ -149,7 +149,8 @@ std::string Script::store_contents() {
     }
   });
   world_.strand.run();
-  return with_names(text);
+  static const std::regex attempt(R"regex(,\\"attempt\\":\\"[0-9a-f]*\\")regex");
+  return with_names(std::regex_replace(text, attempt, ""));
 }
 
 // Lease ids are random: long hexadecimal numbers.
