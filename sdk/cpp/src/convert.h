@@ -23,4 +23,11 @@ inline KeyValue to_public(store::KeyValue kv) {
   return out;
 }
 
+inline TxnResult to_public(const store::TxnResponse& response) {
+  TxnResult result;
+  result.succeeded = response.succeeded;
+  result.revision = response.header.revision.value();
+  return result;
+}
+
 }  // namespace lockstep::v1::detail

@@ -12,6 +12,11 @@ inline Error to_error(const Status& status) {
   return Error(static_cast<v1::Code>(status.code()), std::string(status.message()));
 }
 
+inline Outcome<void> to_outcome(const Status& status) {
+  if (!status.ok()) return to_error(status);
+  return Nothing{};
+}
+
 }  // namespace lockstep::v1::detail
 
 // LS_SDK_ASSIGN(auto response, co_await …): leaves a coroutine with the error of a Result, if it has one.

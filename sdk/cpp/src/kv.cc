@@ -87,10 +87,7 @@ namespace {
   LS_SDK_ASSIGN(
       const store::TxnResponse response,
       co_await store::awaitable::txn(context.store(), std::move(request), std::move(context.options)));
-  TxnResult result;
-  result.succeeded = response.succeeded;
-  result.revision = response.header.revision.value();
-  co_return result;
+  co_return detail::to_public(response);
 }
 
 ::lockstep::Task<Outcome<Watch>> watch_body(CallContext context, Keys keys, Revision start_revision) {
@@ -167,6 +164,10 @@ store::RequestOperation remove_operation(std::string from, std::string to) {
 Keys Keys::prefix(std::string_view prefix) {
   if (prefix.empty()) return all();
   return {std::string(prefix), service::prefix_end(std::string(prefix))};
+}
+
+detail::TxnParts& detail::parts_of(Txn& txn) {
+  return *txn.parts_;
 }
 
 Txn::Txn() : parts_(std::make_unique<detail::TxnParts>()) {}

@@ -7,8 +7,9 @@
 #include "handle.h"
 #include "lockstep/client.h"
 #include "recipes.h"
+#include "service/lock/guard.h"
+#include "service/lock/lock_states.h"
 #include "sessions.h"
-#include "store/awaitable.h"
 
 namespace lockstep::v1 {
 
@@ -133,29 +134,66 @@ LockGuard to_guard(const std::shared_ptr<Runtime>& runtime, service::HeldLock he
   co_return Nothing{};
 }
 
-// The transaction inside another one that asks for the key of the holding: what did not hold can be told
-// apart.
-store::TxnRequest guarded(const detail::LockHolding& holding, store::TxnRequest inner) {
-  store::Compare held;
-  held.key = holding.key;
-  held.target = store::CompareTarget::create_revision;
-  held.number = holding.token;
-  store::TxnRequest request;
-  request.compare.push_back(std::move(held));
-  request.success.push_back({std::move(inner)});
-  return request;
+service::Fence fence_of(const detail::LockHolding& holding) {
+  service::Fence fence;
+  fence.key = holding.key;
+  fence.token = ::lockstep::Revision(holding.token);
+  return fence;
 }
 
 ::lockstep::Task<Outcome<TxnResult>> commit_body(CallContext context,
                                                  std::shared_ptr<detail::LockHolding> holding, Txn txn) {
-  store::TxnRequest request = guarded(*holding, txn.parts().request);
+  store::TxnRequest request = txn.parts().request;
   LS_SDK_ASSIGN(const store::TxnResponse response,
-                co_await store::awaitable::txn(context.store(), std::move(request), context.options));
-  if (!response.succeeded) co_return detail::to_error(service::errors::stale_token());
-  TxnResult result;
-  result.succeeded = std::get<store::TxnResponse>(response.responses.front().response).succeeded;
-  result.revision = response.header.revision.value();
-  co_return result;
+                co_await service::guarded(context.runtime->context(), std::move(request), fence_of(*holding),
+                                          context.options));
+  co_return detail::to_public(response);
+}
+
+::lockstep::Task<Outcome<TxnResult>> commit_fenced_body(CallContext context, std::string resource,
+                                                        std::int64_t token, Txn txn) {
+  store::TxnRequest request = txn.parts().request;
+  LS_SDK_ASSIGN(const store::TxnResponse response,
+                co_await service::fenced(context.runtime->context(), std::move(request), std::move(resource),
+                                         ::lockstep::Revision(token), context.options));
+  co_return detail::to_public(response);
+}
+
+::lockstep::Task<Outcome<std::string>> until_lost_body(CallContext context,
+                                                       std::shared_ptr<detail::LockHolding> holding) {
+  const auto thing = holding->handle.here();
+  if (thing == nullptr || thing->released) co_return std::string("it was given back");
+  const Status why = co_await service::until_over(context.runtime->context(), thing->use.session(),
+                                                  fence_of(*holding), context.options);
+  if (why.code() != ::lockstep::Code::failed_precondition) co_return detail::to_error(why);
+  co_return std::string(why.message());
+}
+
+::lockstep::Task<Outcome<std::vector<LockContender>>> contenders_body(CallContext context, std::string name) {
+  LS_SDK_ASSIGN(const service::LockState state,
+                co_await service::show_lock(context.runtime->context(), std::move(name), context.options));
+  std::vector<LockContender> contenders;
+  for (const service::LockContender& each : state.contenders) {
+    LockContender out;
+    out.holds = each.holds;
+    out.shared = each.mode == service::LockMode::shared;
+    out.session = each.session.value();
+    out.token = each.token.value();
+    out.holder = each.value.description.holder;
+    out.host = each.value.description.host;
+    out.pid = each.value.description.pid;
+    out.reason = each.value.description.reason;
+    out.since = std::chrono::system_clock::time_point(std::chrono::milliseconds(each.value.since_ms));
+    contenders.push_back(std::move(out));
+  }
+  co_return contenders;
+}
+
+::lockstep::Task<Outcome<void>> force_body(CallContext context, service::ForceRelease request) {
+  LS_SDK_ASSIGN(
+      [[maybe_unused]] const service::ForcedRelease released,
+      co_await service::force_release(context.runtime->context(), std::move(request), context.options));
+  co_return Nothing{};
 }
 
 }  // namespace
@@ -183,6 +221,10 @@ std::stop_token LockGuard::lost() const {
 Operation<TxnResult> LockGuard::commit(const Txn& txn, CallOptions options) {
   return make_operation(holding_->handle.runtime(), std::move(options), Waits::no, &commit_body, holding_,
                         txn);
+}
+Operation<std::string> LockGuard::until_lost(CallOptions options) {
+  return make_operation(holding_->handle.runtime(), std::move(options), Waits::yes, &until_lost_body,
+                        holding_);
 }
 Operation<void> LockGuard::release(CallOptions options) {
   return make_operation(holding_->handle.runtime(), std::move(options), Waits::no, &release_body, holding_);
@@ -216,6 +258,25 @@ Operation<LockGuard> Lock::try_acquire(CallOptions options) const {
   service::LockRequest request = request_for(name_, shared_, describe(runtime_->options(), reason_));
   request.wait = false;
   return v1::acquire(runtime_, std::move(request), session_, std::move(options));
+}
+
+Operation<std::vector<LockContender>> Lock::contenders(CallOptions options) const {
+  return make_operation(runtime_, std::move(options), Waits::no, &contenders_body, name_);
+}
+
+Operation<void> Lock::force_release(std::int64_t token, std::string reason, CallOptions options) const {
+  service::ForceRelease request;
+  request.name = name_;
+  request.token = ::lockstep::Revision(token);
+  request.by = runtime_->options().name();
+  request.reason = std::move(reason);
+  return make_operation(runtime_, std::move(options), Waits::no, &force_body, std::move(request));
+}
+
+Operation<TxnResult> Client::commit_fenced(std::string resource, std::int64_t token, const Txn& txn,
+                                           CallOptions options) {
+  return make_operation(runtime_, std::move(options), Waits::no, &commit_fenced_body, std::move(resource),
+                        token, txn);
 }
 
 Lock Client::lock(std::string name) {

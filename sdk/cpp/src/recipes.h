@@ -3,6 +3,9 @@
 
 #include "runtime.h"
 #include "service/counter/counter.h"
+#include "service/idempotency/idempotency.h"
+#include "service/ids/ids.h"
+#include "service/limiter/limiter.h"
 #include "service/lock/locks.h"
 #include "sessions.h"
 
@@ -10,13 +13,17 @@ namespace lockstep::v1::detail {
 
 class Recipes {
  public:
-  explicit Recipes(Runtime& runtime) : locks(runtime.context()), counters(runtime.context()) {}
+  explicit Recipes(const service::Context& context)
+      : locks(context), counters(context), ids(context), limiters(context), idempotency(context) {}
   // Gives back what is held.
   void begin_close() { sessions.clear(); }
 
   SessionPool sessions;
   service::Locks locks;
   service::Counter counters;
+  service::Ids ids;
+  service::Limiter limiters;
+  service::Idempotency idempotency;
 };
 
 }  // namespace lockstep::v1::detail

@@ -17,7 +17,7 @@ Runtime::Runtime(std::shared_ptr<World> world, const ClientOptions& options)
 Runtime::~Runtime() = default;
 
 Recipes& Runtime::recipes() {
-  if (recipes_ == nullptr) recipes_ = std::make_unique<Recipes>(*this);
+  if (recipes_ == nullptr) recipes_ = std::make_unique<Recipes>(context());
   return *recipes_;
 }
 

@@ -123,28 +123,23 @@ Error not_here() {
   return Error(Code::cancelled, "the session was left, or its client closed");
 }
 
-Outcome<void> to_outcome(const Status& status) {
-  if (!status.ok()) return detail::to_error(status);
-  return Nothing{};
-}
-
 ::lockstep::Task<Outcome<void>> check_body(CallContext context, std::shared_ptr<SessionHolder> holder) {
   (void)context;
   const auto owned = holder->handle().here();
   if (owned == nullptr) co_return not_here();
-  co_return to_outcome(owned->session()->state());
+  co_return detail::to_outcome(owned->session()->state());
 }
 
 ::lockstep::Task<Outcome<void>> renew_body(CallContext context, std::shared_ptr<SessionHolder> holder) {
   const auto owned = holder->handle().here();
   if (owned == nullptr) co_return not_here();
-  co_return to_outcome(co_await owned->session()->renew(context.options));
+  co_return detail::to_outcome(co_await owned->session()->renew(context.options));
 }
 
 ::lockstep::Task<Outcome<void>> close_body(CallContext context, std::shared_ptr<SessionHolder> holder) {
   const auto owned = holder->handle().here();
   if (owned == nullptr) co_return not_here();
-  co_return to_outcome(co_await owned->session()->close(context.options));
+  co_return detail::to_outcome(co_await owned->session()->close(context.options));
 }
 
 }  // namespace

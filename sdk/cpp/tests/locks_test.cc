@@ -16,7 +16,6 @@ namespace {
 using namespace std::chrono_literals;
 using lockstep::CallOptions;
 using lockstep::Client;
-using lockstep::ClientOptions;
 using lockstep::Code;
 using lockstep::Keys;
 using lockstep::LockGuard;
@@ -163,7 +162,7 @@ TEST_F(SdkLock, CoroutinesOfOneClientExcludeEachOther) {
 // A coroutine type of the program's own: begins at once, and can be given up.
 class Eager {
  public:
-  struct promise_type {
+  struct promise_type {  // NOLINT(readability-identifier-naming): the language's name
     Eager get_return_object() { return Eager(std::coroutine_handle<promise_type>::from_promise(*this)); }
     std::suspend_never initial_suspend() noexcept { return {}; }
     std::suspend_always final_suspend() noexcept { return {}; }

@@ -13,7 +13,10 @@
 #include "lockstep/abi.h"
 #include "lockstep/call_options.h"
 #include "lockstep/counter.h"
+#include "lockstep/idempotency.h"
+#include "lockstep/ids.h"
 #include "lockstep/kv.h"
+#include "lockstep/limiter.h"
 #include "lockstep/lock.h"
 #include "lockstep/operation.h"
 #include "lockstep/session.h"
@@ -143,7 +146,14 @@ class Client {
   Lock lock(std::string name);
   // All of these locks or none, without a deadlock whatever others take in whatever order.
   Operation<std::vector<LockGuard>> acquire_all(std::vector<std::string> names, CallOptions options = {});
+  // Only if this resource has seen no larger token: for tokens that come from elsewhere. The store remembers
+  // the largest at lockstep/fences/RESOURCE. failed_precondition and no effect otherwise.
+  Operation<TxnResult> commit_fenced(std::string resource, std::int64_t token, const Txn& txn,
+                                     CallOptions options = {});
   Counter counter(std::string name);
+  Ids ids(std::string name);
+  Limiter limiter(std::string name, const LimitRule& rule);
+  Idempotency idempotency(std::string key);
 
  private:
   friend detail::Runtime& detail::runtime_of(const Client& client);

@@ -15,8 +15,11 @@
 
 namespace lockstep::LOCKSTEP_INLINE v1 {
 
+class Txn;
+
 namespace detail {
 struct TxnParts;
+TxnParts& parts_of(Txn& txn);
 class WatchState;
 }  // namespace detail
 
@@ -88,6 +91,7 @@ class Txn {
   [[nodiscard]] const detail::TxnParts& parts() const { return *parts_; }
 
  private:
+  friend detail::TxnParts& detail::parts_of(Txn& txn);
   std::unique_ptr<detail::TxnParts> parts_;
 };
 

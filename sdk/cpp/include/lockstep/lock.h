@@ -5,12 +5,18 @@
 //   guard->commit(Txn().put("orders/last", "42"))  // refused in the store if the lock is not ours any more
 //
 // Guarantee: at most one session holds it; tokens only grow from holder to holder. `etcdctl lock
-// locks/orders` contends with it. What can go wrong: a holder that is stopped for longer than its session
-// lasts goes on believing that it holds. So give the token to whatever the lock protects, and let it refuse
-// smaller ones; commit() does that for keys. Cost: acquiring a free lock is one write, releasing it another;
-// a session, shared by what a client holds, is renewed every third of its ttl.
+// locks/orders` contends with it. Every key that begins with the name and "/" stands in its line, as in etcd:
+// keep data elsewhere.
+//
+// What can go wrong: a holder that is stopped for longer than its session lasts goes on believing that it
+// holds. So give the token to whatever the lock protects, and let it refuse smaller ones; commit() does that
+// for keys.
+//
+// Cost: acquiring a free lock is one write, releasing it another; a session, shared by what a client holds,
+// is renewed every third of its ttl.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <stop_token>
@@ -51,11 +57,27 @@ class LockGuard {
   // The transaction takes effect only while this lock is held, decided in the store: failed_precondition
   // ("stale_token") and no effect otherwise.
   Operation<TxnResult> commit(const Txn& txn, CallOptions options = {});
+  // Waits until it is not held any more, however that comes, and says why: the session's end, or somebody
+  // removed its key (a forced release). Costs a watch of one key.
+  Operation<std::string> until_lost(CallOptions options = {});
   // Gives it back and waits for the answer. After an error the destructor tries once more.
   Operation<void> release(CallOptions options = {});
 
  private:
   std::shared_ptr<detail::LockHolding> holding_;
+};
+
+// Somebody who holds a lock, or waits for it.
+struct LockContender {
+  bool holds = false;
+  bool shared = false;
+  SessionId session = 0;
+  std::int64_t token = 0;
+  std::string holder;  // what ClientOptions::name() said, and the rest of what it says about itself
+  std::string host;
+  std::int64_t pid = 0;
+  std::string reason;
+  std::chrono::system_clock::time_point since;
 };
 
 // What to acquire, and how. Nothing is asked before acquire().
@@ -85,6 +107,12 @@ class Lock {
   Operation<LockGuard> acquire(CallOptions options = {}) const;
   // At once, or failed_precondition.
   Operation<LockGuard> try_acquire(CallOptions options = {}) const;
+
+  // Holders first, then those who wait in the order of service; at most 1000.
+  Operation<std::vector<LockContender>> contenders(CallOptions options = {}) const;
+  // Takes it away from the holder of that token, on the record under lockstep/audit/. What the holder
+  // believes does not change until it asks: only the token protects.
+  Operation<void> force_release(std::int64_t token, std::string reason, CallOptions options = {}) const;
 
  private:
   std::shared_ptr<detail::Runtime> runtime_;

@@ -85,8 +85,10 @@ class [[nodiscard]] Outcome {
  public:
   using value_type = T;
   // Implicit: a function returns its value or its error as it is.
+  // NOLINTBEGIN(google-explicit-constructor)
   Outcome(T value) : state_(std::in_place_index<0>, std::move(value)) {}
   Outcome(Error error) : state_(std::in_place_index<1>, std::move(error)) {}
+  // NOLINTEND(google-explicit-constructor)
 
   [[nodiscard]] Fate fate() const {
     if (state_.index() == 0) return Fate::done;
@@ -128,8 +130,10 @@ class [[nodiscard]] Outcome<void> {
  public:
   using value_type = void;
   Outcome() = default;
+  // NOLINTBEGIN(google-explicit-constructor)
   Outcome(Nothing) {}
   Outcome(Error error) : error_(std::move(error)) {}
+  // NOLINTEND(google-explicit-constructor)
 
   [[nodiscard]] Fate fate() const {
     if (!error_) return Fate::done;

@@ -87,7 +87,7 @@ class TaskPromise<void> : public TaskPromiseBase {
 
 // Begins at once and frees itself.
 struct Detached {
-  struct promise_type {
+  struct promise_type {  // NOLINT(readability-identifier-naming): the language's name
     Detached get_return_object() { return {}; }
     std::suspend_never initial_suspend() noexcept { return {}; }
     std::suspend_never final_suspend() noexcept { return {}; }

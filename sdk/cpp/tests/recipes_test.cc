@@ -1,0 +1,221 @@
+// Ids, limiters and idempotency in the embedded cluster; who holds a lock, and what became of it.
+#include <chrono>
+#include <future>
+#include <optional>
+#include <set>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+#include <lockstep/lockstep.h>
+#include <lockstep/testing.h>
+
+namespace {
+
+using namespace std::chrono_literals;
+using lockstep::Begun;
+using lockstep::Client;
+using lockstep::ClientOptions;
+using lockstep::Code;
+using lockstep::HttpAnswer;
+using lockstep::HttpIdempotency;
+using lockstep::HttpRequest;
+using lockstep::LimitRule;
+using lockstep::LockGuard;
+using lockstep::Txn;
+using lockstep::testing::Cluster;
+using lockstep::testing::Fault;
+using lockstep::testing::StoreCall;
+
+class SdkRecipe : public testing::Test {
+ protected:
+  Cluster cluster_;
+  Client one_ = cluster_.client(ClientOptions().name("billing"));
+  Client two_ = cluster_.client();
+};
+
+TEST_F(SdkRecipe, NumbersOfTwoClientsNeverMeet) {
+  std::set<std::uint64_t> seen;
+  for (Client* client : {&one_, &two_}) {
+    std::uint64_t last = 0;
+    for (const std::uint64_t id : client->ids("orders").next_many(1000).wait().value()) {
+      EXPECT_GT(id, last);
+      last = id;
+      EXPECT_TRUE(seen.insert(id).second);
+    }
+  }
+  EXPECT_GT(one_.ids("orders").next().wait().value(), 0U);
+  const auto made = lockstep::Ids::time_of(one_.ids("orders").next().wait().value()).time_since_epoch();
+  EXPECT_GT(made, std::chrono::hours(24 * 365 * 50));
+  EXPECT_EQ(one_.ids("orders").next_many(0).wait().code(), Code::invalid_argument);
+}
+
+TEST_F(SdkRecipe, ALimitIsSharedAndSaysWhenToComeAgain) {
+  const LimitRule rule = LimitRule::token_bucket(10, 1s).burst(3);
+  EXPECT_TRUE(one_.limiter("mail", rule).take(2).wait().value().allowed);
+  EXPECT_TRUE(two_.limiter("mail", rule).take().wait().value().allowed);
+  const auto refused = two_.limiter("mail", rule).take().wait().value();
+  EXPECT_FALSE(refused.allowed);
+  EXPECT_GT(refused.retry_after, 0s);
+  cluster_.advance(refused.retry_after);
+  EXPECT_TRUE(two_.limiter("mail", rule).take().wait().value().allowed);
+  EXPECT_TRUE(one_.limiter("mail", rule).reset().wait().is_done());
+  EXPECT_TRUE(two_.limiter("mail", rule).take(3).wait().value().allowed);
+  EXPECT_EQ(one_.limiter("mail", LimitRule::sliding_window(0, 1s)).take().wait().code(),
+            Code::invalid_argument);
+}
+
+TEST_F(SdkRecipe, TheFirstWorksAndTheOthersHearOfIt) {
+  Begun first = one_.idempotency("k").begin("f").wait().value();
+  ASSERT_EQ(first.kind(), Begun::Kind::first);
+  EXPECT_EQ(two_.idempotency("k").begin("f").wait().value().kind(), Begun::Kind::in_progress);
+  EXPECT_TRUE(first.complete("answer").wait().is_done());
+  const Begun again = two_.idempotency("k").begin("f").wait().value();
+  EXPECT_EQ(again.kind(), Begun::Kind::done);
+  EXPECT_EQ(again.answer(), "answer");
+  EXPECT_EQ(two_.idempotency("k").begin("other").wait().value().kind(), Begun::Kind::mismatch);
+}
+
+TEST_F(SdkRecipe, AFirstThatGoesWithoutAnAnswerAbandons) {
+  {
+    const Begun first = one_.idempotency("k").begin("f").wait().value();
+  }
+  cluster_.advance(0s);
+  EXPECT_EQ(two_.idempotency("k").begin("f").wait().value().kind(), Begun::Kind::first);
+}
+
+TEST_F(SdkRecipe, AWriteBelongsToTheFirstOnly) {
+  std::optional<Begun> late = one_.idempotency("k").in_progress_time(5s).begin("f").wait().value();
+  cluster_.advance(1min);
+  const Begun now = two_.idempotency("k").begin("f").wait().value();
+  EXPECT_EQ(now.kind(), Begun::Kind::first);
+  Txn txn;
+  late->owned(txn).put("paid", "twice");
+  EXPECT_FALSE(one_.commit(txn).wait().value().succeeded);
+  EXPECT_EQ(late->complete("late").wait().code(), Code::failed_precondition);
+}
+
+// ---- the middleware
+
+HttpRequest payment(const std::string& key, const std::string& body = "{}") {
+  HttpRequest request("POST", "/payments", body);
+  request.idempotency_key(key);
+  return request;
+}
+
+std::string replayed(const HttpAnswer& answer) {
+  for (const auto& [name, value] : answer.headers()) {
+    if (name == "Idempotent-Replayed") return value;
+  }
+  return {};
+}
+
+TEST_F(SdkRecipe, ARequestIsHandledOnce) {
+  int handled = 0;
+  const auto handler = [&](const HttpRequest&) {
+    return HttpAnswer(201, "number " + std::to_string(++handled));
+  };
+  const HttpIdempotency here(one_);
+  const HttpIdempotency there(two_);
+  const HttpAnswer first = here.handle(payment("a"), handler);
+  const HttpAnswer second = there.handle(payment("a"), handler);
+  EXPECT_EQ(first.body(), "number 1");
+  EXPECT_EQ(second.body(), "number 1");
+  EXPECT_EQ(second.status(), 201);
+  EXPECT_EQ(replayed(first), "");
+  EXPECT_EQ(replayed(second), "true");
+  EXPECT_EQ(here.handle(payment("a", "{1}"), handler).status(), 422);
+  EXPECT_EQ(here.handle(payment("a").caller("somebody else"), handler).body(), "number 2");
+  EXPECT_EQ(here.handle(payment(""), handler).body(), "number 3");
+  EXPECT_EQ(here.handle(payment(""), handler).body(), "number 4");
+}
+
+TEST_F(SdkRecipe, ARequestThatIsBeingHandledIsNotHandledAgain) {
+  const HttpIdempotency middleware(one_);
+  const HttpAnswer outer = middleware.handle(payment("a"), [&](const HttpRequest& request) {
+    const HttpAnswer inner = middleware.handle(request, [](const HttpRequest&) { return HttpAnswer(200); });
+    return HttpAnswer(inner.status());
+  });
+  EXPECT_EQ(outer.status(), 409);
+}
+
+TEST_F(SdkRecipe, AHandlerThatFailsIsAskedAgain) {
+  const HttpIdempotency middleware(one_);
+  EXPECT_EQ(middleware.handle(payment("a"), [](const HttpRequest&) { return HttpAnswer(500); }).status(),
+            500);
+  cluster_.advance(0s);
+  const auto throws = [](const HttpRequest&) -> HttpAnswer { throw std::runtime_error("no"); };
+  EXPECT_THROW(middleware.handle(payment("a"), throws), std::runtime_error);
+  cluster_.advance(0s);
+  EXPECT_EQ(middleware.handle(payment("a"), [](const HttpRequest&) { return HttpAnswer(200); }).status(),
+            200);
+}
+
+TEST_F(SdkRecipe, WithoutTheStoreNothingIsHandled) {
+  cluster_.set_faults(one_, [](const StoreCall&) { return Fault::refused; });
+  cluster_.jump_while_waiting();
+  const HttpIdempotency middleware(one_);
+  bool handled = false;
+  const HttpAnswer answer = middleware.handle(payment("a"), [&](const HttpRequest&) {
+    handled = true;
+    return HttpAnswer(200);
+  });
+  EXPECT_EQ(answer.status(), 503);
+  EXPECT_FALSE(handled);
+}
+
+TEST_F(SdkRecipe, KeysAreCheckedFirst) {
+  const auto handler = [](const HttpRequest&) { return HttpAnswer(200); };
+  EXPECT_EQ(HttpIdempotency(one_).handle(payment(std::string(256, 'x')), handler).status(), 400);
+  EXPECT_EQ(HttpIdempotency(one_).required().handle(payment(""), handler).status(), 400);
+}
+
+TEST_F(SdkRecipe, AnAnswerTooLargeToBeKeptIsNotGivenTwice) {
+  const HttpIdempotency middleware(one_);
+  const auto handler = [](const HttpRequest&) { return HttpAnswer(200, std::string(100'000, 'x')); };
+  EXPECT_EQ(middleware.handle(payment("a"), handler).body().size(), 100'000U);
+  EXPECT_EQ(middleware.handle(payment("a"), handler).status(), 409);
+}
+
+lockstep::Task<HttpAnswer> counted(Client* client) {
+  const std::int64_t number = (co_await client->counter("handled").add()).value();
+  co_return HttpAnswer(201, std::to_string(number));
+}
+
+TEST_F(SdkRecipe, ACoroutineIsHandledOnce) {
+  const HttpIdempotency middleware(one_);
+  const auto handler = [this](const HttpRequest&) { return counted(&one_); };
+  EXPECT_EQ(lockstep::wait(middleware.handle_async(payment("a"), handler)).body(), "1");
+  EXPECT_EQ(lockstep::wait(middleware.handle_async(payment("a"), handler)).body(), "1");
+  EXPECT_EQ(lockstep::wait(middleware.handle_async(payment("b"), handler)).body(), "2");
+}
+
+// ---- who holds a lock
+
+TEST_F(SdkRecipe, WhoHoldsALockIsSeen) {
+  const LockGuard held = one_.lock("l").reason("nightly").acquire().wait().value();
+  const auto contenders = two_.lock("l").contenders().wait().value();
+  ASSERT_EQ(contenders.size(), 1U);
+  EXPECT_TRUE(contenders[0].holds);
+  EXPECT_EQ(contenders[0].holder, "billing");
+  EXPECT_EQ(contenders[0].reason, "nightly");
+  EXPECT_EQ(contenders[0].token, held.token());
+}
+
+TEST_F(SdkRecipe, AForcedReleaseIsToldToTheHolderThatWaitsForIt) {
+  LockGuard held = one_.lock("l").acquire().wait().value();
+  auto lost = std::async(std::launch::async, [&] { return held.until_lost().wait(); });
+  EXPECT_TRUE(two_.lock("l").force_release(held.token(), "stuck").wait().is_done());
+  EXPECT_TRUE(lost.get().is_done());
+  EXPECT_EQ(held.commit(Txn().put("a", "1")).wait().code(), Code::failed_precondition);
+  EXPECT_EQ(two_.lock("l").force_release(held.token(), "again").wait().code(), Code::failed_precondition);
+}
+
+TEST_F(SdkRecipe, AResourceRemembersTheLargestToken) {
+  EXPECT_TRUE(one_.commit_fenced("disk", 7, Txn().put("d", "7")).wait().is_done());
+  EXPECT_EQ(one_.commit_fenced("disk", 6, Txn().put("d", "6")).wait().code(), Code::failed_precondition);
+  EXPECT_TRUE(two_.commit_fenced("disk", 7, Txn().put("d", "7 again")).wait().is_done());
+}
+
+}  // namespace
