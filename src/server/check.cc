@@ -34,6 +34,28 @@ Status check_cluster(const ServerOptions& options) {
   return {};
 }
 
+// A server on somebody else's cluster is no member, and has no users.
+Status check_store(const ServerOptions& options) {
+  if (options.store.empty()) {
+    if (options.store_user.empty() && options.store_password_file.empty() && options.store_tls_ca.empty() &&
+        options.store_tls_certificate.empty() && options.store_tls_key.empty())
+      return {};
+    return refuse("--store-user, --store-password-file and --store-tls-* belong to --store etcd://host:port");
+  }
+  if (!options.peer_listen.empty() || !options.initial_cluster.empty() || !options.join.empty())
+    return refuse(
+        "--store serves on a cluster that exists: --initial-cluster, --join and --peer-listen make "
+        "a member of another one");
+  if (!options.root_password_file.empty())
+    return refuse("--root-password-file is for a cluster of one's own, and --store has none");
+  if (options.store_user.empty() != options.store_password_file.empty())
+    return refuse("--store-user and --store-password-file belong together: give both");
+  LS_RETURN_IF_ERROR(check_pair(options.store_tls_certificate, options.store_tls_key, "store-tls"));
+  if (!options.store_tls_certificate.empty() && options.store_tls_ca.empty())
+    return refuse("--store-tls-certificate needs --store-tls-ca");
+  return {};
+}
+
 Status check_exposure(const ServerOptions& options) {
   if (!is_loopback(options.listen)) {
     if (options.tls_certificate.empty())
@@ -41,6 +63,11 @@ Status check_exposure(const ServerOptions& options) {
           "--listen {} can be reached from other machines, and has no TLS. Make certificates with "
           "`lockstepd init` and give --tls-certificate and --tls-key, or listen on 127.0.0.1",
           options.listen));
+    if (!options.store.empty() && options.tls_client_ca.empty())
+      return refuse(
+          fmt::format("--listen {} can be reached from other machines, and asks nobody who they are. "
+                      "Give --tls-client-ca (client certificates), or listen on 127.0.0.1",
+                      options.listen));
     if (options.tls_client_ca.empty() && options.root_password_file.empty())
       return refuse(
           fmt::format("--listen {} can be reached from other machines, and asks nobody who they are. Give "
@@ -95,6 +122,7 @@ Status check(const ServerOptions& options) {
     return refuse(
         "--peer-tls-ca, --peer-tls-certificate and --peer-tls-key belong together: members prove to each "
         "other who they are");
+  LS_RETURN_IF_ERROR(check_store(options));
   return check_exposure(options);
 }
 

@@ -19,6 +19,7 @@ Examples:
   lockstepd --name n1 --data-dir /var/lib/lockstep --initial-cluster n1=10.0.0.1:2380,n2=10.0.0.2:2380,n3=10.0.0.3:2380 \
             --listen 10.0.0.1:2379 --config /etc/lockstep/lockstep.toml
   lockstepd --join 10.0.0.1:2380 --peer-listen 10.0.0.4:2380 --data-dir /var/lib/lockstep
+  lockstepd --store etcd://127.0.0.1:2379 --listen 127.0.0.1:2479   coordination on an etcd that runs already
   lockstepd init --directory certificates n1 n2 n3
 
 Each flag can also be a key of the file (data_dir = "...") or a variable (LOCKSTEP_DATA_DIR).

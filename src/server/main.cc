@@ -5,6 +5,7 @@
 
 #include "server/command_line.h"
 #include "server/node.h"
+#include "server/proxy.h"
 
 // Read by jemalloc when the process starts. A thread of its own gives unused memory back, also when nothing
 // is going on; otherwise a burst of work leaves the process large.
@@ -51,8 +52,19 @@ int init(const CommandLine& line) {
   return EXIT_SUCCESS;
 }
 
+int run_proxy(const ServerOptions& options, Logger& logger) {
+  const Result<std::unique_ptr<Proxy>> proxy = Proxy::open(options, logger);
+  if (!proxy.ok()) {
+    logger.error("does not start", {{"why", std::string(proxy.status().message())}});
+    return EXIT_FAILURE;
+  }
+  (*proxy)->run();
+  return EXIT_SUCCESS;
+}
+
 int run(const ServerOptions& options) {
   Logger logger(options.log_level, options.log_format);
+  if (!options.store.empty()) return run_proxy(options, logger);
   const Result<std::unique_ptr<Node>> node = Node::open(options, logger);
   if (!node.ok()) {
     logger.error("does not start", {{"why", std::string(node.status().message())}});

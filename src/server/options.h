@@ -44,6 +44,13 @@ struct ServerOptions {
   std::string root_password_file;
   Duration token_ttl = 300s;
 
+  std::vector<std::string> store;  // of another cluster, instead of one's own: "host:port"
+  std::string store_user;
+  std::string store_password_file;
+  std::string store_tls_ca;
+  std::string store_tls_certificate;
+  std::string store_tls_key;
+
   LogLevel log_level = LogLevel::info;
   LogFormat log_format = LogFormat::text;
 };

@@ -130,6 +130,23 @@ constexpr Setting count_setting(std::string_view name, std::string_view help) {
 }
 
 using Options = ServerOptions;
+
+constexpr std::string_view store_scheme = "etcd://";
+
+Status read_store(ServerOptions& options, std::string_view text) {
+  options.store.clear();
+  if (text.empty()) return {};
+  if (!text.starts_with(store_scheme))
+    return {Code::invalid_argument, fmt::format("'{}' is not like etcd://host:port,host:port", text)};
+  LS_ASSIGN_OR_RETURN(options.store, parse_addresses(text.substr(store_scheme.size())));
+  if (!options.store.empty()) return {};
+  return {Code::invalid_argument, "no address stands behind etcd://"};
+}
+
+std::string show_store(const ServerOptions& options) {
+  return options.store.empty() ? std::string() : std::string(store_scheme) + shown(options.store);
+}
+
 constexpr std::array all_settings = {
     setting<&Options::dev>("dev", "", "one member for trying things out: loopback, no TLS, short timeouts"),
     setting<&Options::name>("name", "NAME", "what this member is called, in lists and in --initial-cluster"),
@@ -170,6 +187,14 @@ constexpr std::array all_settings = {
         "root-password-file", "FILE",
         "a new cluster starts with authentication on and this password for root"),
     setting<&Options::token_ttl>("token-ttl", "TIME", "how long a login lasts"),
+    Setting{"store", "URL", "serve on an etcd cluster that exists, keep nothing: etcd://host:port,...",
+            read_store, show_store},
+    setting<&Options::store_user>("store-user", "NAME", "who this server is to that cluster"),
+    setting<&Options::store_password_file>("store-password-file", "FILE", "the password of --store-user"),
+    setting<&Options::store_tls_ca>("store-tls-ca", "FILE",
+                                    "PEM; that cluster speaks TLS, with certificates of it"),
+    setting<&Options::store_tls_certificate>("store-tls-certificate", "FILE", "PEM, shown to that cluster"),
+    setting<&Options::store_tls_key>("store-tls-key", "FILE", "PEM, of --store-tls-certificate"),
     setting<&Options::log_level>("log-level", "LEVEL", "debug, info, warning or error"),
     setting<&Options::log_format>("log-format", "FORMAT", "text or json"),
 };

@@ -86,6 +86,15 @@ TEST(Settings, WhatDoesNotFitTogetherIsRefusedWithAWayOut) {
       {{{"listen", "nowhere"}}, "--listen: 'nowhere' is not an address"},
       {{{"log-level", "loud"}}, "'loud' is none of debug, info, warning, error"},
       {{{"quota", "2 GiB"}}, "'2 GiB' is not a size"},
+      {{{"store", "127.0.0.1:1"}}, "is not like etcd://host:port"},
+      {{{"store", "etcd://"}}, "no address stands behind etcd://"},
+      {{{"store", "etcd://127.0.0.1:1"}, {"join", "127.0.0.1:2"}, {"peer-listen", "127.0.0.1:3"}},
+       "--store serves on a cluster that exists"},
+      {{{"store", "etcd://127.0.0.1:1"}, {"root-password-file", "f"}}, "is for a cluster of one's own"},
+      {{{"store", "etcd://127.0.0.1:1"}, {"store-user", "u"}}, "belong together: give both"},
+      {{{"store-user", "u"}, {"store-password-file", "f"}}, "belong to --store"},
+      {{{"store", "etcd://127.0.0.1:1"}, {"listen", "0.0.0.0:1"}, {"tls-certificate", "a"}, {"tls-key", "b"}},
+       "Give --tls-client-ca"},
   };
   for (const auto& [flags, why] : cases) EXPECT_THAT(why_refused({.flags = flags}), HasSubstr(why));
 }

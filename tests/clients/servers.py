@@ -79,6 +79,13 @@ def lockstepd(program, folder, *options):
     return lockstepd_cluster(program, folder, 1, *options)[0]
 
 
+def lockstepd_on(program, folder, server, *options):
+    """One that keeps nothing and serves on `server`."""
+    port = free_port()
+    command = [program, "--listen", f"127.0.0.1:{port}", "--store", f"etcd://{server.endpoint}", *options]
+    return _serving([Server("lockstepd", command, port, folder)])[0]
+
+
 def etcd_cluster(folder, size, *options):
     names = ["default"] if size == 1 else [f"n{i}" for i in range(1, size + 1)]
     peers = {name: f"http://127.0.0.1:{free_port()}" for name in names}

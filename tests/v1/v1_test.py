@@ -1,7 +1,9 @@
 """/v1 of a real lockstepd, as a script in any language would use it. Every answer is checked against the server's own
 document, and at the end every route of the document must have been asked.
 
-usage: v1_test.py --lockstepd PROGRAM
+usage: v1_test.py --lockstepd PROGRAM [--store own|etcd]
+
+With --store etcd the server keeps nothing and stands on a real etcd.
 
 The last line is "N passed, N failed".
 """
@@ -275,6 +277,12 @@ def request_ids(asked):
     asked.tally.check("one that is none is replaced", " " not in odd.fields["x-request-id"], odd.fields)
 
 
+def logins(asked, on_etcd):
+    """Users are the store's; a server that stands on somebody else's cluster has none."""
+    answer = asked.ask("GET", "/v1/counters/show", {"name": "n"}, {"Authorization": "no-token"})
+    asked.tally.check("a token of nobody", (answer.status, answer.code) == ((401, "unauthenticated") if on_etcd else (200, None)), answer)
+
+
 def routes_asked(asked):
     answered = {(method, path) for method, path, status in asked.seen if status == 200}
     for operation in asked.document.operations():
@@ -284,16 +292,19 @@ def routes_asked(asked):
 def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--lockstepd", required=True)
+    arguments.add_argument("--store", default="own", choices=("own", "etcd"))
     given = arguments.parse_args()
     tally = Tally()
     with tempfile.TemporaryDirectory() as folder:
-        server = servers.lockstepd(given.lockstepd, folder)
+        beneath = servers.etcd(folder) if given.store == "etcd" else None
+        server = servers.lockstepd_on(given.lockstepd, folder, beneath) if beneath else servers.lockstepd(given.lockstepd, folder)
         try:
             asked = Asked(server.endpoint, tally)
             for part in (simple_locks, locks, locks_from_outside, sessions, counters, ids, limits,
                          semaphores, own_idempotency,
                          idempotency, http2, bad_requests, request_ids, routes_asked):
                 part(asked)
+            logins(asked, on_etcd=given.store == "etcd")
             # Whoever waits while the server stops is told.
             asked.post("/v1/locks/acquire", name="last", ttl_ms=60000)
             waiting = in_thread(asked.post, "/v1/locks/acquire", name="last", wait_ms=60000)
@@ -303,6 +314,8 @@ def main():
                 pass
         finally:
             ended = server.stop()
+            if beneath:
+                beneath.stop()
         asked.expect("who waits while the server stops is told", waiting(), 503, "unavailable")
         tally.check("streams end", watching.next() is None)
         watching.close()

@@ -23,12 +23,16 @@ EtcdServices::EtcdServices(store::Store& store, store::Security& security, Clust
 }
 
 void EtcdServices::register_with(rpc::ServiceRegistry& registry) {
-  register_store_calls(edge_, registry);
-  register_lease_calls(edge_, monitor_, registry);
-  register_watch(edge_, monitor_, registry);
+  register_store_with(registry);
   register_cluster(edge_, registry);
   register_maintenance(edge_, registry);
   register_auth(edge_, registry);
+}
+
+void EtcdServices::register_store_with(rpc::ServiceRegistry& registry) {
+  register_store_calls(edge_, registry);
+  register_lease_calls(edge_, monitor_, registry);
+  register_watch(edge_, monitor_, registry);
   register_lock(edge_, lock_, registry);
   register_election(edge_, election_, registry);
 }

@@ -23,6 +23,8 @@ class EtcdServices {
 
   // May be called for several registries (gRPC, the JSON gateway).
   void register_with(rpc::ServiceRegistry& registry);
+  // Only what needs nothing but the store: keys, watches, leases, locks, elections.
+  void register_store_with(rpc::ServiceRegistry& registry);
 
   [[nodiscard]] const EtcdOptions& options() const { return edge_.options(); }
 
