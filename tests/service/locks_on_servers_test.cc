@@ -53,9 +53,6 @@ class LocksOnServers : public OnServers {
     }
     return false;
   }
-  void TearDown() override {
-    on_strand([] {});
-  }
 };
 
 TEST_P(LocksOnServers, ALockGoesFromHandToHandInTheOrderOfArrival) {

@@ -1,0 +1,475 @@
+#include "service/barrier/barriers.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "base/assert.h"
+#include "service/flat_json.h"
+#include "service/names.h"
+#include "service/ownership_queue.h"
+#include "service/repeating.h"
+#include "service/store_requests.h"
+#include "service/waiting.h"
+#include "store/awaitable.h"
+#include "store/errors.h"
+
+namespace lockstep::service {
+namespace {
+
+constexpr Duration watch_pause = 100ms;
+static_assert(barrier_parties_max + 2 < static_cast<std::int64_t>(limits::txn_operations_max));
+
+std::string barrier_key(const std::string& name) {
+  return "lockstep/barriers/" + key_segment(name);
+}
+
+std::string parties_prefix(const std::string& name, std::int64_t generation) {
+  std::array<char, 24> digits{};
+  const int size =
+      std::snprintf(digits.data(), digits.size(), "/%016llx", static_cast<unsigned long long>(generation));
+  return barrier_key(name) + std::string(digits.data(), static_cast<std::size_t>(size));
+}
+
+// What the barrier's key says.
+struct Gathering {
+  std::int64_t parties = 0;
+  std::int64_t generation = 1;
+  Revision last;  // token of the last party of the generation before
+  Revision modified;
+};
+
+std::string encode(const Gathering& gathering) {
+  return FlatJsonWriter()
+      .number("parties", gathering.parties)
+      .number("generation", gathering.generation)
+      .number("last", gathering.last.value())
+      .str();
+}
+
+Result<Gathering> decode(const store::KeyValue& kv) {
+  const Result<FlatJson> json = FlatJson::parse(kv.value);
+  if (!json.ok()) return errors::barrier_damaged();
+  Gathering gathering;
+  gathering.parties = json->number("parties").value_or(0);
+  gathering.generation = json->number("generation").value_or(0);
+  gathering.last = Revision(json->number("last").value_or(-1));
+  gathering.modified = kv.mod_revision;
+  const bool is_right = gathering.parties >= 1 && gathering.parties <= barrier_parties_max &&
+                        gathering.generation >= 1 && gathering.last >= Revision();
+  if (!is_right) return errors::barrier_damaged();
+  return gathering;
+}
+
+store::RangeRequest oldest_parties(const std::string& name, std::int64_t generation, std::int64_t count) {
+  store::RangeRequest request;
+  request.key = parties_prefix(name, generation) + "/";
+  request.range_end = prefix_end(request.key);
+  request.sort_target = store::SortTarget::create_revision;
+  request.sort_order = store::SortOrder::ascend;
+  request.keys_only = true;
+  request.limit = count;
+  return request;
+}
+
+// One party's way through one barrier. Lives in the frame of the call.
+class Party {
+ public:
+  Party(const Context& context, SessionPtr session, std::string name, std::int64_t parties,
+        const store::CallOptions& options)
+      : context_(context),
+        session_(std::move(session)),
+        name_(std::move(name)),
+        parties_(parties),
+        options_(options),
+        wake_(context) {
+    options_.request_id = {};
+  }
+
+  Task<Result<BarrierPassed>> enter() {
+    const std::stop_callback on_over(session_->over(), [wake = wake_] { wake.set(); });
+    while (true) {
+      Status why = wanted();
+      if (why.ok()) why = co_await step();
+      if (passed_.has_value()) co_return *passed_;
+      if (why.ok()) continue;
+      co_return co_await withdraw(std::move(why));
+    }
+  }
+
+ private:
+  [[nodiscard]] Status wanted() const {
+    if (Status over = session_->state(); !over.ok()) return over;
+    return still_wanted(context_, options_);
+  }
+  [[nodiscard]] store::CallOptions call() const {
+    store::CallOptions call;
+    call.principal = options_.principal;
+    call.deadline = context_.clock.now() + repeating_time_max;
+    return call;
+  }
+  [[nodiscard]] std::string own_key() const {
+    return contender_key(parties_prefix(name_, gathering_.generation), session_->id());
+  }
+
+  // ok: go on. An error: it is over.
+  Task<Status> step() {
+    if (!is_set_up_) return set_up();
+    if (!is_there_) return join();
+    return go_on_or_wait();
+  }
+
+  // Errors of the store that may pass, and the session's end.
+  Task<Status> endure(Status why) {
+    if (why == store::errors::lease_not_found()) session_->found_missing();
+    const bool passes =
+        why.code() == Code::unavailable || why.code() == Code::deadline_exceeded || is_unknown(why);
+    if (!passes && session_->alive()) co_return why;
+    if (session_->alive()) co_await wake_.wait(context_.clock.now() + watch_pause, {});
+    co_return Status();
+  }
+
+  Task<Status> set_up() {
+    Gathering first;
+    first.parties = parties_;
+    store::TxnRequest txn;
+    txn.compare.push_back(created_at(barrier_key(name_), Revision()));
+    txn.success.push_back(operation(put_of(barrier_key(name_), encode(first), {})));
+    txn.success.push_back(operation(one_key(barrier_key(name_))));
+    txn.failure.push_back(operation(one_key(barrier_key(name_))));
+    const Result<store::TxnResponse> answer =
+        co_await store::awaitable::txn(context_.store, std::move(txn), call());
+    if (!answer.ok()) co_return co_await endure(answer.status());
+    co_return learn(range_at(*answer, answer->succeeded ? 1 : 0));
+  }
+
+  // What the barrier's key says now.
+  Status learn(const store::RangeResponse* range) {
+    is_set_up_ = false;
+    if (range == nullptr) return errors::barrier_damaged();
+    if (range->kvs.empty()) return {};  // removed: made again
+    const Result<Gathering> gathering = decode(range->kvs[0]);
+    if (!gathering.ok()) return gathering.status();
+    if (gathering->parties != parties_) return errors::barrier_differs();
+    const bool is_new = gathering->generation != gathering_.generation;
+    if (is_there_ && is_new) {
+      is_there_ = false;
+      if (gathering->last >= token_) {
+        passed_ = BarrierPassed{name_, gathering_.generation, token_, range->header};
+        passed_->header.revision = gathering->modified;
+      } else {
+        left_over_ = own_key();  // came too late: once more, in the next one
+      }
+    }
+    gathering_ = *gathering;
+    is_set_up_ = true;
+    return {};
+  }
+
+  Task<Status> join() {
+    const std::string epoch_key = session_key(session_->id());
+    store::TxnRequest txn;
+    txn.compare.push_back(modified_at(barrier_key(name_), gathering_.modified));
+    txn.compare.push_back(created_at(own_key(), Revision()));
+    txn.compare.push_back(number_is(epoch_key, store::CompareTarget::version, session_->epoch()));
+    txn.success.push_back(operation(put_of(own_key(), "{}", session_->id())));
+    if (!left_over_.empty()) txn.success.push_back(operation(removal_of(left_over_)));
+    txn.failure.push_back(operation(one_key(own_key())));
+    txn.failure.push_back(operation(one_key(barrier_key(name_))));
+    txn.failure.push_back(operation(one_key(epoch_key)));
+    maybe_there_ = true;
+    const Result<store::TxnResponse> answer =
+        co_await store::awaitable::txn(context_.store, std::move(txn), call());
+    if (!answer.ok()) co_return co_await endure(answer.status());
+    if (answer->succeeded) {
+      is_there_ = true;
+      token_ = answer->header.revision;
+      left_over_.clear();
+      co_return Status();
+    }
+    const store::RangeResponse* own = range_at(*answer, 0);
+    const store::RangeResponse* epoch = range_at(*answer, 2);
+    if (own == nullptr || epoch == nullptr) co_return errors::barrier_damaged();
+    session_->set_epoch(epoch->kvs.empty() ? 0 : epoch->kvs[0].version);
+    if (!own->kvs.empty()) {
+      is_there_ = true;
+      token_ = own->kvs[0].create_revision;
+    }
+    co_return learn(range_at(*answer, 1));
+  }
+
+  // Enough are there: the next generation begins. Else waits for that.
+  Task<Status> go_on_or_wait() {
+    store::TxnRequest look;
+    look.success.push_back(operation(one_key(barrier_key(name_))));
+    look.success.push_back(operation(oldest_parties(name_, gathering_.generation, parties_)));
+    look.success.push_back(operation(one_key(own_key())));
+    const Result<store::TxnResponse> answer =
+        co_await store::awaitable::txn(context_.store, std::move(look), call());
+    if (!answer.ok()) co_return co_await endure(answer.status());
+    if (Status why = learn(range_at(*answer, 0)); !why.ok() || !is_there_ || !is_set_up_) co_return why;
+    const store::RangeResponse* there = range_at(*answer, 1);
+    const store::RangeResponse* own = range_at(*answer, 2);
+    if (there == nullptr || own == nullptr) co_return errors::barrier_damaged();
+    if (own->kvs.empty()) {
+      is_there_ = false;  // taken away, or the lease ended: joining finds out
+      co_return Status();
+    }
+    if (std::cmp_less(there->kvs.size(), parties_)) co_return co_await wait(answer->header.revision.next());
+    co_return co_await begin_next(there->kvs);
+  }
+
+  Task<Status> begin_next(std::vector<store::KeyValue> first) {
+    Gathering next = gathering_;
+    ++next.generation;
+    next.last = first.back().create_revision;
+    store::TxnRequest txn;
+    txn.compare.push_back(modified_at(barrier_key(name_), gathering_.modified));
+    for (const store::KeyValue& party : first)
+      txn.compare.push_back(created_at(party.key, party.create_revision));
+    txn.success.push_back(operation(put_of(barrier_key(name_), encode(next), {})));
+    const Result<store::TxnResponse> answer =
+        co_await store::awaitable::txn(context_.store, std::move(txn), call());
+    if (!answer.ok()) co_return co_await endure(answer.status());
+    co_return Status();  // by us or by others: the key says it
+  }
+
+  Task<Status> wait(Revision from) {
+    store::WatchRequest request;
+    request.key = barrier_key(name_);
+    request.start_revision = from;
+    auto watched = context_.store.watch(std::move(request), call());
+    if (!watched.ok()) co_return co_await endure(watched.status());
+    const std::unique_ptr<store::Subscription> subscription = *std::move(watched);
+    while (true) {
+      const std::optional<store::WatchResponse> answer = subscription->next(4096);
+      if (answer.has_value()) {
+        if (!answer->canceled && answer->events.empty()) continue;
+        if (answer->canceled && answer->compact_revision == Revision()) {
+          co_await wake_.wait(context_.clock.now() + watch_pause, {});
+        }
+        co_return Status();
+      }
+      subscription->notify_when_ready([wake = wake_] { wake.set(); });
+      co_await wake_.wait(options_.deadline, options_.cancellation);
+      if (Status why = wanted(); !why.ok()) co_return why;
+    }
+  }
+
+  // Not counted any more, for certain; unless the others have gone on with us.
+  Task<Result<BarrierPassed>> withdraw(Status why) {
+    if (!maybe_there_) co_return why;
+    store::CallOptions certain;
+    certain.principal = options_.principal;
+    Repeating repeating(context_, certain);
+    while (true) {
+      // Writing the session's key calls off what may still be under way.
+      store::TxnRequest txn;
+      const std::string epoch_key = session_key(session_->id());
+      txn.compare.push_back(modified_at(barrier_key(name_), gathering_.modified));
+      if (!is_there_) {
+        txn.success.push_back(operation(put_of(epoch_key, "{}", session_->id())));
+        txn.success.push_back(operation(one_key(epoch_key)));
+      }
+      txn.success.push_back(operation(removal_of(own_key())));
+      if (!left_over_.empty()) txn.success.push_back(operation(removal_of(left_over_)));
+      txn.failure.push_back(operation(one_key(barrier_key(name_))));
+      txn.failure.push_back(operation(one_key(own_key())));
+      const Result<store::TxnResponse> answer =
+          co_await store::awaitable::txn(context_.store, std::move(txn), repeating.call());
+      if (answer.ok() && answer->succeeded) {
+        const store::RangeResponse* epoch = range_at(*answer, 1);
+        if (!is_there_ && epoch != nullptr && !epoch->kvs.empty()) session_->set_epoch(epoch->kvs[0].version);
+        co_return why;
+      }
+      if (answer.ok()) {
+        const store::RangeResponse* own = range_at(*answer, 1);
+        if (own != nullptr && !own->kvs.empty()) {
+          is_there_ = true;
+          token_ = own->kvs[0].create_revision;
+        }
+        const Status learned = learn(range_at(*answer, 0));
+        if (passed_.has_value()) co_return *passed_;
+        if (!learned.ok() || !is_set_up_) co_return why;
+        continue;
+      }
+      // Its key ends with its lease.
+      if (answer.status() == store::errors::lease_not_found() || !session_->alive()) co_return why;
+      if (Status end = co_await repeating.after(answer.status()); !end.ok()) co_return end;
+    }
+  }
+
+  Context context_;
+  SessionPtr session_;
+  std::string name_;
+  std::int64_t parties_;
+  store::CallOptions options_;
+  Signal wake_;
+  Gathering gathering_;
+  bool is_set_up_ = false;
+  bool is_there_ = false;
+  bool maybe_there_ = false;
+  Revision token_;
+  std::string left_over_;
+  std::optional<BarrierPassed> passed_;
+};
+
+Task<Result<BarrierPassed>> enter(Context context, SessionPtr session, std::string name, std::int64_t parties,
+                                  store::CallOptions options) {
+  if (Status wrong = check_name(name); !wrong.ok()) co_return wrong;
+  if (parties < 1 || parties > barrier_parties_max) co_return errors::barrier_out_of_range();
+  Party party(context, std::move(session), std::move(name), parties, options);
+  co_return co_await party.enter();
+}
+
+// ok: look again.
+Task<Status> until_gone(Context context, SessionPtr session, std::string key, Revision from,
+                        store::CallOptions options, Signal wake) {
+  store::WatchRequest request;
+  request.key = std::move(key);
+  request.start_revision = from;
+  request.no_put = true;
+  auto watched = context.store.watch(std::move(request), options);
+  if (!watched.ok()) co_return watched.status();
+  const std::unique_ptr<store::Subscription> subscription = *std::move(watched);
+  while (true) {
+    if (Status over = session->state(); !over.ok()) co_return over;
+    const std::optional<store::WatchResponse> answer = subscription->next(4096);
+    if (answer.has_value()) {
+      if (!answer->canceled && answer->events.empty()) continue;
+      const bool may_pass = !answer->canceled || answer->compact_revision != Revision();
+      co_return may_pass ? Status() : Status(Code::unavailable, answer->cancel_reason);
+    }
+    subscription->notify_when_ready([wake] { wake.set(); });
+    const Wake why = co_await wake.wait(options.deadline, options.cancellation);
+    if (why == Wake::deadline) co_return errors::wait_deadline_over();
+    if (why == Wake::cancelled) co_return errors::wait_cancelled();
+  }
+}
+
+Task<Status> leave(Context context, SessionPtr session, std::string name, std::int64_t generation,
+                   store::CallOptions options) {
+  if (Status wrong = check_name(name); !wrong.ok()) co_return wrong;
+  if (generation < 1) co_return errors::barrier_not_entered();
+  options.request_id = {};
+  const Signal wake(context);
+  const std::stop_callback on_over(session->over(), [wake] { wake.set(); });
+  const std::string own = contender_key(parties_prefix(name, generation), session->id());
+  for (bool maybe_left = false;;) {
+    if (Status over = session->state(); !over.ok()) co_return over;
+    if (Status gone = still_wanted(context, options); !gone.ok()) co_return gone;
+    store::TxnRequest txn;
+    txn.compare.push_back(created_at(own, Revision()));
+    txn.success.push_back(operation(oldest_parties(name, generation, 1)));
+    txn.failure.push_back(operation(oldest_parties(name, generation, 2)));
+    txn.failure.push_back(operation(removal_of(own)));
+    store::CallOptions call;
+    call.principal = options.principal;
+    call.deadline = std::min(options.deadline, context.clock.now() + repeating_time_max);
+    const Result<store::TxnResponse> answer =
+        co_await store::awaitable::txn(context.store, std::move(txn), call);
+    Status why = answer.status();
+    if (answer.ok()) {
+      if (answer->succeeded && !maybe_left) co_return errors::barrier_not_entered();
+      maybe_left = true;
+      const store::RangeResponse* others = range_at(*answer, 0);
+      if (others == nullptr) co_return errors::barrier_damaged();
+      const auto other = std::ranges::find_if(others->kvs, [&](const auto& kv) { return kv.key != own; });
+      if (other == others->kvs.end()) co_return Status();
+      why = co_await until_gone(context, session, other->key, answer->header.revision.next(), options, wake);
+      if (why.ok()) continue;
+    }
+    maybe_left = maybe_left || is_unknown(why);
+    if (why.code() != Code::unavailable && !is_unknown(why)) co_return why;
+    co_await wake.wait(std::min(options.deadline, context.clock.now() + watch_pause), options.cancellation);
+  }
+}
+
+Task<Result<BarrierState>> show(Context context, std::string name, store::CallOptions options) {
+  if (Status wrong = check_name(name); !wrong.ok()) co_return wrong;
+  options.request_id = {};
+  const Result<store::RangeResponse> barrier =
+      co_await store::awaitable::range(context.store, one_key(barrier_key(name)), options);
+  if (!barrier.ok()) co_return barrier.status();
+  BarrierState state;
+  state.name = name;
+  if (barrier->kvs.empty()) co_return state;
+  const Result<Gathering> gathering = decode(barrier->kvs[0]);
+  if (!gathering.ok()) co_return gathering.status();
+  state.parties = gathering->parties;
+  state.generation = gathering->generation;
+  store::RangeRequest there = oldest_parties(name, gathering->generation, 0);
+  there.count_only = true;
+  const Result<store::RangeResponse> counted =
+      co_await store::awaitable::range(context.store, std::move(there), options);
+  if (!counted.ok()) co_return counted.status();
+  state.there = counted->count;
+  co_return state;
+}
+
+Task<Status> remove(Context context, std::string name, store::CallOptions options) {
+  if (Status wrong = check_name(name); !wrong.ok()) co_return wrong;
+  options.request_id = {};
+  const Result<store::RangeResponse> barrier =
+      co_await store::awaitable::range(context.store, one_key(barrier_key(name)), options);
+  if (!barrier.ok()) co_return barrier.status();
+  if (barrier->kvs.empty()) co_return Status();
+  const Result<Gathering> gathering = decode(barrier->kvs[0]);
+  store::TxnRequest txn;
+  txn.compare.push_back(modified_at(barrier_key(name), barrier->kvs[0].mod_revision));
+  if (gathering.ok()) {
+    const store::RangeRequest there = oldest_parties(name, gathering->generation, 0);
+    txn.compare.push_back(created_at(there.key, Revision()));
+    txn.compare.back().range_end = there.range_end;
+  }
+  store::DeleteRangeRequest parties;
+  parties.key = barrier_key(name) + "/";
+  parties.range_end = prefix_end(parties.key);
+  txn.success.push_back(operation(removal_of(barrier_key(name))));
+  txn.success.push_back(operation(std::move(parties)));
+  const Result<store::TxnResponse> answer =
+      co_await store::awaitable::txn(context.store, std::move(txn), std::move(options));
+  if (!answer.ok()) co_return answer.status();
+  co_return answer->succeeded ? Status() : errors::barrier_in_use();
+}
+
+}  // namespace
+
+namespace errors {
+Status barrier_differs() {
+  return {Code::failed_precondition, "lockstep: the barrier has another number of parties"};
+}
+Status barrier_out_of_range() {
+  return {Code::invalid_argument, "lockstep: a barrier has 1 to 100 parties"};
+}
+Status barrier_damaged() {
+  return {Code::corruption, "lockstep: the barrier's key does not say what it waits for"};
+}
+Status barrier_not_entered() {
+  return {Code::failed_precondition, "lockstep: the session is no party of that generation of the barrier"};
+}
+Status barrier_in_use() {
+  return {Code::failed_precondition, "lockstep: somebody waits at the barrier"};
+}
+}  // namespace errors
+
+Task<Result<BarrierPassed>> enter_barrier(Context context, SessionPtr session, std::string name,
+                                          std::int64_t parties, store::CallOptions options) {
+  return enter(context, std::move(session), std::move(name), parties, std::move(options));
+}
+Task<Status> leave_barrier(Context context, SessionPtr session, std::string name, std::int64_t generation,
+                           store::CallOptions options) {
+  return leave(context, std::move(session), std::move(name), generation, std::move(options));
+}
+Task<Result<BarrierState>> show_barrier(Context context, std::string name, store::CallOptions options) {
+  return show(context, std::move(name), std::move(options));
+}
+Task<Status> remove_barrier(Context context, std::string name, store::CallOptions options) {
+  return remove(context, std::move(name), std::move(options));
+}
+
+}  // namespace lockstep::service
