@@ -4,9 +4,11 @@
 
 #include "base/assert.h"
 #include "service/counter/counter.h"
+#include "service/flat_json.h"
 #include "service/idempotency/idempotency.h"
 #include "service/ids/ids.h"
 #include "service/limiter/limiter.h"
+#include "service/lock/description.h"
 
 namespace {
 
@@ -37,5 +39,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   round_trip(text, service::parse_limit,
              [](const service::LimitState& state) { return service::encode(state); });
   round_trip(text, service::parse_ids_floor, [](std::int64_t floor) { return std::to_string(floor); });
+  const service::HolderValue holder = service::decode_holder(text);
+  LS_MUST(service::decode_holder(service::encode(holder)) == holder);
+  if (const auto json = service::FlatJson::parse(text); !json.ok()) LS_MUST(!json.status().message().empty());
   return 0;
 }
