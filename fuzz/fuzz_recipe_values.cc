@@ -9,6 +9,8 @@
 #include "service/ids/ids.h"
 #include "service/limiter/limiter.h"
 #include "service/lock/description.h"
+#include "service/timer/cron.h"
+#include "service/timer/values.h"
 
 namespace {
 
@@ -42,5 +44,21 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const service::HolderValue holder = service::decode_holder(text);
   LS_MUST(service::decode_holder(service::encode(holder)) == holder);
   if (const auto json = service::FlatJson::parse(text); !json.ok()) LS_MUST(!json.status().message().empty());
+  round_trip(text, service::parse_timer_clock,
+             [](const service::TimerClockValue& value) { return service::encode(value); });
+  round_trip(text, service::parse_timer_document,
+             [](const service::TimerDocument& document) { return service::encode(document); });
+  round_trip(text, service::parse_timer_pointer,
+             [](const service::TimerPointer& pointer) { return service::encode(pointer); });
+  round_trip(text, service::parse_timer_token,
+             [](const service::TimerToken& token) { return service::to_string(token); });
+  const auto cron = service::Cron::parse(text);
+  if (!cron.ok()) {
+    LS_MUST(!cron.status().message().empty());
+    return 0;
+  }
+  constexpr service::Seconds now(1'800'000'000);
+  const auto next = cron->next({}, now);
+  if (next.has_value()) LS_MUST(*next > now);
   return 0;
 }

@@ -11,3 +11,15 @@ target_sources(lockstep_service PRIVATE
 lockstep_test(service_data_test
   SOURCES counter/counter_test.cc idempotency/idempotency_test.cc ids/ids_test.cc limiter/limiter_test.cc
   DEPENDS lockstep::service lockstep::replica)
+
+# Timers know time zones: whoever uses none of them does not need the library for that.
+find_package(date REQUIRED)
+lockstep_library(timer
+  SOURCES
+    timer/claim.cc timer/clock_view.cc timer/cron.cc timer/settle.cc timer/timer_driver.cc timer/timers.cc timer/timers_core.cc
+    timer/values.cc timer/zone.cc
+  DEPENDS lockstep::service
+  PRIVATE_DEPENDS date::date-tz)
+lockstep_test(timer_test
+  SOURCES timer/cron_test.cc timer/timers_test.cc timer/timers_world_test.cc
+  DEPENDS lockstep::timer lockstep::replica)
