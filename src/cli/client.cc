@@ -5,16 +5,20 @@
 
 namespace lockstep::cli {
 
-Client::Client(ClientSettings settings, std::string password)
-    : settings_(std::move(settings)), password_(std::move(password)), executor_(clock_) {}
+Client::Client(ClientSettings settings, std::string password, bool fail_fast)
+    : settings_(std::move(settings)),
+      password_(std::move(password)),
+      executor_(clock_),
+      fail_fast_(fail_fast) {}
 
 Client::~Client() {
   store_.reset();
   connections_.reset();
 }
 
-Result<std::unique_ptr<Client>> Client::make(const ClientSettings& settings, std::string password) {
-  std::unique_ptr<Client> client(new Client(settings, std::move(password)));
+Result<std::unique_ptr<Client>> Client::make(const ClientSettings& settings, std::string password,
+                                             bool fail_fast) {
+  std::unique_ptr<Client> client(new Client(settings, std::move(password), fail_fast));
   client->streams_ = std::make_unique<platform::TcpStreams>(client->executor_);
   if (settings.tls()) {
     platform::TlsOptions options;
@@ -37,8 +41,7 @@ remote::ConnectionsOptions Client::connection_options(const std::vector<std::str
   options.endpoints = endpoints;
   options.user = settings_.user;
   options.password = password_;
-  // A person waits: what cannot be reached is said at once.
-  options.fail_fast = true;
+  options.fail_fast = fail_fast_;
   options.endpoint.channel.tls = settings_.tls();
   options.endpoint.channel.connect_timeout = std::min<Duration>(settings_.timeout, 5s);
   return options;

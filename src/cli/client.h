@@ -23,8 +23,10 @@ namespace lockstep::cli {
 
 class Client {
  public:
-  // Connects later, when something is asked. Errors: invalid_argument for files that cannot be used.
-  static Result<std::unique_ptr<Client>> make(const ClientSettings& settings, std::string password);
+  // Connects later, when something is asked. `fail_fast`: what cannot be reached is said at once. Errors:
+  // invalid_argument for files that cannot be used.
+  static Result<std::unique_ptr<Client>> make(const ClientSettings& settings, std::string password,
+                                              bool fail_fast = true);
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
   ~Client();
@@ -34,6 +36,7 @@ class Client {
   [[nodiscard]] const std::string& password() const { return password_; }
   platform::AsioExecutor& executor() { return executor_; }
   platform::RealClock& clock() { return clock_; }
+  platform::RealRandom& random() { return random_; }
   remote::Connections& connections() { return *connections_; }
   remote::Store& store() { return *store_; }
   remote::Admin& admin() { return *admin_; }
@@ -81,7 +84,7 @@ class Client {
   void stop() { executor_.stop(); }
 
  private:
-  Client(ClientSettings settings, std::string password);
+  Client(ClientSettings settings, std::string password, bool fail_fast);
   [[nodiscard]] remote::ConnectionsOptions connection_options(
       const std::vector<std::string>& endpoints) const;
 
@@ -94,6 +97,7 @@ class Client {
   std::unique_ptr<remote::Connections> connections_;
   std::unique_ptr<remote::Store> store_;
   std::unique_ptr<remote::Admin> admin_;
+  bool fail_fast_;
   bool waiting_ = false;
 };
 

@@ -142,6 +142,10 @@ void add_version_command(Commands& commands) {
 void add_all_commands(Commands& commands) {
   add_kv_commands(commands);
   add_lease_commands(commands);
+  add_lock_commands(commands);
+  add_semaphore_commands(commands);
+  add_elect_commands(commands);
+  add_count_commands(commands);
   add_member_commands(commands);
   add_endpoint_commands(commands);
   add_upkeep_commands(commands);
@@ -166,7 +170,9 @@ CLI::App& Commands::command(CLI::App& parent, std::string_view name, std::string
                             std::string_view command_examples, Action action) {
   CLI::App* command = parent.add_subcommand(std::string(name), std::string(help));
   command->footer(fmt::format("\nExamples:\n{}", command_examples));
-  command->callback([this, action = std::move(action)] { chosen_ = action; });
+  command->callback([this, command, action = std::move(action)] {
+    if (command->get_subcommands().empty()) chosen_ = action;  // else one of them was asked for
+  });
   return *command;
 }
 
@@ -202,7 +208,7 @@ int run(int argc, char** argv) {
   Session::end_progress();
   Session::flush();
   if (!status.ok() && !status.message().empty()) Session::warn(status.message());
-  return static_cast<int>(exit_of(status));
+  return status.ok() ? session.exit_code() : static_cast<int>(exit_of(status));
 }
 
 }  // namespace lockstep::cli

@@ -87,14 +87,14 @@ Exit status:
 )";
 }
 
-Result<Client*> Session::client() {
+Result<Client*> Session::client(Patience patience) {
   if (client_ != nullptr) return client_.get();
   std::string secret;
   if (!settings().user.empty()) {
     LS_ASSIGN_OR_RETURN(secret,
                         password(settings().password_file, fmt::format("Password of {}: ", settings().user)));
   }
-  LS_ASSIGN_OR_RETURN(client_, Client::make(settings(), std::move(secret)));
+  LS_ASSIGN_OR_RETURN(client_, Client::make(settings(), std::move(secret), patience == Patience::none));
   return client_.get();
 }
 

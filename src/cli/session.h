@@ -28,6 +28,12 @@ enum class Exit : std::uint8_t {
 Exit exit_of(const Status& status);
 std::string_view exit_codes_text();
 
+// What commands do about members that do not answer.
+enum class Patience : std::uint8_t {
+  none,     // what cannot be reached is said at once
+  patient,  // connections are made again, calls wait until their deadline: while something is held
+};
+
 class Session {
  public:
   explicit Session(Variables variables) : variables_(std::move(variables)) {}
@@ -39,7 +45,10 @@ class Session {
   [[nodiscard]] const Variables& variables() const { return variables_; }
 
   // Made at first use. Errors: a password file that cannot be read, certificates that cannot be used.
-  Result<Client*> client();
+  Result<Client*> client(Patience patience = Patience::none);
+  // What the program exits with if all went well: of a command that it ran.
+  void exit_with(int code) { exit_code_ = code; }
+  [[nodiscard]] int exit_code() const { return exit_code_; }
 
   void print(const Report& report) const;
   static void write(std::string_view bytes);  // to standard output, as it is
@@ -58,6 +67,7 @@ class Session {
   Variables variables_;
   Resolved resolved_;
   std::unique_ptr<Client> client_;
+  int exit_code_ = 0;
 };
 
 }  // namespace lockstep::cli

@@ -1,0 +1,56 @@
+// Recipes of src/service, run by a command in this process, on the Store that the settings name.
+#pragma once
+
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "base/task.h"
+#include "cli/client.h"
+#include "cli/session.h"
+#include "service/context.h"
+#include "service/lock/description.h"
+#include "service/session/session.h"
+
+namespace lockstep::cli {
+
+inline service::Context context_of(Client& client) {
+  return {client.store(), client.executor(), client.clock(), client.random()};
+}
+
+// Runs the strand until the task has ended.
+template <class T>
+T finish(Client& client, Task<T> task) {
+  return client.wait<T>([&](auto done) {
+    [](Task<T> running, decltype(done) tell)
+        -> Task<void> { tell(co_await std::move(running)); }(std::move(task), std::move(done)).detach();
+  });
+}
+
+// Who holds something, for people who look: LOCKSTEP_HOLDER or user@host, this process, and the reason given.
+service::Description description_of(const Session& session, const std::string& reason);
+
+// Until `what` ends with its stop token or the program is told to end.
+struct Ended {
+  bool by_signal = false;  // SIGINT, SIGTERM or SIGHUP; else the token
+};
+Ended wait_for_end(Client& client, std::stop_token over);
+
+// A command that runs while something is held.
+struct GuardedCommand {
+  std::vector<std::string> words;
+  std::vector<std::pair<std::string, std::string>> environment;
+  std::string what;        // is held: "the lock orders"
+  std::stop_token lost;    // stopped when it is not held any more
+  bool only_warn = false;  // else: SIGTERM, and SIGKILL after `grace`
+  Duration grace = 5s;
+};
+// Its exit status as a shell tells it: 128 + n when it died by signal n. Signals that ask this program to end
+// are passed on. Errors: invalid_argument when it cannot be started.
+struct CommandEnd {
+  int exit_code = 0;
+  bool lost = false;
+};
+Result<CommandEnd> run_guarded(Client& client, const GuardedCommand& command);
+
+}  // namespace lockstep::cli
