@@ -47,9 +47,11 @@ Status run_while_held(Session& session, Client& client, const HoldArguments& arg
                       const service::SessionPtr& holder) {
   const Watchman watchman(client, holder, held.fence);
   if (arguments.words.empty()) {
-    session.print(held.report);
-    Session::flush();
-    if (wait_for_end(client, watchman.over()).by_signal) return {};
+    const auto print = [&] {
+      session.print(held.report);
+      Session::flush();
+    };
+    if (wait_for_signal(client, watchman.over(), print)) return {};
     return {Code::already_exists, fmt::format("lost {}: {}", held.what, watchman.why().message())};
   }
   GuardedCommand command;

@@ -100,19 +100,20 @@ service::Description description_of(const Session& session, const std::string& r
   return description;
 }
 
-Ended wait_for_end(Client& client, std::stop_token over) {
-  Ended ended;
+bool wait_for_signal(Client& client, const std::stop_token& over, const std::function<void()>& begun) {
+  bool by_signal = false;
   bool finished = false;
   const platform::Signals signals(client.executor(), signals_to_end, [&](int) {
-    ended.by_signal = finished = true;
+    by_signal = finished = true;
     client.stop();
   });
+  begun();
   const std::stop_callback on_over(over, [&] {
     finished = true;
     client.stop();
   });
   while (!finished) client.run();
-  return ended;
+  return by_signal;
 }
 
 Result<CommandEnd> run_guarded(Client& client, const GuardedCommand& command) {

@@ -1,7 +1,9 @@
 // Recipes of src/service, run by a command in this process, on the Store that the settings name.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <stop_token>
 #include <utility>
 #include <vector>
 
@@ -30,11 +32,9 @@ T finish(Client& client, Task<T> task) {
 // Who holds something, for people who look: LOCKSTEP_HOLDER or user@host, this process, and the reason given.
 service::Description description_of(const Session& session, const std::string& reason);
 
-// Until `what` ends with its stop token or the program is told to end.
-struct Ended {
-  bool by_signal = false;  // SIGINT, SIGTERM or SIGHUP; else the token
-};
-Ended wait_for_end(Client& client, std::stop_token over);
+// Calls `begun` and waits until `over` is stopped (false) or the program is told to end by SIGINT, SIGTERM or
+// SIGHUP (true).
+bool wait_for_signal(Client& client, const std::stop_token& over, const std::function<void()>& begun);
 
 // A command that runs while something is held.
 struct GuardedCommand {
