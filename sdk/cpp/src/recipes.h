@@ -7,6 +7,7 @@
 #include "service/ids/ids.h"
 #include "service/limiter/limiter.h"
 #include "service/lock/locks.h"
+#include "service/semaphore/semaphores.h"
 #include "sessions.h"
 
 namespace lockstep::v1::detail {
@@ -14,7 +15,12 @@ namespace lockstep::v1::detail {
 class Recipes {
  public:
   explicit Recipes(const service::Context& context)
-      : locks(context), counters(context), ids(context), limiters(context), idempotency(context) {}
+      : locks(context),
+        counters(context),
+        ids(context),
+        limiters(context),
+        idempotency(context),
+        semaphores(context) {}
   // Gives back what is held.
   void begin_close() { sessions.clear(); }
 
@@ -24,6 +30,7 @@ class Recipes {
   service::Ids ids;
   service::Limiter limiters;
   service::Idempotency idempotency;
+  service::Semaphores semaphores;
 };
 
 }  // namespace lockstep::v1::detail

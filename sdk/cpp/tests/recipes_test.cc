@@ -5,6 +5,7 @@
 #include <set>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -216,6 +217,28 @@ TEST_F(SdkRecipe, AResourceRemembersTheLargestToken) {
   EXPECT_TRUE(one_.commit_fenced("disk", 7, Txn().put("d", "7")).wait().is_done());
   EXPECT_EQ(one_.commit_fenced("disk", 6, Txn().put("d", "6")).wait().code(), Code::failed_precondition);
   EXPECT_TRUE(two_.commit_fenced("disk", 7, Txn().put("d", "7 again")).wait().is_done());
+}
+
+// ---- semaphores
+
+TEST_F(SdkRecipe, AtMostSoManyHoldAPermit) {
+  std::optional<lockstep::Guard> first = one_.semaphore("s", 2).reason("export").acquire().wait().value();
+  const lockstep::Guard second = one_.semaphore("s", 2).acquire().wait().value();
+  EXPECT_EQ(two_.semaphore("s", 2).try_acquire().wait().code(), Code::failed_precondition);
+  EXPECT_EQ(two_.semaphore("s", 3).try_acquire().wait().code(), Code::failed_precondition)
+      << "it has two permits";
+  auto waiting = std::async(std::launch::async, [&] { return two_.semaphore("s", 2).acquire().wait(); });
+  while (two_.semaphore("s", 2).contenders().wait().value().size() < 3) std::this_thread::yield();
+  first.reset();
+  EXPECT_GT(waiting.get().value().token(), second.token());
+}
+
+TEST_F(SdkRecipe, ADeadHoldersPermitComesBack) {
+  const lockstep::Guard held = one_.semaphore("s", 1).acquire().wait().value();
+  cluster_.cut_off(one_);
+  cluster_.advance(30s);
+  EXPECT_TRUE(held.lost().stop_requested());
+  EXPECT_TRUE(two_.semaphore("s", 1).try_acquire().wait().is_done());
 }
 
 }  // namespace

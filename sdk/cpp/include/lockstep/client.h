@@ -19,6 +19,7 @@
 #include "lockstep/limiter.h"
 #include "lockstep/lock.h"
 #include "lockstep/operation.h"
+#include "lockstep/semaphore.h"
 #include "lockstep/session.h"
 
 namespace lockstep::LOCKSTEP_INLINE v1 {
@@ -150,6 +151,8 @@ class Client {
   // the largest at lockstep/fences/RESOURCE. failed_precondition and no effect otherwise.
   Operation<TxnResult> commit_fenced(std::string resource, std::int64_t token, const Txn& txn,
                                      CallOptions options = {});
+  // With so many permits: the first to come says how many, whoever says another number is refused.
+  Semaphore semaphore(std::string name, std::int64_t permits);
   Counter counter(std::string name);
   Ids ids(std::string name);
   Limiter limiter(std::string name, const LimitRule& rule);

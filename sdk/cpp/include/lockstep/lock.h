@@ -16,69 +16,25 @@
 // is renewed every third of its ttl.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <memory>
-#include <stop_token>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "lockstep/abi.h"
 #include "lockstep/call_options.h"
-#include "lockstep/kv.h"
+#include "lockstep/guard.h"
 #include "lockstep/operation.h"
 #include "lockstep/session.h"
 
 namespace lockstep::LOCKSTEP_INLINE v1 {
 
 namespace detail {
-class LockHolding;
 class Runtime;
-}  // namespace detail
+}
 
-// A held lock. Destroying it gives the lock back, without waiting for the answer.
-class LockGuard {
- public:
-  explicit LockGuard(std::shared_ptr<detail::LockHolding> holding);
-  LockGuard(LockGuard&&) noexcept;
-  LockGuard& operator=(LockGuard&& other) noexcept;
-  ~LockGuard();
-
-  [[nodiscard]] const std::string& name() const;
-  // Larger than that of every holder before.
-  [[nodiscard]] std::int64_t token() const;
-  // The key that exists, created at revision token(), as long as the lock is held.
-  [[nodiscard]] const std::string& key() const;
-  [[nodiscard]] SessionId session() const;
-  // Stopped when the session is over: stop what the lock protects.
-  [[nodiscard]] std::stop_token lost() const;
-
-  // The transaction takes effect only while this lock is held, decided in the store: failed_precondition
-  // ("stale_token") and no effect otherwise.
-  Operation<TxnResult> commit(const Txn& txn, CallOptions options = {});
-  // Waits until it is not held any more, however that comes, and says why: the session's end, or somebody
-  // removed its key (a forced release). Costs a watch of one key.
-  Operation<std::string> until_lost(CallOptions options = {});
-  // Gives it back and waits for the answer. After an error the destructor tries once more.
-  Operation<void> release(CallOptions options = {});
-
- private:
-  std::shared_ptr<detail::LockHolding> holding_;
-};
-
-// Somebody who holds a lock, or waits for it.
-struct LockContender {
-  bool holds = false;
-  bool shared = false;
-  SessionId session = 0;
-  std::int64_t token = 0;
-  std::string holder;  // what ClientOptions::name() said, and the rest of what it says about itself
-  std::string host;
-  std::int64_t pid = 0;
-  std::string reason;
-  std::chrono::system_clock::time_point since;
-};
+using LockGuard = Guard;
 
 // What to acquire, and how. Nothing is asked before acquire().
 class Lock {
@@ -109,7 +65,7 @@ class Lock {
   Operation<LockGuard> try_acquire(CallOptions options = {}) const;
 
   // Holders first, then those who wait in the order of service; at most 1000.
-  Operation<std::vector<LockContender>> contenders(CallOptions options = {}) const;
+  Operation<std::vector<Contender>> contenders(CallOptions options = {}) const;
   // Takes it away from the holder of that token, on the record under lockstep/audit/. What the holder
   // believes does not change until it asks: only the token protects.
   Operation<void> force_release(std::int64_t token, std::string reason, CallOptions options = {}) const;
