@@ -3,6 +3,7 @@
 
 #include "runtime.h"
 #include "service/counter/counter.h"
+#include "service/election/elections.h"
 #include "service/idempotency/idempotency.h"
 #include "service/ids/ids.h"
 #include "service/limiter/limiter.h"
@@ -20,7 +21,8 @@ class Recipes {
         ids(context),
         limiters(context),
         idempotency(context),
-        semaphores(context) {}
+        semaphores(context),
+        elections(context) {}
   // Gives back what is held.
   void begin_close() { sessions.clear(); }
 
@@ -31,6 +33,7 @@ class Recipes {
   service::Limiter limiters;
   service::Idempotency idempotency;
   service::Semaphores semaphores;
+  service::Elections elections;
 };
 
 }  // namespace lockstep::v1::detail

@@ -16,6 +16,7 @@ namespace {
 
 using namespace std::chrono_literals;
 using lockstep::Begun;
+using lockstep::CallOptions;
 using lockstep::Client;
 using lockstep::ClientOptions;
 using lockstep::Code;
@@ -239,6 +240,74 @@ TEST_F(SdkRecipe, ADeadHoldersPermitComesBack) {
   cluster_.advance(30s);
   EXPECT_TRUE(held.lost().stop_requested());
   EXPECT_TRUE(two_.semaphore("s", 1).try_acquire().wait().is_done());
+}
+
+// ---- elections, barriers, latches
+
+TEST_F(SdkRecipe, OneLeadsAndEverybodySeesWhatItSays) {
+  std::optional<lockstep::Leadership> leads = one_.election("e").campaign("one").wait().value();
+  EXPECT_EQ(two_.election("e").try_campaign("two").wait().code(), Code::failed_precondition);
+  EXPECT_EQ(two_.election("e").leader().wait().value().value, "one");
+  lockstep::LeaderWatch watch = two_.election("e").observe().wait().value();
+  EXPECT_EQ(watch.next().wait().value().value, "one");
+  EXPECT_TRUE(leads->proclaim("still one").wait().is_done());
+  EXPECT_EQ(watch.next().wait().value().value, "still one");
+  const std::int64_t token = leads->token();
+  leads.reset();
+  const lockstep::Leadership next = two_.election("e").campaign("two").wait().value();
+  EXPECT_GT(next.token(), token);
+  EXPECT_EQ(watch.next().wait().value().value, "two");
+}
+
+TEST_F(SdkRecipe, AStaleLeaderSaysNothingMore) {
+  lockstep::Leadership stale = one_.election("e").campaign("one").wait().value();
+  cluster_.cut_off(one_);
+  cluster_.advance(30s);
+  const lockstep::Leadership now = two_.election("e").campaign("two").wait().value();
+  cluster_.reconnect(one_);
+  EXPECT_EQ(stale.proclaim("one again").wait().code(), Code::failed_precondition);
+  EXPECT_EQ(stale.commit(Txn().put("a", "1")).wait().code(), Code::failed_precondition);
+  EXPECT_EQ(two_.election("e").leader().wait().value().value, "two");
+}
+
+TEST_F(SdkRecipe, PartiesGoOnTogetherAndLeaveTogether) {
+  auto other = std::async(std::launch::async, [&] {
+    lockstep::BarrierRound round = two_.barrier("b", 2).enter().wait().value();
+    EXPECT_TRUE(round.leave().wait().is_done());
+    return round.number();
+  });
+  lockstep::BarrierRound round = one_.barrier("b", 2).enter().wait().value();
+  EXPECT_EQ(round.number(), 1);
+  EXPECT_TRUE(round.leave().wait().is_done());
+  EXPECT_EQ(other.get(), 1);
+}
+
+TEST_F(SdkRecipe, TwoPartsOfOneProgramAreTwoParties) {
+  auto other =
+      std::async(std::launch::async, [&] { return one_.barrier("b", 2).enter().wait().value().number(); });
+  EXPECT_EQ(one_.barrier("b", 2).enter().wait().value().number(), 1);
+  EXPECT_EQ(other.get(), 1);
+}
+
+TEST_F(SdkRecipe, APartyThatWaitsInVainIsNotCounted) {
+  cluster_.jump_while_waiting();
+  EXPECT_EQ(one_.barrier("b", 2).enter(CallOptions().timeout(3s)).wait().code(), Code::deadline_exceeded);
+  EXPECT_EQ(two_.barrier("b", 2).enter(CallOptions().timeout(3s)).wait().code(), Code::deadline_exceeded);
+}
+
+TEST_F(SdkRecipe, ALatchOpensWhenAllHaveCounted) {
+  const lockstep::Latch latch = one_.latch("l");
+  EXPECT_TRUE(latch.make(2).wait().is_done());
+  EXPECT_EQ(two_.latch("l").make(3).wait().code(), Code::failed_precondition);
+  auto waiting = std::async(std::launch::async, [&] { return two_.latch("l").wait_open().wait(); });
+  EXPECT_EQ(latch.count_down("a").wait().value(), 1);
+  EXPECT_EQ(latch.count_down("a").wait().value(), 1);
+  EXPECT_EQ(latch.remaining().wait().value(), 1);
+  EXPECT_EQ(latch.count_down("b").wait().value(), 0);
+  EXPECT_TRUE(waiting.get().is_done());
+  EXPECT_TRUE(latch.wait_open().wait().is_done());
+  EXPECT_TRUE(latch.remove().wait().is_done());
+  EXPECT_EQ(latch.remaining().wait().code(), Code::not_found);
 }
 
 }  // namespace

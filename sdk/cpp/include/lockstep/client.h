@@ -11,11 +11,14 @@
 #include <vector>
 
 #include "lockstep/abi.h"
+#include "lockstep/barrier.h"
 #include "lockstep/call_options.h"
 #include "lockstep/counter.h"
+#include "lockstep/election.h"
 #include "lockstep/idempotency.h"
 #include "lockstep/ids.h"
 #include "lockstep/kv.h"
+#include "lockstep/latch.h"
 #include "lockstep/limiter.h"
 #include "lockstep/lock.h"
 #include "lockstep/operation.h"
@@ -153,6 +156,9 @@ class Client {
                                      CallOptions options = {});
   // With so many permits: the first to come says how many, whoever says another number is refused.
   Semaphore semaphore(std::string name, std::int64_t permits);
+  Election election(std::string name);
+  Barrier barrier(std::string name, std::int64_t parties);
+  Latch latch(std::string name);
   Counter counter(std::string name);
   Ids ids(std::string name);
   Limiter limiter(std::string name, const LimitRule& rule);

@@ -1,15 +1,18 @@
 // Everything but lockstep/testing.h.
 #pragma once
 
+#include "lockstep/barrier.h"
 #include "lockstep/call_options.h"
 #include "lockstep/client.h"
 #include "lockstep/counter.h"
+#include "lockstep/election.h"
 #include "lockstep/executor.h"
 #include "lockstep/guard.h"
 #include "lockstep/http_idempotency.h"
 #include "lockstep/idempotency.h"
 #include "lockstep/ids.h"
 #include "lockstep/kv.h"
+#include "lockstep/latch.h"
 #include "lockstep/limiter.h"
 #include "lockstep/lock.h"
 #include "lockstep/operation.h"
