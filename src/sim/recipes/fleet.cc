@@ -8,6 +8,10 @@
 
 namespace lockstep::sim {
 
+namespace {
+constexpr std::int64_t tick_ns = 20'000'000;
+}
+
 FleetMachine::FleetMachine(Fleet& fleet, Node& node, std::size_t index)
     : fleet_(fleet),
       node_(node),
@@ -82,6 +86,12 @@ void Fleet::start() {
     machines_.push_back(id);
     world().start(id);
   }
+  tick();
+}
+
+void Fleet::tick() {
+  for (const auto& model : models_) model->on_tick();
+  world().after(tick_ns, [this] { tick(); });
 }
 
 bool Fleet::owns(NodeId id) const {

@@ -2,7 +2,7 @@
 // them.
 //
 // Each machine is a node of the world that is no member: it has a clock of its own, dies and is paused on its
-// own. Its process holds a WireStore, the recipes, and workers. Models (lock_model.h and the like) say what
+// own. Its process holds a WireStore, the recipes, and workers. Models (line_model.h and the like) say what
 // the workers do, note omnisciently what came of it, and judge that afterwards.
 //
 // Strand: the world's single thread. The fleet outlives the processes.
@@ -97,6 +97,8 @@ class Model {
   virtual Violations check(const History& history) = 0;
   // An event of a subscription reached a process.
   virtual void on_notice(const store::Event& /*event*/) {}
+  // Again and again, whatever the machines do.
+  virtual void on_tick() {}
 };
 
 struct FleetOptions {
@@ -131,6 +133,7 @@ class Fleet {
  private:
   friend class FleetMachine;
   friend class FleetWorker;
+  void tick();
 
   Wires wires_;
   FleetOptions options_;

@@ -8,7 +8,7 @@
 #include "sim/agreement_checker.h"
 #include "sim/convergence.h"
 #include "sim/nemesis.h"
-#include "sim/recipes/lock_model.h"
+#include "sim/recipes/line_model.h"
 #include "sim/recipes/machine_faults.h"
 #include "sim/workload.h"
 
@@ -22,6 +22,7 @@ constexpr std::int64_t set_up_ns_max = 20 * second;
 constexpr std::int64_t recovery_ns_max = 40 * second;
 // Longer than anybody waits for a lease to end, and for what waits behind that.
 constexpr std::int64_t drain_ns_max = 120 * second;
+constexpr std::int64_t session_ns_max = 10 * second;
 constexpr std::int64_t convergence_ns_max = 20 * second;
 constexpr std::uint64_t salt = 0x72656369706573;
 
@@ -96,7 +97,7 @@ class RecipeRun {
 };
 
 void RecipeRun::add_models() {
-  fleet_->add(std::make_unique<LockModel>(*fleet_));
+  fleet_->add(std::make_unique<LineModel>(*fleet_));
 }
 
 void RecipeRun::on_death(Node& node) {
@@ -158,6 +159,8 @@ void RecipeRun::drain() {
   while ((!fleet_->workers().empty() || clients_->active() > 0) && world_.now() < limit) {
     world_.run_until(world_.now() + second / 10);
   }
+  // By then what was left behind has ended with its session.
+  world_.run_until(world_.now() + session_ns_max);
   for (const FleetWorker* worker : fleet_->workers()) {
     cluster_->report("waiting", "never ended: " + worker->describe());
   }
@@ -229,7 +232,7 @@ RecipeOptions draw_recipe_options(std::uint64_t seed) {
         options.run.clock_rate_ppm_max > 0 ? options.run.clock_rate_ppm_max : DriftingClock::rate_ppm_max;
   }
   options.machine_fault_interval_ns = static_cast<std::int64_t>(prng.between(500, 5000)) * 1'000'000;
-  options.recipes = "lock ";
+  options.recipes = "line ";
   return options;
 }
 
