@@ -38,7 +38,14 @@
   X(compare_range_first_only, "a compare over a range looks at its first key only")                     \
   X(request_table_not_in_snapshot, "a snapshot leaves out the table of request ids")                    \
   X(lease_deadline_not_in_snapshot, "a snapshot leaves out when its leases end")                        \
-  X(write_back_leads_effects, "current rows are merged before the history they come from is durable")
+  X(write_back_leads_effects, "current rows are merged before the history they come from is durable")   \
+  X(token_reused, "fencing tokens are rounded: two holders, one after the other, may get the same")     \
+  X(herd_wake_up, "whoever waits for a lock watches everybody before it")                               \
+  X(renewal_after_loss, "a session that was lost is renewed and used again")                            \
+  X(permit_leaked, "a permit does not end with its holder's session")                                   \
+  X(counter_add_repeated, "an add whose outcome was unknown is done again")                             \
+  X(timer_fired_twice, "a firing that was acknowledged is given out again")                             \
+  X(timer_early_after_jump, "a wall clock that jumped fires timers before their time")
 
 namespace lockstep::planted {
 

@@ -2,7 +2,7 @@ if(TARGET lockstep::replica)
   lockstep_library(sim PLANTED
     SOURCES client.cc cluster.cc convergence.cc nemesis.cc nemesis_disk.cc nemesis_members.cc nemesis_network.cc run.cc
             run_options.cc watch_client.cc
-            recipes/fleet.cc recipes/line_model.cc recipes/line_workload.cc recipes/machine_faults.cc
+            recipes/counter_model.cc recipes/fleet.cc recipes/line_model.cc recipes/line_workload.cc recipes/machine_faults.cc
             recipes/recipe_run.cc recipes/wire_store.cc recipes/wire_subscription.cc
     DEPENDS lockstep::sim_world lockstep::sim_disk lockstep::sim_checkers lockstep::sim_workload lockstep::replica
             lockstep::service lockstep::engine)

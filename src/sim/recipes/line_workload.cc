@@ -29,6 +29,8 @@ class Turn {
   Turn(LineModel& model, FleetWorker& worker, Installed& installed, service::SessionPtr session)
       : model_(model), worker_(worker), installed_(installed), session_(std::move(session)) {}
 
+  // Perhaps the session still holds something: whoever waits for something else now may wait for ever.
+  [[nodiscard]] bool useful() const { return useful_; }
   Task<void> take() {
     const std::uint64_t choice = worker_.prng().below(10);
     if (choice < 5) {
@@ -63,7 +65,7 @@ class Turn {
     co_await use(number, {held->key, held->token});
     const service::LockRelease release{name, mode, session_->id(), held->token};
     const auto released = co_await installed_.locks.release(release, worker_.within(500, 4000));
-    if (released.ok()) model_.given_back(number);
+    give_back(number, released.ok());
     worker_.doing("released " + name + ": " + released.status().to_string());
   }
 
@@ -84,7 +86,7 @@ class Turn {
     co_await use(number, {held->key, held->token});
     const service::PermitRelease release{"s0", session_->id(), held->token};
     const auto released = co_await installed_.semaphores.release(release, worker_.within(500, 4000));
-    if (released.ok()) model_.given_back(number);
+    give_back(number, released.ok());
     worker_.doing("released a permit: " + released.status().to_string());
   }
 
@@ -99,6 +101,11 @@ class Turn {
     grant.session = session_;
     worker_.doing("holding " + line);
     return model_.granted(worker_, std::move(grant));
+  }
+
+  void give_back(std::uint64_t number, bool certain) {
+    if (certain) model_.given_back(number);
+    useful_ = certain;
   }
 
   // In the store behind its guard, outside behind the fence; the last write is on its way when it is
@@ -123,6 +130,7 @@ class Turn {
   FleetWorker& worker_;
   Installed& installed_;
   service::SessionPtr session_;
+  bool useful_ = true;
 };
 
 Task<void> run_worker(LineModel& model, FleetMachine& machine, Installed& installed) {
@@ -140,6 +148,7 @@ Task<void> run_worker(LineModel& model, FleetMachine& machine, Installed& instal
          turns > 0 && worker.wanted() && (*session)->alive(); --turns) {
       Turn turn(model, worker, installed, *session);
       co_await turn.take();
+      if (!turn.useful()) break;
       co_await worker.pause(0, 200);
     }
     // Half of them leave without a word: the session ends by itself.

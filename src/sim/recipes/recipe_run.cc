@@ -8,6 +8,7 @@
 #include "sim/agreement_checker.h"
 #include "sim/convergence.h"
 #include "sim/nemesis.h"
+#include "sim/recipes/counter_model.h"
 #include "sim/recipes/line_model.h"
 #include "sim/recipes/machine_faults.h"
 #include "sim/workload.h"
@@ -97,7 +98,8 @@ class RecipeRun {
 };
 
 void RecipeRun::add_models() {
-  fleet_->add(std::make_unique<LineModel>(*fleet_));
+  if (options_.has("line")) fleet_->add(std::make_unique<LineModel>(*fleet_));
+  if (options_.has("counter")) fleet_->add(std::make_unique<CounterModel>(*fleet_));
 }
 
 void RecipeRun::on_death(Node& node) {
@@ -232,7 +234,11 @@ RecipeOptions draw_recipe_options(std::uint64_t seed) {
         options.run.clock_rate_ppm_max > 0 ? options.run.clock_rate_ppm_max : DriftingClock::rate_ppm_max;
   }
   options.machine_fault_interval_ns = static_cast<std::int64_t>(prng.between(500, 5000)) * 1'000'000;
-  options.recipes = "line ";
+  // Two or so at a time; the line most of all.
+  for (const auto& [name, percent] : {std::pair("line", 60), std::pair("counter", 30)}) {
+    if (prng.chance(static_cast<std::uint64_t>(percent), 100)) options.recipes += std::string(name) + " ";
+  }
+  if (options.recipes.empty()) options.recipes = "line counter ";
   return options;
 }
 

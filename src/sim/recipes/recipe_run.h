@@ -23,6 +23,7 @@ struct RecipeOptions {
   std::int64_t machine_fault_interval_ns = 0;
   std::string recipes;  // names, each followed by a space
 
+  [[nodiscard]] bool has(const std::string& recipe) const { return recipes.contains(recipe + " "); }
   [[nodiscard]] std::string to_string() const;
 };
 RecipeOptions draw_recipe_options(std::uint64_t seed);
