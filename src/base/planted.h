@@ -43,9 +43,7 @@
   X(herd_wake_up, "whoever waits for a lock watches everybody before it")                               \
   X(renewal_after_loss, "a session that was lost is renewed and used again")                            \
   X(permit_leaked, "a permit does not end with its holder's session")                                   \
-  X(counter_add_repeated, "an add whose outcome was unknown is done again")                             \
-  X(timer_fired_twice, "a firing that was acknowledged is given out again")                             \
-  X(timer_early_after_jump, "a wall clock that jumped fires timers before their time")
+  X(counter_add_repeated, "an add whose outcome was unknown is done again")
 
 namespace lockstep::planted {
 

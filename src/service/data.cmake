@@ -1,13 +1,15 @@
 # Recipes on shared data: their sources, in the order of the alphabet, and their tests.
 find_package(nlohmann_json REQUIRED)
-target_link_libraries(lockstep_service PRIVATE nlohmann_json::nlohmann_json)
-target_sources(lockstep_service PRIVATE
-  combiner/combiner.cc combiner/commit.cc combiner/shared_leases.cc
-  counter/counter.cc
-  idempotency/idempotency.cc
-  ids/generator.cc ids/ids.cc
-  limiter/limit_state.cc limiter/limiter.cc
-  record/record.cc)
+foreach(twin IN ITEMS lockstep_service lockstep_service_planted)
+  target_link_libraries(${twin} PRIVATE nlohmann_json::nlohmann_json)
+  target_sources(${twin} PRIVATE
+    combiner/combiner.cc combiner/commit.cc combiner/shared_leases.cc
+    counter/counter.cc
+    idempotency/idempotency.cc
+    ids/generator.cc ids/ids.cc
+    limiter/limit_state.cc limiter/limiter.cc
+    record/record.cc)
+endforeach()
 lockstep_test(service_data_test
   SOURCES counter/counter_test.cc idempotency/idempotency_test.cc ids/ids_test.cc limiter/limiter_test.cc
   DEPENDS lockstep::service lockstep::replica)

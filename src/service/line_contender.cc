@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "base/planted.h"
 #include "service/store_requests.h"
 #include "store/awaitable.h"
 #include "store/errors.h"
@@ -151,7 +152,8 @@ Task<void> Line::Core::join(ContenderPtr contender) {
       txn.compare.back().range_end = keys.range_end;
     }
   }
-  txn.success.push_back(operation(put_of(request.key, request.value, session.id())));
+  const bool leaks = LS_PLANTED(permit_leaked) && serves_several(request);
+  txn.success.push_back(operation(put_of(request.key, request.value, leaks ? LeaseId() : session.id())));
   for (const Keys& keys : request.before) {
     txn.success.push_back(operation(newest_of(keys, older_keys(request) + 1)));
   }
@@ -378,6 +380,7 @@ Task<void> Line::Core::serve(ContenderPtr contender) {
   if (contender->must_tell_next || !unwanted(*contender).ok()) co_return;
   Entered entered;
   entered.ownership = {contender->header, contender->request.key, contender->token, contender->session->id()};
+  if (LS_PLANTED(token_reused)) entered.ownership.token = Revision(contender->token.value() / 32 * 32 + 1);
   entered.value = contender->own.value;
   entered.before = contender->before;
   entered.was_inside = contender->was_inside;
@@ -436,7 +439,8 @@ Task<void> Line::Core::look_before_joining(ContenderPtr contender) {
 Task<void> Line::Core::watch(ContenderPtr contender) {
   store::WatchRequest request;
   request.key = *contender->ahead.begin();
-  if (contender->is_first) {
+  const bool everybody = contender->is_first || LS_PLANTED(herd_wake_up);
+  if (everybody) {
     request.key = contender->request.before[0].key;
     request.range_end = contender->request.before[0].range_end;
   }
@@ -458,7 +462,8 @@ Task<void> Line::Core::watch(ContenderPtr contender) {
       continue;
     }
     const auto concerns_us = [&](const store::Event& event) {
-      return contender->ahead.contains(event.kv.key) || event.kv.key == contender->request.key;
+      return LS_PLANTED(herd_wake_up) || contender->ahead.contains(event.kv.key) ||
+             event.kv.key == contender->request.key;
     };
     if (!answer->canceled && std::ranges::none_of(answer->events, concerns_us)) continue;
     contender->stage = Stage::inside;

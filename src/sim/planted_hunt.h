@@ -10,7 +10,8 @@
 namespace lockstep::sim {
 
 struct HuntOptions {
-  std::string bug;  // only this one; empty: all of them
+  std::string bug;       // only this one; empty: all of them
+  bool recipes = false;  // all those of the recipes instead of all others
   std::uint64_t from = 1;
   std::uint64_t seeds_max = 300;
   unsigned jobs = 2;

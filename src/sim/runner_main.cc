@@ -207,7 +207,9 @@ int run_seeds(const Arguments& arguments, unsigned jobs) {
 #ifdef LOCKSTEP_PLANTED_BUGS
 
 int run_planted(const Arguments& arguments, unsigned jobs) {
-  return hunt_planted_bugs({arguments.bug, arguments.from, arguments.seeds_max, jobs}) ? 0 : exit_failure;
+  return hunt_planted_bugs({arguments.bug, arguments.recipes, arguments.from, arguments.seeds_max, jobs})
+             ? 0
+             : exit_failure;
 }
 
 int list_bugs() {
@@ -242,7 +244,8 @@ constexpr const char* description =
     "  lockstep-sim --seed 1234 --trace       one seed, every step printed\n"
     "  lockstep-sim --recipes --seeds 100     the same for locks and what else is built on the store\n"
     "  lockstep-sim --planted                 break one rule at a time; each must be caught\n"
-    "  lockstep-sim --planted --bug leader_local_read\n\n"
+    "  lockstep-sim --planted --bug leader_local_read\n"
+    "  lockstep-sim --recipes --planted       the rules that recipes keep\n\n"
     "exit codes: 0 all well, 1 a failure was found (or the coverage has a hole), 2 usage";
 
 }  // namespace

@@ -38,6 +38,9 @@ stage_simulator() {
   simulator=$(binary release lockstep-sim)
   run_check sim-seeds "simulator, $seeds seeds" simulate "$simulator" --seeds "$seeds"
   run_check sim-planted "simulator, planted bugs" simulate "$simulator" --planted --seeds-max 100
+  run_check sim-recipes "simulator, recipes, $((seeds / 4)) seeds" simulate "$simulator" --recipes --seeds $((seeds / 4))
+  run_check sim-recipes-planted "simulator, planted bugs of the recipes" \
+    simulate "$simulator" --recipes --planted --seeds-max 40
 }
 
 # A failure that the simulator prints counts, whatever its exit status says; so does silence.

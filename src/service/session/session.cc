@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/limits.h"
+#include "base/planted.h"
 #include "service/ownership_queue.h"
 #include "service/waiting.h"
 #include "store/awaitable.h"
@@ -96,7 +97,7 @@ void Session::set_expiry_timer() {
 
 void Session::on_expiry_timer() {
   expiry_timer_ = {};
-  if (!why_over_.ok()) return;
+  if (!why_over_.ok() || LS_PLANTED(renewal_after_loss)) return;
   if (context_.clock.now() < expires_at_) return set_expiry_timer();
   const Status now = state();
   if (now.ok()) return ask_store();
@@ -113,11 +114,12 @@ void Session::schedule_renewal(TimePoint when) {
 
 void Session::renew_now() {
   renewal_timer_ = {};
-  if (const Status now = state(); !now.ok()) return finish(now);
+  if (const Status now = state(); !now.ok() && !LS_PLANTED(renewal_after_loss)) return finish(now);
   store::CallOptions options;
   options.principal = principal_;
   const TimePoint sent = context_.clock.now();
-  options.deadline = std::min(expires_at_, sent + ttl_ / renewals_per_ttl);
+  options.deadline = sent + ttl_ / renewals_per_ttl;
+  if (!LS_PLANTED(renewal_after_loss)) options.deadline = std::min(expires_at_, options.deadline);
   context_.store.lease_keep_alive(
       {id_}, options, [weak = weak_from_this(), sent](const Result<store::LeaseKeepAliveResponse>& answer) {
         const SessionPtr self = weak.lock();
@@ -131,7 +133,8 @@ void Session::renew_now() {
 }
 
 void Session::on_renewed(TimePoint sent, const Result<store::LeaseKeepAliveResponse>& answer) {
-  if (const Status now = state(); !now.ok()) return finish(now);  // too late, whatever it says
+  const Status now = state();
+  if (!now.ok() && !LS_PLANTED(renewal_after_loss)) return finish(now);  // too late, whatever it says
   if (!answer.ok()) {
     if (answer.status() == store::errors::lease_not_found()) finish(errors::session_lost());
     return;
