@@ -18,10 +18,10 @@ lockstep_test(service_data_test
 find_package(date REQUIRED)
 lockstep_library(timer
   SOURCES
-    timer/claim.cc timer/clock_view.cc timer/cron.cc timer/settle.cc timer/timer_driver.cc timer/timers.cc timer/timers_core.cc
+    timer/callback_runner.cc timer/claim.cc timer/clock_view.cc timer/cron.cc timer/settle.cc timer/timer_driver.cc timer/timers.cc timer/timers_core.cc
     timer/values.cc timer/zone.cc
   DEPENDS lockstep::service
   PRIVATE_DEPENDS date::date-tz)
 lockstep_test(timer_test
-  SOURCES timer/cron_test.cc timer/timers_test.cc timer/timers_world_test.cc
+  SOURCES timer/callback_runner_test.cc timer/cron_test.cc timer/timers_test.cc timer/timers_world_test.cc
   DEPENDS lockstep::timer lockstep::replica)

@@ -178,6 +178,7 @@ class Timers::ClaimStep {
   }
 
   Task<Status> move() {
+    held_from_ = core_->context().clock.now();
     const Result<std::int64_t> now = co_await core_->clock().at_most_now(call());
     if (!now.ok()) co_return now.status();
     const std::string nonce = core_->draw();
@@ -312,6 +313,7 @@ class Timers::ClaimStep {
     delivery.token.of = move.of;
     delivery.token.recurring = !document.cron.empty();
     delivery.token.due_ms = now_ms + std::chrono::ceil<std::chrono::milliseconds>(claim_.visibility).count();
+    delivery.held_until = held_from_ + claim_.visibility;
     document.of = move.of;
     document.claim = nonce;
     move.moved_to = keys_.due(delivery.token.due_ms, entry.name);
@@ -325,6 +327,7 @@ class Timers::ClaimStep {
   TimerClaim claim_;
   store::CallOptions options_;
   Revision seen_;
+  TimePoint held_from_{};
   std::int64_t now_ms_ = -1;  // by the stored clock; -1: there is none
   std::vector<Entry> entries_;
   std::optional<std::int64_t> next_due_ms_;

@@ -102,6 +102,7 @@ struct TimerDelivery {
   TimerToken token;
   std::int64_t attempt = 1;
   std::optional<Duration> wall;  // the moment it was scheduled for, since the Unix epoch
+  TimePoint held_until{};        // by this process's clock: nobody else gets it before
 };
 
 struct TimerSettlement {
