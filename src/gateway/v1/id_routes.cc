@@ -25,6 +25,7 @@ Task<Outcome> next(Coordination* recipes, Call call) {
 
 Routes id_routes(Coordination& recipes) {
   Route drawing = post(recipes, "/v1/ids/next", "Unique numbers of 64 bits, in the order of time", next);
+  drawing.repeatable = true;  // numbers that nobody got are nobody's
   drawing.request = {name_field("what they are for: unique among those of one name"),
                      integer_field("count", "how many; 1 if absent").between(1, ids_at_once_max)};
   drawing.answer = {

@@ -14,9 +14,11 @@ namespace lockstep::gateway::v1 {
 inline constexpr std::size_t idempotency_key_bytes_max = 255;
 
 struct IdempotentRequest {
+  std::string user;  // who asks: the keys of one are not those of another
   std::string key;
   std::string fingerprint;  // what must be the same when it is repeated
   Duration time{};          // that it may take
+  bool repeatable = false;  // done again, it does no harm
 };
 
 class Idempotency {
@@ -31,10 +33,10 @@ class Idempotency {
     Problem problem;        // of `refused`
   };
   virtual Task<Begun> begin(IdempotentRequest request, store::CallOptions options) = 0;
-  // Keeps the answer; an error is not the client's business: its effect took place.
-  virtual Task<void> complete(IdempotentRequest request, std::string owner, HttpResponse response,
-                              store::CallOptions options) = 0;
-  // Nothing took effect: the key is free again.
+  // Keeps the answer, trying again until that is certain or the options end it. An error: it is not certain.
+  virtual Task<Status> complete(IdempotentRequest request, std::string owner, HttpResponse response,
+                                store::CallOptions options) = 0;
+  // Nothing took effect, or nothing that must not do so again: the key is free again.
   virtual Task<void> abandon(IdempotentRequest request, std::string owner, store::CallOptions options) = 0;
 };
 

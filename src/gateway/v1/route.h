@@ -55,6 +55,8 @@ struct Route {
   Fields answer;
   std::vector<std::string_view> problems;  // codes beside those that every route has
   bool mutates = false;                    // takes an Idempotency-Key
+  bool repeatable =
+      false;  // done again, it does no harm: under its key it may be, if nobody knows whether it was
   Handler handler;
   std::vector<Event> events;  // of a stream
   StreamHandler stream;

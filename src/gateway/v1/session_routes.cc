@@ -125,6 +125,7 @@ Routes session_routes(Coordination& recipes) {
   closing.request = {session_field("which").required(), delay};
   closing.answer = {session_field("which it was").required()};
   closing.problems = {"session_not_found", "session_lost"};
+  for (Route* route : {&opening, &renewing}) route->repeatable = true;  // a session nobody knows of ends
   Route showing = get(recipes, "/v1/sessions/show", "What belongs to a session, and how long still", show);
   showing.request = {session_field("which").required()};
   showing.answer = answer_fields();

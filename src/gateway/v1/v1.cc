@@ -16,6 +16,8 @@ constexpr std::string_view root = "/v1/";
 constexpr std::size_t request_id_bytes_max = 128;
 // Of events that a client does not read: more wait in the store.
 constexpr std::size_t unsent_event_bytes_max = 64 * 1024;
+// An answer under an Idempotency-Key that could not be kept in time for the client: tried for so much longer.
+constexpr Duration late_keeping_time = 30s;
 
 std::string hexadecimal(std::uint64_t number) {
   constexpr std::string_view digits = "0123456789abcdef";
@@ -51,6 +53,19 @@ Problem misread_problem(Misread misread) {
       "invalid_request", misread.pointer.empty() ? misread.why : misread.pointer + ": " + misread.why);
   problem.pointer = std::move(misread.pointer);
   return problem;
+}
+
+// What becomes of an outcome under an Idempotency-Key. What is certain not to have taken effect, and may
+// later, leaves the key free; of what may have, there is no answer that could be given again.
+enum class Keeping : std::uint8_t { keep, free, leave };
+Keeping keeping_of(const Outcome& outcome, bool repeatable) {
+  if (std::holds_alternative<JsonText>(outcome)) return Keeping::keep;
+  const ProblemKind& kind = *problem_in(outcome).kind;
+  if (kind.code == "outcome_unknown" || kind.code == "internal")
+    return repeatable ? Keeping::free : Keeping::leave;
+  const bool other_later =
+      kind.code == "permission_denied" || kind.code == "unauthenticated" || kind.code == "not_supported";
+  return kind.retryable || other_later ? Keeping::free : Keeping::keep;
 }
 
 bool is_json(const HttpRequest& request) {
@@ -200,6 +215,13 @@ Result<store::CallOptions> V1::admit(const HttpRequest& request) {
   return options;
 }
 
+// Where nobody logs in, the certificate's name is all there is.
+std::string V1::user_of(store::Principal principal, const std::string& certificate_name) const {
+  if (principal.is_nobody()) return certificate_name;
+  std::string name = security_.name_of(principal);
+  return name.empty() ? std::to_string(principal.number()) : name;
+}
+
 void V1::serve(const Route& route, const HttpResponderPtr& responder, HttpRequest& request) {
   std::string request_id = request_id_of(request);
   const auto refuse = [&](const Problem& problem) { responder->respond(to_response(problem, request_id)); };
@@ -224,15 +246,18 @@ void V1::serve(const Route& route, const HttpResponderPtr& responder, HttpReques
   const Duration wait = std::chrono::milliseconds(call.arguments.integer_or("wait_ms"));
   call.options.deadline = clock_.now() + options_.request_timeout + wait;
   const std::optional<std::string_view> key = request.field("idempotency-key");
-  if (!key.has_value() || !route.mutates || idempotency_ == nullptr)
+  if (!key.has_value() || !route.mutates)
     return start(run(route, responder, std::move(call), std::move(request_id)));
+  if (idempotency_ == nullptr)
+    return refuse(make_problem("not_supported", "no Idempotency-Key is kept here"));
   if (key->empty() || key->size() > idempotency_key_bytes_max || !is_printable(*key))
     return refuse(make_problem("invalid_request", "an Idempotency-Key is 1 to 255 printable characters"));
   IdempotentRequest once;
+  once.user = user_of(call.options.principal, request.peer_common_name);
   once.key = *key;
-  once.fingerprint = std::to_string(call.options.principal.number()) + " " + route.method + " " + route.path +
-                     "\n" + request.body;
+  once.fingerprint = route.method + " " + route.path + "\n" + request.body;
   once.time = options_.request_timeout + wait;
+  once.repeatable = route.repeatable;
   start(run_once(route, responder, std::move(call), std::move(request_id), std::move(once)));
 }
 
@@ -277,10 +302,12 @@ Task<void> V1::run(const Route& route, HttpResponderPtr responder, Call call, st
   responder->respond(answer_of(std::move(outcome), request_id));
 }
 
-// What is certain not to have taken effect, and may later, leaves the key free.
 Task<void> V1::run_once(const Route& route, HttpResponderPtr responder, Call call, std::string request_id,
                         IdempotentRequest once) {
+  // Whether the client is still there or not: a key that it left in use would be in use for long.
   store::CallOptions options = call.options;
+  options.cancellation = {};
+  options.deadline = clock_.now() + options_.request_timeout;
   Idempotency::Begun begun = co_await idempotency_->begin(once, options);
   if (begun.state == Idempotency::Begun::State::refused) {
     responder->respond(to_response(begun.problem, request_id));
@@ -293,17 +320,16 @@ Task<void> V1::run_once(const Route& route, HttpResponderPtr responder, Call cal
     co_return;
   }
   Outcome outcome = co_await handle(&route, std::move(call));
-  const bool retryable = !std::holds_alternative<JsonText>(outcome) && problem_in(outcome).kind->retryable;
+  const Keeping keeping = keeping_of(outcome, route.repeatable);
   const HttpResponse response = answer_of(std::move(outcome), request_id);
-  // Whether the client is still there or not: the answer is for whoever asks again.
-  options.cancellation = {};
   options.deadline = clock_.now() + options_.request_timeout;
-  if (retryable) {
-    co_await idempotency_->abandon(std::move(once), std::move(begun.owner), std::move(options));
-  } else {
-    co_await idempotency_->complete(std::move(once), std::move(begun.owner), response, std::move(options));
-  }
+  Status kept;
+  if (keeping == Keeping::free) co_await idempotency_->abandon(once, begun.owner, options);
+  if (keeping == Keeping::keep) kept = co_await idempotency_->complete(once, begun.owner, response, options);
   responder->respond(response);
+  if (kept.ok()) co_return;
+  options.deadline = clock_.now() + late_keeping_time;
+  kept = co_await idempotency_->complete(std::move(once), std::move(begun.owner), response, options);
 }
 
 Task<void> V1::run_stream(const Route& route, HttpResponderPtr responder, Call call, std::string request_id) {

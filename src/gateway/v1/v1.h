@@ -9,7 +9,11 @@
 //   3. Every answer carries X-Request-Id: the client's, else one of ours. Every error is a problem
 //   (problem.h).
 //   4. A client that goes away, or a server that closes, cancels what waits for it.
-//   5. A mutation with an Idempotency-Key takes effect once; repeating it brings the first answer again.
+//   5. A mutation with an Idempotency-Key takes effect once at most in the day after it; repeating it brings
+//   the first answer again, or that its outcome is unknown: effect and answer are two writes, and whoever
+//   dies between them leaves no answer. The client hears its answer when it is kept; if the store keeps
+//   nothing for as long as a request may take, it hears it before. What can be done twice without harm
+//   (Route::repeatable) is done again instead. Keys are each user's own (stored_answers.h).
 //   6. The document at /v1/openapi.json is made from the routes that serve.
 //
 // Strand: the core's. What it is given outlives it, but for the store's callbacks: destroy the HTTP servers
@@ -76,6 +80,7 @@ class V1 {
   Task<void> counted(Task<void> task);
   void check_drained();
   std::string request_id_of(const HttpRequest& request);
+  [[nodiscard]] std::string user_of(store::Principal principal, const std::string& certificate_name) const;
 
   store::Security& security_;
   env::Executor& executor_;

@@ -36,22 +36,31 @@ Status check(const IdempotencyBegin& begin) {
   return {};
 }
 
-store::RangeRequest read_of(const std::string& key) {
+store::RangeRequest read_of(const std::string& place) {
   store::RangeRequest request;
-  request.key = idempotency_key(key);
+  request.key = place;
   return request;
 }
 
-store::TxnRequest put_if(store::Compare compare, const std::string& key, const IdempotencyRecord& record,
+store::Compare unchanged_since(const std::string& place, Revision revision) {
+  store::Compare compare;
+  compare.key = place;
+  compare.target = store::CompareTarget::mod_revision;
+  compare.number = revision.value();
+  return compare;
+}
+
+// Revision 0: if there is none.
+store::TxnRequest put_if(Revision revision, const std::string& place, const IdempotencyRecord& record,
                          LeaseId lease) {
   store::PutRequest put;
-  put.key = idempotency_key(key);
+  put.key = place;
   put.value = encode(record);
   put.lease = lease;
   store::TxnRequest txn;
-  txn.compare.push_back(std::move(compare));
+  txn.compare.push_back(unchanged_since(place, revision));
   txn.success.emplace_back().request = std::move(put);
-  txn.failure.emplace_back().request = read_of(key);
+  txn.failure.emplace_back().request = read_of(place);
   return txn;
 }
 
@@ -87,6 +96,7 @@ Result<IdempotencyState> state_of(const Found& what, const IdempotencyBegin& beg
     state.token = {begin.owner, what.mod_revision};
   } else {
     state.kind = Kind::in_progress;
+    state.owner = record.owner;
   }
   return state;
 }
@@ -166,18 +176,18 @@ Result<IdempotencyRecord> parse_idempotency_record(std::string_view value) {
 }
 
 store::Compare Idempotency::owned(const std::string& key, const IdempotencyToken& token) {
-  store::Compare compare;
-  compare.key = idempotency_key(key);
-  compare.target = store::CompareTarget::mod_revision;
-  compare.number = token.revision.value();
-  return compare;
+  return unchanged_since(idempotency_key(key), token.revision);
 }
+
+Idempotency::Idempotency(const Context& context, std::string key_prefix)
+    : context_(context), leases_(context), prefix_(std::move(key_prefix)) {}
 
 Task<Result<IdempotencyState>> Idempotency::begin(IdempotencyBegin begin, store::CallOptions options) {
   if (Status checked = check(begin); !checked.ok()) co_return checked;
   if (begin.owner.empty()) begin.owner = draw_owner(context_.random);
   const Context context = context_;
   const SharedLeases leases = leases_;
+  const std::string at = place(begin.key);
   const IdempotencyRecord record{false, begin.owner, begin.fingerprint, {}};
   Repetition sends(context, options);
   while (co_await sends.next()) {
@@ -186,7 +196,7 @@ Task<Result<IdempotencyState>> Idempotency::begin(IdempotencyBegin begin, store:
       sends.failed(lease.status());
       continue;
     }
-    store::TxnRequest txn = put_if(owned(begin.key, {}), begin.key, record, *lease);
+    store::TxnRequest txn = put_if(Revision(), at, record, *lease);
     const Result<store::TxnResponse> answer =
         co_await store::awaitable::txn(context.store, std::move(txn), sends.call());
     if (!answer.ok()) {
@@ -213,11 +223,12 @@ Task<Status> Idempotency::complete(std::string key, IdempotencyToken token, std:
   if (token.revision <= Revision() || !is_owner(token.owner)) co_return errors::idempotency_token_wrong();
   const Context context = context_;
   const SharedLeases leases = leases_;
+  const std::string at = place(key);
   // The record is read first: it knows the fingerprint.
   Repetition sends(context, options);
   while (co_await sends.next()) {
     const Result<store::RangeResponse> read =
-        co_await store::awaitable::range(context.store, read_of(key), sends.call());
+        co_await store::awaitable::range(context.store, read_of(at), sends.call());
     if (!read.ok()) {
       sends.failed(read.status());
       continue;
@@ -236,7 +247,7 @@ Task<Status> Idempotency::complete(std::string key, IdempotencyToken token, std:
     }
     record->done = true;
     record->answer = answer;
-    store::TxnRequest txn = put_if(owned(key, token), key, *record, *lease);
+    store::TxnRequest txn = put_if(token.revision, at, *record, *lease);
     const Result<store::TxnResponse> written =
         co_await store::awaitable::txn(context.store, std::move(txn), sends.call());
     if (written.ok() && written->succeeded) co_return Status();
@@ -255,14 +266,15 @@ Task<Status> Idempotency::abandon(std::string key, IdempotencyToken token, store
   if (Status named = check_name(key); !named.ok()) co_return named;
   if (token.revision <= Revision() || !is_owner(token.owner)) co_return errors::idempotency_token_wrong();
   const Context context = context_;
+  const std::string at = place(key);
   Repetition sends(context, options);
   while (co_await sends.next()) {
     store::DeleteRangeRequest removal;
-    removal.key = idempotency_key(key);
+    removal.key = at;
     store::TxnRequest txn;
-    txn.compare.push_back(owned(key, token));
+    txn.compare.push_back(unchanged_since(at, token.revision));
     txn.success.emplace_back().request = std::move(removal);
-    txn.failure.emplace_back().request = read_of(key);
+    txn.failure.emplace_back().request = read_of(at);
     const Result<store::TxnResponse> removed =
         co_await store::awaitable::txn(context.store, std::move(txn), sends.call());
     if (!removed.ok()) {

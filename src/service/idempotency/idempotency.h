@@ -78,6 +78,7 @@ struct IdempotencyState {
   Kind kind = Kind::first;
   IdempotencyToken token;  // of a first
   std::string answer;      // of what is done
+  std::string owner;       // of what is in progress
   Revision revision;       // of the store, at which this held
 };
 
@@ -95,6 +96,8 @@ Status idempotency_outcome_unknown();  // unknown_outcome
 class Idempotency {
  public:
   explicit Idempotency(const Context& context) : context_(context), leases_(context) {}
+  // Its records are at `key_prefix` and the key: nothing that is written elsewhere passes for one of them.
+  Idempotency(const Context& context, std::string key_prefix);
 
   [[nodiscard]] Task<Result<IdempotencyState>> begin(IdempotencyBegin begin, store::CallOptions options);
   // Ok as well if this first completed with that answer before. `keep`: how long it is answered.
@@ -106,8 +109,11 @@ class Idempotency {
   [[nodiscard]] static store::Compare owned(const std::string& key, const IdempotencyToken& token);
 
  private:
+  [[nodiscard]] std::string place(const std::string& key) const { return prefix_ + key; }
+
   Context context_;
   SharedLeases leases_;
+  std::string prefix_ = idempotency_key({});
 };
 
 }  // namespace lockstep::service
