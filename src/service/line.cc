@@ -158,7 +158,9 @@ Task<Result<Left>> leave_until(Context context, LeaveRequest request, store::Cal
     txn.compare.push_back(created_at(request.key, request.token));
     if (written.has_value()) {
       txn.compare.push_back(modified_at(request.key, written->mod_revision));
-    } else if (request.remaining) {
+    } else if (request.modified != Revision()) {
+      txn.compare.push_back(modified_at(request.key, request.modified));
+    } else {
       txn.compare.push_back(number_is(request.key, store::CompareTarget::version, 1));
     }
     txn.success.push_back(rest.has_value() ? operation(put_of(request.key, *rest, written->lease))

@@ -69,6 +69,7 @@ struct LineRequest {
 
 struct Entered {
   Ownership ownership;
+  Revision modified;        // the key's mod_revision
   std::string value;        // of the key now
   std::size_t before = 0;   // older keys, at most allowed_before
   bool was_inside = false;  // the session had its place already
@@ -108,11 +109,13 @@ class Line {
 };
 
 // How an owner gives up, or gives back one of several: removes the key if its create_revision is `token` and
-// `remaining` says so, else writes what it says. Repeated until its outcome is certain or the options end;
-// then unknown_outcome.
+// `remaining` says so, else writes what it says. What was asked for never hits a key that was written since:
+// the session may have come again and found its place. Repeated until its outcome is certain or the options
+// end; then unknown_outcome.
 struct LeaveRequest {
   std::string key;
   Revision token;
+  Revision modified;  // the key's mod_revision, if it is known and not its token: saves asking
   // What to leave of a key that was written more than once; nothing: remove it.
   std::function<std::optional<std::string>(const store::KeyValue& own)> remaining;
 };

@@ -381,6 +381,7 @@ Task<void> Line::Core::serve(ContenderPtr contender) {
   Entered entered;
   entered.ownership = {contender->header, contender->request.key, contender->token, contender->session->id()};
   if (LS_PLANTED(token_reused)) entered.ownership.token = Revision(contender->token.value() / 32 * 32 + 1);
+  entered.modified = contender->modified;
   entered.value = contender->own.value;
   entered.before = contender->before;
   entered.was_inside = contender->was_inside;

@@ -91,7 +91,7 @@ Task<Result<Permit>> acquire_permit(Context context, std::shared_ptr<Line> line,
     const Result<Entered> entered = co_await line->enter(session, std::move(place), options);
     if (entered.ok()) {
       const Ownership& own = entered->ownership;
-      co_return Permit{request.name, own.token, own.lease, own.key, own.header};
+      co_return Permit{request.name, own.token, own.lease, own.key, entered->modified, own.header};
     }
     const Status why = entered.status();
     if (why == errors::would_wait()) co_return errors::no_permit_free();
@@ -112,6 +112,7 @@ Task<Result<store::Header>> release_permit(Context context, PermitRelease releas
   LeaveRequest leave;
   leave.key = contender_key(semaphore_key(release.name), release.session);
   leave.token = release.token;
+  leave.modified = release.modified;
   const Result<Left> left = co_await leave_line(context, std::move(leave), std::move(options));
   if (!left.ok()) co_return left.status();
   co_return left->header;

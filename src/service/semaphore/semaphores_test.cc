@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "service/names.h"
+#include "service/store_requests.h"
 #include "service/testing/recipe_test.h"
 #include "service/waiting.h"
 
@@ -32,7 +33,8 @@ class SemaphoresTest : public testing::RecipeTest {
     return run(semaphores->acquire(session, std::move(request), {})).status();
   }
   Status release(const Permit& permit) {
-    return run(semaphores->release({permit.name, permit.session, permit.token}, {})).status();
+    return run(semaphores->release({permit.name, permit.session, permit.token, permit.modified}, {}))
+        .status();
   }
   void TearDown() override {
     semaphores.reset();
@@ -75,6 +77,21 @@ TEST_F(SemaphoresTest, AReleaseServesOneAndLooksOfTwoWhateverTheQueue) {
     EXPECT_EQ(world.store.txns, txns + 4) << "release; look and word to the next; the next looks";
     EXPECT_EQ(world.store.watches, watches + 1) << "who is first now";
   }
+}
+
+TEST_F(SemaphoresTest, ALateReleaseDoesNotHitWhoCameAgain) {
+  const SessionPtr a = session(1, {.ttl = 1h});
+  Acquiring first = acquire(a, 1);
+  Acquiring again = acquire(a, 1);  // because the outcome of a release was unknown
+  const Permit& held = *again.result();
+  EXPECT_EQ(held.token, first.result()->token);
+  store::TxnRequest late;
+  late.compare.push_back(created_at(held.key, held.token));
+  late.compare.push_back(number_is(held.key, store::CompareTarget::version, 1));
+  late.success.push_back(operation(removal_of(held.key)));
+  world.store.txn(late, {}, [](const Result<store::TxnResponse>& done) { LS_MUST(done.ok()); });
+  EXPECT_NE(value(held.key), "-");
+  EXPECT_EQ(run(semaphores->release({"s", held.session, held.token, {}}, {})).status(), Status());
 }
 
 TEST_F(SemaphoresTest, PermitsOfTheDeadComeBack) {
@@ -144,8 +161,8 @@ TEST_F(SemaphoresTest, WrongRequestsChangeNothing) {
   for (const std::int64_t permits : {0LL, -1LL, 1001LL}) {
     EXPECT_EQ(try_once(a, {.name = "s", .permits = permits}), errors::permits_out_of_range());
   }
-  EXPECT_EQ(release({"s", Revision(5), LeaseId(1), "", {}}), errors::not_holder());
-  EXPECT_EQ(release({"s", Revision(0), LeaseId(1), "", {}}), errors::stale_token());
+  EXPECT_EQ(release({"s", Revision(5), LeaseId(1), "", {}, {}}), errors::not_holder());
+  EXPECT_EQ(release({"s", Revision(0), LeaseId(1), "", {}, {}}), errors::stale_token());
   EXPECT_EQ(keys(), Strings{});
 }
 
