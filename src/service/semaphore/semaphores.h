@@ -51,7 +51,7 @@ struct Permit {
   Revision token;
   LeaseId session;
   std::string key;
-  Revision modified;  // the key's mod_revision
+  Revision modified{};  // the key's mod_revision
   store::Header header;
 };
 
@@ -59,7 +59,7 @@ struct PermitRelease {
   std::string name;
   LeaseId session;
   Revision token;
-  Revision modified;  // the permit's if it is known: saves a question
+  Revision modified{};  // the permit's if it is known: saves a question
 };
 
 struct PermitContender {
