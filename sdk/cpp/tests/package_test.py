@@ -4,6 +4,7 @@ find_package and by pkg-config, and runs what was built against a real lockstepd
 import argparse
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -41,6 +42,18 @@ def build_by_pkg_config(compiler, prefix, folder):
     return program
 
 
+def write_snippets(folder):
+    """The whole programs in the documentation, one file each; their names."""
+    names = []
+    for page in sorted((HERE.parents[2] / "docs" / "coordination").glob("*.md")):
+        for number, code in enumerate(re.findall(r"^```cpp\n(.*?)^```$", page.read_text(), re.M | re.S)):
+            names.append(f"docs_{page.stem.replace('-', '_')}_{number + 1}")
+            (folder / f"{names[-1]}.cc").write_text(code)
+    if len(names) < 5:
+        sys.exit("the documentation's programs were not found")
+    return names
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", required=True)
@@ -53,13 +66,14 @@ def main():
         run("cmake", "--install", arguments.build, "--prefix", prefix, "--component", "sdk")
         snippets = folder / "snippets"
         snippets.mkdir()
+        documented = write_snippets(snippets)
         programs = [build_by_pkg_config(COMPILERS[0], prefix, folder)]
         builds = [build_consumer(compiler, prefix, folder, snippets) for compiler in COMPILERS]
         server = servers.lockstepd(arguments.lockstepd, str(folder))
         try:
             for build in builds:
                 print(build.name, run(build / "smoke", server.endpoint, f"{build.name}/").strip())
-                programs.append(build / "lock")
+                programs += [build / name for name in ("lock", *documented)]
             for program in programs:
                 print(program.name, run(program, server.endpoint).strip())
         finally:
