@@ -50,6 +50,14 @@ const store::RangeResponse& range_of(const store::TxnResponse& answer, std::size
   return *range;
 }
 
+// Ours, as soon as it is written, and the one right before it.
+store::RangeRequest newest_two(const std::string& name) {
+  store::RangeRequest request = contenders_of(name);
+  request.sort_order = store::SortOrder::descend;
+  request.limit = 2;
+  return request;
+}
+
 }  // namespace
 
 std::string prefix_end(std::string prefix) {
@@ -139,7 +147,7 @@ class OwnershipQueue::Contender : public std::enable_shared_from_this<Contender>
     store::TxnRequest txn;
     txn.compare.push_back(created_at(key_, Revision()));
     txn.success.push_back(operation(std::move(put)));
-    txn.success.push_back(operation(oldest_contender(request_.name)));
+    txn.success.push_back(operation(newest_two(request_.name)));
     txn.failure.push_back(operation(one_key(key_)));
     txn.failure.push_back(operation(oldest_contender(request_.name)));
     store_.txn(
@@ -150,13 +158,17 @@ class OwnershipQueue::Contender : public std::enable_shared_from_this<Contender>
   void on_joined(const Result<store::TxnResponse>& joined) {
     if (gone()) return;
     if (!joined.ok()) return fail(joined.status());
-    token_ = joined->header.revision;
-    bool value_differs = false;
-    if (!joined->succeeded) {
-      const store::KeyValue& own = range_of(*joined, 0).kvs.at(0);
-      token_ = own.create_revision;
-      value_differs = request_.replace_value && own.value != request_.value;
+    if (joined->succeeded) {
+      token_ = joined->header.revision;
+      if (give_up_if_stopped()) return;
+      const store::RangeResponse& newest = range_of(*joined, 1);
+      LS_MUST(!newest.kvs.empty(), "our own key at least is there");
+      if (newest.kvs.size() == 1) return own(joined->header);
+      return wait_for(newest.kvs[1].key, token_.next());
     }
+    const store::KeyValue& found = range_of(*joined, 0).kvs.at(0);
+    token_ = found.create_revision;
+    const bool value_differs = request_.replace_value && found.value != request_.value;
     if (give_up_if_stopped()) return;
     if (value_differs) return replace_value();
     const store::RangeResponse& oldest = range_of(*joined, 1);
