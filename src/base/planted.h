@@ -43,7 +43,9 @@
   X(herd_wake_up, "whoever waits for a lock watches everybody before it")                               \
   X(renewal_after_loss, "a session that was lost is renewed and used again")                            \
   X(permit_leaked, "a permit does not end with its holder's session")                                   \
-  X(counter_add_repeated, "an add whose outcome was unknown is done again")
+  X(counter_add_repeated, "an add whose outcome was unknown is done again")                             \
+  X(timer_fired_twice, "an acknowledgement is answered, and the timer stays where it was")              \
+  X(timer_early_after_jump, "the timer clock follows a wall clock that jumped")
 
 namespace lockstep::planted {
 

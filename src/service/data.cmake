@@ -16,7 +16,7 @@ lockstep_test(service_data_test
 
 # Timers know time zones: whoever uses none of them does not need the library for that.
 find_package(date REQUIRED)
-lockstep_library(timer
+lockstep_library(timer PLANTED
   SOURCES
     timer/callback_runner.cc timer/claim.cc timer/clock_view.cc timer/cron.cc timer/settle.cc timer/timer_driver.cc timer/timers.cc timer/timers_core.cc
     timer/values.cc timer/zone.cc

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "base/planted.h"
 #include "service/names.h"
 #include "service/repeat.h"
 #include "service/store_requests.h"
@@ -95,6 +96,7 @@ class Timers::SettleStep {
     std::optional<TimerDocument>& document = documents_[position];
     if (needs_entry(one) && !document.has_value()) return std::nullopt;
     if (one.kind == Kind::ack) {
+      if (LS_PLANTED(timer_fired_twice)) return then;
       then.push_back(operation(removal_of(entry)));
       const std::optional<std::int64_t> next = one.token.recurring ? next_run(*document) : std::nullopt;
       if (!next.has_value()) {

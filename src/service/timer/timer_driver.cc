@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "base/planted.h"
 #include "service/election/election.h"
 #include "service/session/session.h"
 #include "service/store_requests.h"
@@ -159,7 +160,10 @@ class TimerDriver::Drive : public std::enable_shared_from_this<Drive> {
   Task<Result<bool>> tick(Standing& standing, const Ownership& leadership) {
     const TimePoint sent = context_.clock.now();
     const auto passed = std::chrono::floor<std::chrono::milliseconds>(sent - standing.counted_from).count();
-    const std::int64_t step = std::min<std::int64_t>(passed, standing.value.step_ms_max);
+    std::int64_t step = std::min<std::int64_t>(passed, standing.value.step_ms_max);
+    if (LS_PLANTED(timer_early_after_jump)) {
+      step = std::max<std::int64_t>(step, context_.clock.wall_now() / 1ms - standing.value.now_ms);
+    }
     LS_MUST(step >= 0);
     const TimerClockValue value{standing.value.now_ms + step, next_step_ms_};
     const std::string key(timer_clock_key);

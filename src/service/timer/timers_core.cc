@@ -63,7 +63,7 @@ std::string Timers::Core::draw() const {
 
 void Timers::Core::close() {
   closed_ = true;
-  for (const auto& [key, lane] : lanes_) {
+  for (const auto& [key, lane] : std::map(lanes_)) {  // whoever is woken may be the last of his lane
     for (const auto& [id, signal] : std::map(lane->queue)) signal.set();
     if (lane->waiting.has_value()) std::optional(lane->waiting)->set();
   }

@@ -11,6 +11,7 @@
 #include "sim/recipes/counter_model.h"
 #include "sim/recipes/line_model.h"
 #include "sim/recipes/machine_faults.h"
+#include "sim/recipes/timer_model.h"
 #include "sim/workload.h"
 
 #if defined(__SANITIZE_ADDRESS__) || (defined(__has_feature) && __has_feature(address_sanitizer))
@@ -112,6 +113,7 @@ class RecipeRun {
 
 void RecipeRun::add_models() {
   if (options_.has("line")) fleet_->add(std::make_unique<LineModel>(*fleet_));
+  if (options_.has("timer")) fleet_->add(std::make_unique<TimerModel>(*fleet_));
   if (options_.has("counter")) fleet_->add(std::make_unique<CounterModel>(*fleet_));
 }
 
@@ -248,7 +250,8 @@ RecipeOptions draw_recipe_options(std::uint64_t seed) {
   }
   options.machine_fault_interval_ns = static_cast<std::int64_t>(prng.between(500, 5000)) * 1'000'000;
   // Two or so at a time; the line most of all.
-  for (const auto& [name, percent] : {std::pair("line", 60), std::pair("counter", 30)}) {
+  for (const auto& [name, percent] :
+       {std::pair("line", 60), std::pair("counter", 30), std::pair("timer", 30)}) {
     if (prng.chance(static_cast<std::uint64_t>(percent), 100)) options.recipes += std::string(name) + " ";
   }
   if (options.recipes.empty()) options.recipes = "line counter ";
