@@ -1,13 +1,13 @@
 // Claiming: read what is due, move it by one transaction in which each timer stands for itself, wait if there
 // is nothing.
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <utility>
 
 #include "base/assert.h"
 #include "base/limits.h"
 #include "service/names.h"
-#include "service/ownership_queue.h"
 #include "service/record/record.h"
 #include "service/store_requests.h"
 #include "service/timer/timers_core.h"
@@ -24,6 +24,11 @@ constexpr Duration call_time_max = 5s;
 // A wall clock that is behind is looked at again after that: it may be put right.
 constexpr std::int64_t postponed_ms_max = 10'000;
 constexpr int steps_without_delivery_max = 1000;
+// A window with more than that is made shorter.
+constexpr std::int64_t window_entries_max = 4 * timers_per_claim;
+constexpr std::int64_t window_step_ms_max = std::int64_t{1} << 40;
+// How far a claim that waits looks ahead, before it waits until then.
+constexpr std::array<std::int64_t, 3> look_ahead_ms = {500, 5'000, 60'000};
 
 }  // namespace
 
@@ -80,63 +85,95 @@ class Timers::ClaimStep {
     return call;
   }
 
-  // What is due by the timer clock; otherwise when the first will be.
+  // What is due by the timer clock, or the first of it. A store counts what a range holds, however few of it
+  // are wanted, so ranges are kept short: from the beginning to where the last claims found enough.
   Task<Status> look() {
-    store::RangeRequest due;
-    due.key = keys_.all_due();
-    due.range_end = prefix_end(due.key);
-    due.limit = static_cast<std::int64_t>(timers_per_claim);
-    store::TxnRequest reads;
-    reads.success.push_back(operation(one_key(std::string(timer_clock_key))));
-    reads.success.push_back(operation(std::move(due)));
-    const TimePoint sent = core_->context().clock.now();
-    const Result<store::TxnResponse> found =
-        co_await store::awaitable::txn(core_->context().store, std::move(reads), call());
-    if (!found.ok()) co_return found.status();
-    const store::RangeResponse* clock = range_at(*found, 0);
-    const store::RangeResponse* entries = range_at(*found, 1);
-    LS_MUST(clock != nullptr);
-    LS_MUST(entries != nullptr);
-    seen_ = found->header.revision;
-    now_ms_ = -1;
-    if (!clock->kvs.empty()) {
-      const Result<TimerClockValue> value = parse_timer_clock(clock->kvs[0].value);
-      if (!value.ok()) co_return value.status();
-      core_->clock().learn(*value, sent);
-      now_ms_ = value->now_ms;
+    while (true) {
+      store::RangeRequest due;
+      due.key = keys_.all_due();
+      due.range_end = keys_.due(lane_->window_end_ms, "");
+      due.limit = static_cast<std::int64_t>(timers_per_claim);
+      store::TxnRequest reads;
+      reads.success.push_back(operation(one_key(std::string(timer_clock_key))));
+      reads.success.push_back(operation(std::move(due)));
+      const TimePoint sent = core_->context().clock.now();
+      const Result<store::TxnResponse> found =
+          co_await store::awaitable::txn(core_->context().store, std::move(reads), call());
+      if (!found.ok()) co_return found.status();
+      const store::RangeResponse* clock = range_at(*found, 0);
+      const store::RangeResponse* entries = range_at(*found, 1);
+      LS_MUST(clock != nullptr);
+      LS_MUST(entries != nullptr);
+      seen_ = found->header.revision;
+      now_ms_ = -1;
+      if (!clock->kvs.empty()) {
+        const Result<TimerClockValue> value = parse_timer_clock(clock->kvs[0].value);
+        if (!value.ok()) co_return value.status();
+        core_->clock().learn(*value, sent);
+        now_ms_ = value->now_ms;
+      }
+      take(*entries);
+      if (!entries_.empty() || lane_->window_end_ms > now_ms_) co_return Status();
+      // At first all that is due; then, step by step, what became due since.
+      const bool first = lane_->window_end_ms == 0;
+      lane_->window_end_ms =
+          first ? now_ms_ + 1 : std::min(now_ms_ + 1, lane_->window_end_ms + lane_->window_step_ms);
+      lane_->window_step_ms = std::min(2 * lane_->window_step_ms, window_step_ms_max);
     }
-    take(*entries);
-    co_return Status();
   }
 
   void take(const store::RangeResponse& found) {
     entries_.clear();
-    next_due_ms_.reset();
     for (const store::KeyValue& kv : found.kvs) {
-      const std::string_view rest = std::string_view(kv.key).substr(keys_.all_due().size());
-      const auto due = number_of_hexadecimal(rest.substr(0, due_digits));
-      const bool good = due.has_value() && rest.size() > due_digits + 1 && rest[due_digits] == '/';
+      const auto due_ms = due_of(kv.key);
       // What is no timer's key is none of ours: an ordinary key that somebody put here.
-      if (!good || *due > static_cast<std::uint64_t>(INT64_MAX / 4)) continue;
-      const auto due_ms = static_cast<std::int64_t>(*due);
-      if (due_ms > now_ms_) {
-        next_due_ms_ = due_ms;
-        return;
-      }
-      entries_.push_back(
-          {kv.key, std::string(rest.substr(due_digits + 1)), kv.mod_revision, due_ms, kv.value});
+      if (!due_ms.has_value() || *due_ms > now_ms_) continue;
+      const std::string_view name = std::string_view(kv.key).substr(keys_.all_due().size() + due_digits + 1);
+      entries_.push_back({kv.key, std::string(name), kv.mod_revision, *due_ms, kv.value});
     }
+    if (entries_.empty() || found.count <= window_entries_max) return;
+    const std::int64_t span_ms = entries_.back().due_ms - entries_.front().due_ms + 1;
+    lane_->window_end_ms = entries_.back().due_ms + 1;
+    lane_->window_step_ms = std::min(span_ms, window_step_ms_max);
+  }
+
+  [[nodiscard]] std::optional<std::int64_t> due_of(std::string_view key) const {
+    const std::string_view rest = key.substr(keys_.all_due().size());
+    const auto due = number_of_hexadecimal(rest.substr(0, due_digits));
+    const bool good = due.has_value() && rest.size() > due_digits + 1 && rest[due_digits] == '/';
+    if (!good || *due > static_cast<std::uint64_t>(INT64_MAX / 4)) return std::nullopt;
+    return static_cast<std::int64_t>(*due);
+  }
+
+  // When it is worth looking again: when the next timer is due, or far ahead.
+  Task<Status> look_ahead() {
+    for (const std::int64_t ahead_ms : look_ahead_ms) {
+      next_due_ms_ = now_ms_ + 1 + ahead_ms;
+      store::RangeRequest due;
+      due.key = keys_.due(now_ms_ + 1, "");
+      due.range_end = keys_.due(next_due_ms_, "");
+      due.limit = 1;
+      due.keys_only = true;
+      const Result<store::RangeResponse> found =
+          co_await store::awaitable::range(core_->context().store, std::move(due), call());
+      if (!found.ok()) co_return found.status();
+      if (found->kvs.empty()) continue;
+      next_due_ms_ = due_of(found->kvs[0].key).value_or(next_due_ms_);
+      break;
+    }
+    co_return Status();
   }
 
   // Until something may be due: the clock has come as far, or an earlier timer was set.
   Task<Status> wait(TimePoint patience) {
     const Context& context = core_->context();
+    if (Status looked = co_await look_ahead(); !looked.ok()) co_return looked;
     store::WatchRequest clock;
     clock.key = timer_clock_key;
     clock.start_revision = seen_.next();
     store::WatchRequest earlier;
     earlier.key = keys_.all_due();
-    earlier.range_end = next_due_ms_.has_value() ? keys_.due(*next_due_ms_, "") : prefix_end(earlier.key);
+    earlier.range_end = keys_.due(next_due_ms_, "");
     earlier.start_revision = seen_.next();
     earlier.no_delete = true;
     auto clock_events = context.store.watch(std::move(clock), options_);
@@ -165,7 +202,7 @@ class Timers::ClaimStep {
       if (answer->canceled) return true;
       for (const store::Event& event : answer->events) {
         const Result<TimerClockValue> value = parse_timer_clock(event.kv.value);
-        if (!value.ok() || (next_due_ms_.has_value() && value->now_ms >= *next_due_ms_)) return true;
+        if (!value.ok() || value->now_ms >= next_due_ms_) return true;
       }
     }
     return false;
@@ -295,7 +332,8 @@ class Timers::ClaimStep {
     document.claim.clear();
     document.caught_up = 0;
     document.wall_ms = next;
-    const TimerPointer pointer{now_ms + std::max<std::int64_t>(*next - wall_ms, 0), core_->draw()};
+    const std::int64_t in_ms = std::max<std::int64_t>(*next - wall_ms, 0) + core_->spread_ms();
+    const TimerPointer pointer{now_ms + in_ms, core_->draw()};
     move.then.push_back(operation(put_of(keys_.set(entry.name), encode(pointer), LeaseId())));
     move.then.push_back(
         operation(put_of(keys_.due(pointer.due_ms, entry.name), encode(document), LeaseId())));
@@ -330,7 +368,7 @@ class Timers::ClaimStep {
   TimePoint held_from_{};
   std::int64_t now_ms_ = -1;  // by the stored clock; -1: there is none
   std::vector<Entry> entries_;
-  std::optional<std::int64_t> next_due_ms_;
+  std::int64_t next_due_ms_ = 0;
   std::vector<TimerDelivery> deliveries_;
 };
 

@@ -103,7 +103,8 @@ class Timers::SettleStep {
         then.push_back(operation(removal_of(keys_.set(one.name))));
         return then;
       }
-      const TimerPointer pointer{now_ms + std::max<std::int64_t>(*next - core_->wall_ms(), 0), core_->draw()};
+      const std::int64_t in_ms = std::max<std::int64_t>(*next - core_->wall_ms(), 0) + core_->spread_ms();
+      const TimerPointer pointer{now_ms + in_ms, core_->draw()};
       document->of = Revision();
       document->attempts = 0;
       document->claim.clear();

@@ -111,7 +111,8 @@ Task<Result<TimerPlaced>> Timers::set(std::string queue, TimerSpec spec, store::
   while (co_await sends.next()) {
     const Result<std::int64_t> now = co_await core->clock().at_most_now(sends.call());
     if (!now.ok()) co_return now.status();
-    const TimerPointer pointer{*now + placed->in_ms, core->draw()};
+    const std::int64_t spread_ms = placed->document.wall_ms.has_value() ? core->spread_ms() : 0;
+    const TimerPointer pointer{*now + placed->in_ms + spread_ms, core->draw()};
     store::TxnRequest txn =
         place_txn(keys, spec.name, pointer, placed->document, old.has_value() ? &*old : nullptr);
     const Result<store::TxnResponse> answer =

@@ -7,6 +7,12 @@
 #include "service/store_requests.h"
 
 namespace lockstep::service {
+namespace {
+
+// Remembered for where they look; one that is forgotten looks at everything once.
+constexpr std::size_t idle_lanes_max = 1024;
+
+}  // namespace
 
 namespace errors {
 Status timer_queue_wrong() {
@@ -77,6 +83,7 @@ std::shared_ptr<ClaimLane> Timers::Core::lane(const std::string& queue, store::P
 
 void Timers::Core::forget_idle_lane(const std::string& queue, store::Principal principal) {
   const auto found = lanes_.find({principal, queue});
+  if (lanes_.size() <= idle_lanes_max) return;
   if (found != lanes_.end() && !found->second->taken && found->second->queue.empty()) lanes_.erase(found);
 }
 

@@ -16,11 +16,17 @@
 
 namespace lockstep::service {
 
+inline constexpr std::uint64_t wall_spread_ms = 100;
+
 // Claims of one queue and principal take turns: they would only be in each other's way.
 struct ClaimLane {
   bool taken = false;
   std::map<std::uint64_t, Signal> queue;
   std::optional<Signal> waiting;  // what the claim whose turn it is waits for
+  // Where claims look for what is due: up to that time of the clock, and how much further if nothing is
+  // there.
+  std::int64_t window_end_ms = 0;
+  std::int64_t window_step_ms = 1;
 };
 
 class Timers::Core {
@@ -32,6 +38,10 @@ class Timers::Core {
   [[nodiscard]] std::int64_t wall_ms() const { return context_.clock.wall_now() / 1ms; }
   [[nodiscard]] bool closed() const { return closed_; }
   [[nodiscard]] std::string draw() const;
+  // Timers of one moment of the wall clock, midnight say, are spread a little: ranges of few keys stay short.
+  [[nodiscard]] std::int64_t spread_ms() const {
+    return static_cast<std::int64_t>(context_.random.next() % wall_spread_ms);
+  }
   void close();
 
   // ok: it is this one's turn, until give_turn(). Another claim goes first, or the options end the wait.

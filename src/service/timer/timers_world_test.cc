@@ -249,8 +249,8 @@ TEST(TimersFaults, EveryFaultOfEveryCall) {
       timers.reset();
       advance(5s);
       if (!store.failed()) break;
-      ASSERT_LT(call, 400U);
-      if (call > 60) call += 10;  // the rest is the driver's ticks and empty claims
+      ASSERT_LT(call, 2000U);
+      if (call > 60) call += 30;  // the rest is the driver's ticks and empty claims
     }
   }
 }
