@@ -30,6 +30,7 @@
 #include "server/cluster.h"
 #include "server/metrics.h"
 #include "server/root_account.h"
+#include "service/timer/timer_driver.h"
 
 namespace lockstep::server {
 namespace {
@@ -142,6 +143,7 @@ class Node::Parts {
   std::unique_ptr<gateway::StatusPages> status_pages;
   std::unique_ptr<gateway::v1::Coordination> coordination;
   std::unique_ptr<gateway::v1::V1> v1;
+  std::unique_ptr<service::TimerDriver> timer_driver;
   std::unique_ptr<gateway::HttpServer> http_server;
   std::shared_ptr<env::Streams> streams;
   std::shared_ptr<platform::TlsStreams> tls;  // of clients; null: plain
@@ -172,6 +174,7 @@ class Node::Parts {
 // Callbacks that the replica still holds lead into the services: they die with it, uncalled.
 Node::Parts::~Parts() {
   root_account.reset();
+  timer_driver.reset();
   listener.reset();
   http_server.reset();
   rpc_server.reset();
@@ -305,6 +308,7 @@ void Node::Parts::serve_v1(env::Executor& executor, env::Clock& clock) {
   v1->add(coordination->routes());
   v1->set_idempotency(std::make_unique<gateway::v1::StoredAnswers>(coordination->context));
   v1->register_with(http_server->router());
+  timer_driver = std::make_unique<service::TimerDriver>(coordination->context, store::Principal::cluster());
 }
 
 // What HTTP serves: the same services as JSON, the pages for operators, and coordination.
@@ -400,6 +404,7 @@ void Node::Parts::drain() {
   const auto drained = [this, left = std::make_shared<int>(3)] {
     if (--*left == 0) platform->stop();
   };
+  timer_driver.reset();
   v1->drain(deadline, drained);
   rpc_server->drain(deadline, drained);
   http_server->drain(deadline, drained);

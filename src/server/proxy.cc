@@ -27,6 +27,7 @@
 #include "rpc/server.h"
 #include "server/foreign_cluster.h"
 #include "server/root_account.h"
+#include "service/timer/timer_driver.h"
 
 namespace lockstep::server {
 
@@ -52,6 +53,7 @@ class Proxy::Parts {
   std::unique_ptr<gateway::EtcdServices> services;
   std::unique_ptr<gateway::v1::Coordination> coordination;
   std::unique_ptr<gateway::v1::V1> v1;
+  std::unique_ptr<service::TimerDriver> timer_driver;
   std::unique_ptr<gateway::StatusPages> status_pages;
   std::unique_ptr<gateway::JsonGateway> json_gateway;
   std::unique_ptr<rpc::Server> rpc_server;
@@ -73,6 +75,7 @@ class Proxy::Parts {
 
 // Closing the connections answers what they still hold: its owners are there until then.
 Proxy::Parts::~Parts() {
+  timer_driver.reset();
   listener.reset();
   http_server.reset();
   rpc_server.reset();
@@ -147,6 +150,7 @@ void Proxy::Parts::serve() {
   v1->add(coordination->routes());
   v1->set_idempotency(std::make_unique<gateway::v1::StoredAnswers>(coordination->context));
   v1->register_with(http_server->router());
+  timer_driver = std::make_unique<service::TimerDriver>(coordination->context);
   listener = std::make_unique<gateway::Listener>(executor, clock, *rpc_server, *http_server);
 }
 
@@ -194,6 +198,7 @@ void Proxy::Parts::drain() {
   const auto drained = [this, left = std::make_shared<int>(3)] {
     if (--*left == 0) executor.stop();
   };
+  timer_driver.reset();
   v1->drain(deadline, drained);
   rpc_server->drain(deadline, drained);
   http_server->drain(deadline, drained);

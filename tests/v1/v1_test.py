@@ -145,6 +145,87 @@ def own_idempotency(asked):
     asked.expect("too late", late, 409, "not_the_first")
 
 
+def elections(asked):
+    first = asked.post("/v1/elections/campaign", name="primary", value="a", ttl_ms=60000)
+    asked.expect("elected", first, 200)
+    asked.expect("nobody else", asked.post("/v1/elections/campaign", name="primary", value="b"), 409, "somebody_leads")
+    asked.expect("who leads", asked.get("/v1/elections/leader", name="primary"), 200, value="a", token=first["token"])
+    mine = {"name": "primary", "session": first["session"], "token": first["token"]}
+    waiting = in_thread(asked.post, "/v1/elections/campaign", name="primary", value="b", ttl_ms=60000, wait_ms=60000)
+    with Events(asked, "/v1/elections/observe", name="primary") as events:
+        asked.tally.check("the leader is told", events.next()[1]["value"] == "a")
+        asked.expect("it says something else", asked.post("/v1/elections/proclaim", value="a2", **mine), 200)
+        asked.tally.check("that is told", events.next()[1]["value"] == "a2")
+        asked.expect("it resigns", asked.post("/v1/elections/resign", **mine), 200)
+        second = waiting()
+        asked.expect("who waited leads", second, 200)
+        asked.tally.check("that is told, too", events.next()[1]["value"] == "b")
+    asked.expect("the first does not", asked.post("/v1/elections/proclaim", value="a3", **mine), 409, "not_leader")
+    asked.expect("nobody leads", asked.get("/v1/elections/leader", name="nobody"), 404, "no_leader")
+
+
+def gatherings(asked):
+    asked.expect("a latch", asked.post("/v1/latches/make", name="start", of=2), 200, count=2, of=2)
+    waiting = in_thread(asked.post, "/v1/latches/await", name="start", wait_ms=60000)
+    asked.expect("not yet", asked.post("/v1/latches/await", name="start", wait_ms=50), 409, "not_yet")
+    for party in ("a", "a", "b"):
+        last = asked.post("/v1/latches/count-down", name="start", party=party)
+    asked.expect("open", last, 200, count=0)
+    asked.expect("who waited is told", waiting(), 200, count=0)
+    asked.expect("shown", asked.get("/v1/latches/show", name="start"), 200, count=0)
+    asked.expect("removed", asked.post("/v1/latches/remove", name="start"), 200)
+    asked.expect("gone", asked.get("/v1/latches/show", name="start"), 404, "latch_not_found")
+    parties = [in_thread(asked.post, "/v1/barriers/enter", name="b", parties=3, ttl_ms=60000, wait_ms=60000) for _ in range(3)]
+    passed = [wait() for wait in parties]
+    asked.tally.check("all go on together", {(p.status, p["generation"]) for p in passed} == {(200, 1)}, passed)
+    leaving = [in_thread(asked.post, "/v1/barriers/leave", name="b", session=p["session"], generation=1, wait_ms=60000)
+               for p in passed]
+    asked.tally.check("and leave together", [wait().status for wait in leaving] == [200] * 3)
+    asked.expect("too few", asked.post("/v1/barriers/enter", name="b", parties=3, wait_ms=50), 409, "not_yet")
+    asked.expect("shown", asked.get("/v1/barriers/show", name="b"), 200, parties=3, there=0)
+    asked.expect("removed", asked.post("/v1/barriers/remove", name="b"), 200)
+
+
+def timers(asked):
+    queue = {"queue": "orders"}
+    asked.expect("set", asked.post("/v1/timers/set", name="o1", after_ms=10, payload="unpaid", **queue), 200)
+    due = asked.post("/v1/timers/claim", wait_ms=60000, visibility_ms=60000, **queue)
+    asked.expect("due", due, 200)
+    delivery = due["deliveries"][0]
+    asked.tally.check("with its payload", (delivery["name"], delivery["payload"], delivery["attempt"]) == ("o1", "unpaid", 1), due)
+    one = [{"name": "o1", "token": delivery["token"]}]
+    extended = asked.post("/v1/timers/settle", action="extend", delay_ms=60000, deliveries=one, **queue)["settled"][0]
+    asked.tally.check("more time", extended["outcome"] == "done", extended)
+    one[0]["token"] = extended["token"]
+    done = asked.post("/v1/timers/settle", action="ack", deliveries=one, **queue)["settled"][0]
+    asked.tally.check("acknowledged", done["outcome"] == "done", done)
+    late = asked.post("/v1/timers/settle", action="ack", deliveries=one, **queue)["settled"][0]
+    asked.tally.check("once", late["outcome"] == "delivery_lost", late)
+    asked.expect("at night", asked.post("/v1/timers/set", name="n", cron="0 3 * * *", zone="Europe/Berlin", **queue), 200)
+    asked.expect("not twice", asked.post("/v1/timers/set", name="n", after_ms=1, only_if_new=True, **queue), 409, "timer_exists")
+    asked.expect("nonsense", asked.post("/v1/timers/set", name="x", cron="99 3 * * *", **queue), 400, "invalid_request")
+    asked.expect("neither", asked.post("/v1/timers/set", name="x", **queue), 400, "invalid_request")
+    asked.expect("shown", asked.get("/v1/timers/show", name="n", **queue), 200, cron="0 3 * * *")
+    asked.expect("listed", asked.get("/v1/timers/list", **queue), 200, timers=[{"name": "n"}])
+    asked.expect("cancelled", asked.post("/v1/timers/cancel", name="n", **queue), 200)
+    asked.expect("once", asked.post("/v1/timers/cancel", name="n", **queue), 404, "timer_not_found")
+    asked.post("/v1/timers/set", name="d", after_ms=0, attempts_max=1, payload="p", **queue)
+
+    def fail_once():
+        """Delivered, given back; whoever claims next finds that it was too often."""
+        failed = asked.post("/v1/timers/claim", wait_ms=60000, **queue)["deliveries"]
+        gone = [{"name": one["name"], "token": one["token"]} for one in failed]
+        asked.post("/v1/timers/settle", action="give_back", deliveries=gone, **queue)
+        while not (letters := asked.get("/v1/timers/dead", **queue)["timers"]):
+            asked.post("/v1/timers/claim", wait_ms=200, **queue)
+        asked.tally.check("a dead letter", [one["name"] for one in letters] == ["d"], letters)
+
+    fail_once()
+    asked.expect("revived", asked.post("/v1/timers/revive", name="d", **queue), 200)
+    fail_once()
+    asked.expect("dropped", asked.post("/v1/timers/drop-dead", name="d", **queue), 200)
+
+
 def limits(asked):
     rule = {"name": "api", "limit": 5, "period_ms": 3600000}
     takes = [in_thread(asked.post, "/v1/limits/take", **rule) for _ in range(20)]
@@ -301,7 +382,7 @@ def main():
         try:
             asked = Asked(server.endpoint, tally)
             for part in (simple_locks, locks, locks_from_outside, sessions, counters, ids, limits,
-                         semaphores, own_idempotency,
+                         semaphores, own_idempotency, elections, gatherings, timers,
                          idempotency, http2, bad_requests, request_ids, routes_asked):
                 part(asked)
             logins(asked, on_etcd=given.store == "etcd")

@@ -34,8 +34,9 @@ Route route(std::string method, std::string path, std::string summary) {
 
 Routes Coordination::routes() {
   Routes all;
-  for (const auto family : {lock_routes, semaphore_routes, session_routes, idempotency_routes, counter_routes,
-                            id_routes, limit_routes, simple_routes}) {
+  for (const auto family :
+       {lock_routes, semaphore_routes, election_routes, latch_routes, barrier_routes, session_routes,
+        counter_routes, id_routes, limit_routes, timer_routes, idempotency_routes, simple_routes}) {
     Routes routes = family(*this);
     std::ranges::move(routes, std::back_inserter(all));
   }

@@ -10,12 +10,14 @@
 #include "gateway/v1/route.h"
 #include "service/context.h"
 #include "service/counter/counter.h"
+#include "service/election/elections.h"
 #include "service/idempotency/idempotency.h"
 #include "service/ids/ids.h"
 #include "service/limiter/limiter.h"
 #include "service/lock/locks.h"
 #include "service/semaphore/semaphores.h"
 #include "service/simple/simple_lock.h"
+#include "service/timer/timers.h"
 
 namespace lockstep::gateway::v1 {
 
@@ -29,6 +31,8 @@ class Coordination {
         limiter(with),
         semaphores(with),
         idempotency(with),
+        elections(with),
+        timers(with),
         simple_lock(with) {}
   Coordination(const Coordination&) = delete;
   Coordination& operator=(const Coordination&) = delete;
@@ -42,12 +46,18 @@ class Coordination {
   service::Limiter limiter;
   service::Semaphores semaphores;
   service::Idempotency idempotency;
+  service::Elections elections;
+  service::Timers timers;
   service::SimpleLock simple_lock;
 };
 
 Routes counter_routes(Coordination& recipes);
 Routes lock_routes(Coordination& recipes);
 Routes lock_state_routes(Coordination& recipes);
+Routes barrier_routes(Coordination& recipes);
+Routes election_routes(Coordination& recipes);
+Routes latch_routes(Coordination& recipes);
+Routes timer_routes(Coordination& recipes);
 Routes idempotency_routes(Coordination& recipes);
 Routes semaphore_routes(Coordination& recipes);
 Routes id_routes(Coordination& recipes);

@@ -5,14 +5,18 @@
 
 #include "base/assert.h"
 #include "gateway/v1/json_text.h"
+#include "service/barrier/barriers.h"
 #include "service/counter/counter.h"
+#include "service/election/elections.h"
 #include "service/idempotency/idempotency.h"
+#include "service/latch/latches.h"
 #include "service/limiter/limiter.h"
 #include "service/line.h"
 #include "service/lock/locks.h"
 #include "service/semaphore/semaphores.h"
 #include "service/session/session.h"
 #include "service/simple/simple_lock.h"
+#include "service/timer/timers.h"
 
 namespace lockstep::gateway::v1 {
 namespace {
@@ -68,6 +72,22 @@ constexpr std::array kinds = {
                 service::errors::not_the_first},
     ProblemKind{"already_completed", 409, false, "It was completed with another answer",
                 service::errors::already_completed},
+    ProblemKind{"somebody_leads", 409, true, "Somebody else leads", service::errors::somebody_leads},
+    ProblemKind{"not_leader", 409, false, "The leadership is over", service::errors::not_leader},
+    ProblemKind{"no_leader", 404, false, "Nobody leads", service::errors::no_leader},
+    ProblemKind{"not_yet", 409, true, "Others have not come yet"},
+    ProblemKind{"latch_not_found", 404, false, "There is no such latch", service::errors::latch_not_found},
+    ProblemKind{"latch_differs", 409, false, "The latch waits for another number",
+                service::errors::latch_differs},
+    ProblemKind{"barrier_differs", 409, false, "The barrier has another number of parties",
+                service::errors::barrier_differs},
+    ProblemKind{"barrier_not_entered", 409, false, "The session is no party of that generation",
+                service::errors::barrier_not_entered},
+    ProblemKind{"barrier_in_use", 409, false, "Somebody waits at the barrier",
+                service::errors::barrier_in_use},
+    ProblemKind{"timer_exists", 409, false, "There is a timer of that name", service::errors::timer_exists},
+    ProblemKind{"timer_not_found", 404, false, "There is no such timer", service::errors::timer_not_found},
+    ProblemKind{"delivery_lost", 409, false, "The delivery is over", service::errors::delivery_lost},
     ProblemKind{"not_a_limit", 409, false, "The key holds no limit", service::errors::not_a_limit},
     ProblemKind{"not_a_counter", 409, false, "The key holds no counter", service::errors::not_a_counter},
     ProblemKind{"counter_overflow", 409, false, "The sum leaves 64 bits", service::errors::counter_overflow},
