@@ -8,6 +8,7 @@
 
 #include "base/assert.h"
 #include "base/ids.h"
+#include "base/status.h"
 #include "store/types.h"
 
 namespace lockstep::service {
@@ -53,6 +54,13 @@ inline store::Compare created_at(std::string key, Revision revision) {
 inline store::Compare modified_at(std::string key, Revision revision) {
   return number_is(std::move(key), store::CompareTarget::mod_revision, revision.value());
 }
+
+namespace errors {
+// By a store that is none of ours, or by something between.
+inline Status answer_of_other_shape() {
+  return {Code::internal, "lockstep: the store answered something else than was asked"};
+}
+}  // namespace errors
 
 // The answer to the operation at `position` of a transaction's branch; null if the store answered something
 // else.

@@ -5,8 +5,8 @@
 //      and made there. An update that answers takes effect between its call and its answer.
 //   2. Exact also after an unknown outcome. Each transaction writes, beside the key, a marker of this
 //      combiner with its number, and is bound to the revisions of both. After "unknown" the same transaction
-//      is sent again, which either succeeds, or reads from the marker whether the first one did, and writes
-//      the marker, so that neither can take effect later. The marker has a lease that outlasts every
+//      is sent again, which either succeeds, or reads from the marker whether the first one did; if that did
+//      not, it writes so there, and neither can take effect later. The marker has a lease that outlasts every
 //      repetition; once it is gone, nothing with that lease can be written.
 //   3. Outcomes: ok; unknown_outcome (the deadline passed or the caller gave up while it was under way, or
 //      nothing could be learned); any other error: no effect.
@@ -51,7 +51,7 @@ struct KnownKey {
   Revision mod_revision;  // zero: it does not exist
   std::string value;
   LeaseId lease;
-  TimePoint known_at{};       // no later than when it was learned, if `written_here` no later than its fold
+  TimePoint known_at{};       // when it was learned first, or, if `written_here`, its fold
   bool written_here = false;  // by this combiner
 };
 

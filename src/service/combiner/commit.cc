@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "base/planted.h"
 #include "service/combiner/core.h"
+#include "service/store_requests.h"
 #include "service/waiting.h"
 #include "store/awaitable.h"
 #include "store/errors.h"
@@ -32,43 +33,12 @@ std::string hexadecimal(std::uint64_t number) {
   return {digits.data(), digits.size()};
 }
 
-store::Compare unchanged(std::string key, Revision mod_revision) {
-  store::Compare compare;
-  compare.key = std::move(key);
-  compare.target = store::CompareTarget::mod_revision;
-  compare.number = mod_revision.value();
-  return compare;
-}
-
-store::RangeRequest read(std::string key) {
-  store::RangeRequest request;
-  request.key = std::move(key);
-  return request;
-}
-
-const store::KeyValue* found(const store::TxnResponse& answer, std::size_t position) {
-  LS_MUST(position < answer.responses.size());
-  const auto* range = std::get_if<store::RangeResponse>(&answer.responses[position].response);
-  LS_MUST(range != nullptr);
-  return range->kvs.empty() ? nullptr : range->kvs.data();
-}
-
-KnownKey known_key(const store::KeyValue* kv, TimePoint now) {
-  KnownKey known;
-  known.known_at = now;
-  if (kv == nullptr) return known;
-  known.mod_revision = kv->mod_revision;
-  known.value = kv->value;
-  known.lease = kv->lease;
-  return known;
-}
-
 }  // namespace
 
 Task<Result<Revision>> Combiner::Commit::run() {
   for (int folds = 0; folds < folds_max; ++folds) {
     if (folds > 1) co_await back_off(folds - 1);
-    if (!lane_.known.has_value()) {
+    if (!lane_.known.has_value() || lane_.known->doubtful) {
       if (Status looked = co_await look(); !looked.ok()) co_return looked;
     }
     drop_answered();
@@ -78,7 +48,7 @@ Task<Result<Revision>> Combiner::Commit::run() {
     Folded folded = core_.options().fold(lane_.known->key, folding);
     if (folded.action == Folded::Action::nothing) {
       if (current_) co_return lane_.known->at;
-      lane_.known.reset();
+      lane_.known->doubtful = true;
       continue;
     }
     Outcome outcome = co_await write(std::move(folded), folded_at);
@@ -89,12 +59,28 @@ Task<Result<Revision>> Combiner::Commit::run() {
 
 Task<Status> Combiner::Commit::look() {
   const Result<store::RangeResponse> answer =
-      co_await store::awaitable::range(core_.context().store, read(key()), call());
+      co_await store::awaitable::range(core_.context().store, one_key(key()), call());
   if (!answer.ok()) co_return answer.status();
-  const store::KeyValue* kv = answer->kvs.empty() ? nullptr : answer->kvs.data();
-  lane_.known = Lane::Known{known_key(kv, core_.context().clock.now()), answer->header.revision};
-  current_ = true;
+  learn(*answer, answer->header.revision);
   co_return Status();
+}
+
+// What is known already stays known since when it is: the user's time goes on from there.
+void Combiner::Commit::learn(const store::RangeResponse& found, Revision at) {
+  KnownKey key;
+  key.known_at = core_.context().clock.now();
+  if (!found.kvs.empty()) {
+    const store::KeyValue& kv = found.kvs.front();
+    key.mod_revision = kv.mod_revision;
+    key.value = kv.value;
+    key.lease = kv.lease;
+    if (lane_.known.has_value() && lane_.known->key.mod_revision == kv.mod_revision) {
+      key.known_at = lane_.known->key.known_at;
+      key.written_here = lane_.known->key.written_here;
+    }
+  }
+  lane_.known = Lane::Known{std::move(key), at};
+  current_ = true;
 }
 
 Task<Status> Combiner::Commit::ensure_marker() {
@@ -139,7 +125,7 @@ Task<Combiner::Commit::Outcome> Combiner::Commit::write(Folded folded, TimePoint
     if (!in_doubt && !is_unknown(answer.status())) co_return Outcome(answer.status());
     in_doubt = true;
   }
-  lane_.known.reset();
+  lane_.known->doubtful = true;
   if (!in_doubt) co_return Outcome(errors::update_outcome_unknown());  // nobody listens, nothing was sent
   // Given up: it may still take effect, but then nothing that is sent with another marker has missed it.
   lane_.marker.reset();
@@ -163,19 +149,30 @@ Combiner::Commit::Outcome Combiner::Commit::settle(const store::TxnResponse& ans
     lane_.marker->mod_revision = revision;
     return revision;
   }
-  const store::KeyValue* marker = found(answer, 1);
+  const store::RangeResponse* found = range_at(answer, 0);
+  const store::RangeResponse* mark = range_at(answer, 1);
+  if (found == nullptr || mark == nullptr) {
+    lane_.known->doubtful = true;
+    lane_.marker.reset();
+    return in_doubt ? errors::update_outcome_unknown() : errors::answer_of_other_shape();
+  }
+  learn(*found, revision);
+  const store::KeyValue* marker = mark->kvs.empty() ? nullptr : mark->kvs.data();
   const Revision marked = marker == nullptr ? Revision() : marker->mod_revision;
-  lane_.known = Lane::Known{known_key(found(answer, 0), core_.context().clock.now()), revision};
-  current_ = true;
   const Revision expected = lane_.marker->mod_revision;
   if (marked == expected || (in_doubt && LS_PLANTED(counter_add_repeated))) {
     if (in_doubt) lane_.marker->mod_revision = revision;
     nothing_was_sent();
     return std::nullopt;
   }
-  if (in_doubt && marker != nullptr && marker->value == std::to_string(lane_.transactions)) {
-    lane_.marker->mod_revision = revision;
+  if (in_doubt && marker != nullptr && marker->value == mark_of_done()) {
+    lane_.marker->mod_revision = marked;
     return marked;
+  }
+  if (in_doubt && marker != nullptr && marker->value == mark_of_not_done()) {
+    lane_.marker->mod_revision = marked;
+    nothing_was_sent();
+    return std::nullopt;
   }
   lane_.marker.reset();  // gone with its lease, or touched by others: it tells nothing any more
   if (in_doubt) return errors::update_outcome_unknown();
@@ -189,7 +186,7 @@ Combiner::Commit::Outcome Combiner::Commit::on_lease_lost(LeaseId lease, bool in
   core_.leases().forget(lease);
   core_.leases().forget(lane_.marker->lease);
   lane_.marker.reset();
-  lane_.known.reset();
+  lane_.known->doubtful = true;
   if (in_doubt) return errors::update_outcome_unknown();
   if (++leases_lost_ > leases_lost_max) return store::errors::lease_not_found();
   nothing_was_sent();
@@ -204,11 +201,11 @@ store::TxnRequest Combiner::Commit::request(const Folded& folded, LeaseId lease,
   const Lane::Marker& marker = *lane_.marker;
   store::PutRequest mark;
   mark.key = marker.key;
-  mark.value = std::to_string(lane_.transactions);
+  mark.value = mark_of_done();
   mark.lease = marker.lease;
   store::TxnRequest txn;
-  txn.compare.push_back(unchanged(key(), lane_.known->key.mod_revision));
-  txn.compare.push_back(unchanged(marker.key, marker.mod_revision));
+  txn.compare.push_back(modified_at(key(), lane_.known->key.mod_revision));
+  txn.compare.push_back(modified_at(marker.key, marker.mod_revision));
   if (folded.action == Folded::Action::put) {
     store::PutRequest put;
     put.key = key();
@@ -221,13 +218,26 @@ store::TxnRequest Combiner::Commit::request(const Folded& folded, LeaseId lease,
     txn.success.emplace_back().request = std::move(removal);
   }
   txn.success.emplace_back().request = mark;
-  txn.failure.emplace_back().request = read(key());
-  txn.failure.emplace_back().request = read(marker.key);
+  txn.failure.push_back(operation(one_key(key())));
+  txn.failure.push_back(operation(one_key(marker.key)));
   if (in_doubt) {
-    mark.value += " settled";
-    txn.failure.emplace_back().request = std::move(mark);
+    // Only where the mark is the one from before: what says "done", or "not done" already, stays readable,
+    // should this answer get lost, too.
+    store::TxnRequest settled;
+    settled.compare.push_back(modified_at(marker.key, marker.mod_revision));
+    mark.value = mark_of_not_done();
+    settled.success.push_back(operation(std::move(mark)));
+    txn.failure.push_back(operation(std::move(settled)));
   }
   return txn;
+}
+
+std::string Combiner::Commit::mark_of_done() const {
+  return std::to_string(lane_.transactions);
+}
+
+std::string Combiner::Commit::mark_of_not_done() const {
+  return std::to_string(lane_.transactions) + " not done";
 }
 
 std::string Combiner::Commit::key() const {

@@ -36,7 +36,8 @@ class Combiner::Lane {
 
   struct Known {
     KnownKey key;
-    Revision at;  // the key was so at this revision
+    Revision at;            // the key was so at this revision
+    bool doubtful = false;  // it must be read again before anything is told of it
   };
   // The key that tells, after an unknown outcome, what became of this lane's last transaction.
   struct Marker {
@@ -103,6 +104,7 @@ class Combiner::Commit {
   using Outcome = std::optional<Result<Revision>>;
 
   Task<Status> look();
+  void learn(const store::RangeResponse& found, Revision at);
   Task<Status> ensure_marker();
   Task<Result<LeaseId>> lease_for(KeyEnd end);
   Task<Outcome> write(Folded folded, TimePoint folded_at);
@@ -110,6 +112,8 @@ class Combiner::Commit {
                  bool in_doubt);
   Outcome on_lease_lost(LeaseId lease, bool in_doubt);
   [[nodiscard]] store::TxnRequest request(const Folded& folded, LeaseId lease, bool in_doubt) const;
+  [[nodiscard]] std::string mark_of_done() const;
+  [[nodiscard]] std::string mark_of_not_done() const;
   [[nodiscard]] std::string key() const;
   [[nodiscard]] store::CallOptions call() const;
   [[nodiscard]] std::vector<CombinedUpdate*> updates() const;

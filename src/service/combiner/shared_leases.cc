@@ -4,11 +4,12 @@
 #include <chrono>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <tuple>
 #include <utility>
-#include <vector>
 
 #include "base/assert.h"
+#include "service/waiting.h"
 #include "store/awaitable.h"
 
 namespace lockstep::service {
@@ -35,12 +36,15 @@ class SharedLeases::State {
  public:
   explicit State(const Context& context) : context_(context) {}
 
+  struct Grant {
+    std::optional<Status> outcome;
+    std::map<std::uint64_t, Signal> waiting;
+  };
   struct Entry {
     LeaseId lease;
     TimePoint usable_until{};
     std::size_t keys = 0;
-    bool granting = false;
-    std::vector<std::move_only_function<void(Status)>> waiting;
+    std::shared_ptr<Grant> grant;  // under way
   };
 
   // Takes the lease of the entry for one more key, if it has one that is good now.
@@ -55,14 +59,24 @@ class SharedLeases::State {
                                    Duration usable, store::CallOptions options) {
     for (int grants = 0; grants < grants_max; ++grants) {
       if (const LeaseId lease = self->take(self->entry(purpose)); lease != LeaseId()) co_return lease;
-      Status granted;
-      if (self->entry(purpose).granting) {
-        auto wait = [&](auto done) { self->entry(purpose).waiting.emplace_back(std::move(done)); };
-        granted = co_await from_callback<Status>(std::move(wait));
-      } else {
-        granted = co_await grant(self, purpose, ttl, usable, options);
+      // Whoever asks first does not decide for the others when it is too late: the call has a deadline of its
+      // own, and each waits as long as it likes.
+      std::shared_ptr<Grant> grant = self->entry(purpose).grant;
+      if (grant == nullptr) {
+        grant = std::make_shared<Grant>();
+        self->entry(purpose).grant = grant;
+        ask_store(self, purpose, ttl, usable, grant).detach();
       }
-      if (!granted.ok()) co_return granted;
+      if (!grant->outcome.has_value()) {
+        const Signal granted(self->context_);
+        const std::uint64_t id = ++self->last_wait_;
+        grant->waiting.emplace(id, granted);
+        const Wake wake = co_await granted.wait(options.deadline, options.cancellation);
+        grant->waiting.erase(id);
+        if (wake == Wake::cancelled) co_return service::errors::wait_cancelled();
+        if (wake == Wake::deadline) co_return errors::lease_not_available();
+      }
+      if (!grant->outcome->ok()) co_return *grant->outcome;
     }
     co_return errors::lease_not_available();
   }
@@ -86,27 +100,26 @@ class SharedLeases::State {
   void make_room() {
     auto oldest = entries_.end();
     for (auto entry = entries_.begin(); entry != entries_.end(); ++entry) {
-      if (entry->second.granting) continue;
+      if (entry->second.grant != nullptr) continue;
       if (oldest == entries_.end() || entry->second.usable_until < oldest->second.usable_until)
         oldest = entry;
     }
     if (oldest != entries_.end()) entries_.erase(oldest);
   }
 
-  static Task<Status> grant(std::shared_ptr<State> self, Purpose purpose, Duration ttl, Duration usable,
-                            store::CallOptions options) {
-    self->entry(purpose).granting = true;
+  static Task<void> ask_store(std::shared_ptr<State> self, Purpose purpose, Duration ttl, Duration usable,
+                              std::shared_ptr<Grant> grant) {
     const TimePoint sent = self->context_.clock.now();
     store::CallOptions call;
-    call.principal = options.principal;
-    call.deadline = std::min(options.deadline, sent + grant_time_max);
+    call.principal = std::get<store::Principal>(purpose);
+    call.deadline = sent + grant_time_max;
     store::LeaseGrantRequest request;
     request.ttl = ttl;
     const Result<store::LeaseGrantResponse> granted =
         co_await store::awaitable::lease_grant(self->context_.store, request, call);
     Entry& entry = self->entry(purpose);
-    LS_MUST(entry.granting, "an entry that is being granted is never dropped");
-    entry.granting = false;
+    LS_MUST(entry.grant == grant, "an entry that is being granted is never dropped");
+    entry.grant = nullptr;
     Status status = granted.status();
     if (granted.ok()) {
       entry.lease = granted->id;
@@ -115,13 +128,13 @@ class SharedLeases::State {
     } else if (is_unknown(status) || status.code() == Code::deadline_exceeded) {
       status = errors::lease_not_available();
     }
-    auto waiting = std::exchange(entry.waiting, {});
-    for (auto& done : waiting) done(status);
-    co_return status;
+    grant->outcome = std::move(status);
+    for (const auto& [id, waiting] : std::map(grant->waiting)) waiting.set();
   }
 
   Context context_;
   std::map<Purpose, Entry> entries_;
+  std::uint64_t last_wait_ = 0;
 };
 
 SharedLeases::SharedLeases(const Context& context) : state_(std::make_shared<State>(context)) {}

@@ -152,6 +152,58 @@ TEST_F(CounterTest, EveryFaultOfEveryCallLeavesItExact) {
   }
 }
 
+// The answer of the transaction is lost, and that of the one that was to settle it.
+TEST_F(CounterTest, TwoLostAnswersInARowLeaveItExact) {
+  using Fault = WatchedStore::Fault;
+  for (const Fault first : {Fault::unknown_done, Fault::unknown_not_done}) {
+    for (const Fault second : {Fault::unknown_done, Fault::unknown_not_done}) {
+      for (const bool changed_meanwhile : {false, true}) {
+        World fresh;
+        Counter counting(fresh.context);
+        Running<Answer> before(counting.add("c", {1, {}}, {}));
+        fresh.settle();
+        ASSERT_EQ(text(before.result()), "1");
+        store::PutRequest put;
+        put.key = "lockstep/counters/c";
+        put.value = "10";
+        // So that it fails, and is settled.
+        if (changed_meanwhile) fresh.store.put(put, {}, [](const Result<store::PutResponse>&) {});
+        fresh.store.fail_call(0, first);
+        fresh.store.next_txn = second;
+        Running<Answer> added(counting.add("c", {1, {}}, {}));
+        fresh.advance(10s, 100ms);
+        EXPECT_FALSE(fresh.store.next_txn.has_value());
+        EXPECT_EQ(text(added.result()), changed_meanwhile ? "11" : "2");
+        Running<Answer> after(counting.get("c", {}));
+        fresh.settle();
+        EXPECT_EQ(text(after.result()), text(added.result()));
+      }
+    }
+  }
+}
+
+TEST_F(CounterTest, WhoHasLittleTimeDoesNotDecideForWhoeverWaitsWithIt) {
+  UnrulyWorld slow(1);
+  const auto process = slow.process();
+  process->store.unruliness = {.refused_percent = 0, .unknown_percent = 0};
+  const SharedLeases leases(slow.context(*process));
+  store::CallOptions hurried;
+  hurried.deadline = slow.strand.now() + 1us;
+  Running<Result<LeaseId>> first(leases.lasting(10s, hurried));
+  Running<Result<LeaseId>> second(leases.lasting(10s, {}));
+  std::stop_source stop;
+  store::CallOptions stopped;
+  stopped.cancellation = stop.get_token();
+  Running<Result<LeaseId>> third(leases.lasting(10s, stopped));
+  stop.request_stop();
+  slow.advance(1us, 1us);
+  EXPECT_EQ(first.result().status(), errors::lease_not_available());
+  EXPECT_EQ(third.result().status().code(), Code::cancelled);
+  EXPECT_TRUE(second.waits());
+  slow.advance(1s);
+  EXPECT_TRUE(second.result().ok());
+}
+
 // Many processes, each behind a bad network, one counter.
 struct Tally {
   std::set<std::int64_t> values;

@@ -8,6 +8,7 @@
 #include "service/names.h"
 #include "service/record/record.h"
 #include "service/repeat.h"
+#include "service/store_requests.h"
 #include "store/awaitable.h"
 #include "store/errors.h"
 
@@ -71,9 +72,8 @@ struct Found {
 };
 Result<Found> found(const store::TxnResponse& answer) {
   LS_MUST(!answer.succeeded);
-  LS_MUST(answer.responses.size() == 1);
-  const auto* range = std::get_if<store::RangeResponse>(&answer.responses[0].response);
-  LS_MUST(range != nullptr);
+  const store::RangeResponse* range = range_at(answer, 0);
+  if (range == nullptr) return errors::answer_of_other_shape();
   Found what;
   if (range->kvs.empty()) return what;
   LS_ASSIGN_OR_RETURN(what.record, parse_idempotency_record(range->kvs[0].value));
@@ -85,7 +85,7 @@ Result<IdempotencyState> state_of(const Found& what, const IdempotencyBegin& beg
   using Kind = IdempotencyState::Kind;
   IdempotencyState state;
   state.revision = revision;
-  LS_MUST(what.record.has_value(), "a key that exists was found");
+  if (!what.record.has_value()) return errors::answer_of_other_shape();  // refused because it exists
   const IdempotencyRecord& record = *what.record;
   if (record.fingerprint != begin.fingerprint) {
     state.kind = Kind::mismatch;

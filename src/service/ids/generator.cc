@@ -1,12 +1,12 @@
 #include "service/ids/generator.h"
 
 #include <algorithm>
-#include <set>
 #include <utility>
 
 #include "base/assert.h"
 #include "service/ownership_queue.h"
 #include "service/record/record.h"
+#include "service/store_requests.h"
 #include "store/awaitable.h"
 #include "store/errors.h"
 
@@ -22,27 +22,6 @@ constexpr Duration call_time_max = 5s;
 constexpr int refill_steps_max = 32;
 constexpr std::int64_t time_limit_ms = std::int64_t{1} << (63 - ids_worker_bits - ids_sequence_bits);
 constexpr std::size_t worker_digits = 4;
-
-store::RangeRequest read(std::string key) {
-  store::RangeRequest request;
-  request.key = std::move(key);
-  return request;
-}
-
-store::Compare compare(std::string key, store::CompareTarget target, Revision revision) {
-  store::Compare comparison;
-  comparison.key = std::move(key);
-  comparison.target = target;
-  comparison.number = revision.value();
-  return comparison;
-}
-
-const store::RangeResponse& range_of(const store::TxnResponse& answer, std::size_t position) {
-  LS_MUST(position < answer.responses.size());
-  const auto* range = std::get_if<store::RangeResponse>(&answer.responses[position].response);
-  LS_MUST(range != nullptr);
-  return *range;
-}
 
 }  // namespace
 
@@ -80,7 +59,8 @@ void Ids::Generator::close() {
 void Ids::Generator::draw(std::size_t count, std::vector<std::uint64_t>& ids) {
   const std::int64_t now = now_ms();
   while (ids.size() < count) {
-    if (next_ms_ < now) {
+    // Not beyond what is reserved: a clock that shows nonsense for a moment takes nothing along.
+    if (next_ms_ < now && now < reserved_ms_) {
       next_ms_ = now;
       next_sequence_ = 0;
     }
@@ -88,7 +68,7 @@ void Ids::Generator::draw(std::size_t count, std::vector<std::uint64_t>& ids) {
       ++next_ms_;
       next_sequence_ = 0;
     }
-    if (next_ms_ >= reserved_ms_) return;
+    if (next_ms_ >= reserved_ms_ || now >= reserved_ms_) return;
     const std::uint64_t milliseconds = static_cast<std::uint64_t>(next_ms_)
                                        << (ids_worker_bits + ids_sequence_bits);
     ids.push_back(milliseconds | worker_bits_ << ids_sequence_bits | next_sequence_++);
@@ -103,7 +83,8 @@ Task<Result<std::vector<std::uint64_t>>> Ids::Generator::take(std::shared_ptr<Ge
     if (Status wanted = still_wanted(self->context_, options); !wanted.ok()) co_return wanted;
     if (self->closed_) co_return errors::ids_closed();
     self->draw(count, ids);
-    const bool short_of = self->reserved_ms_ - self->next_ms_ < refill_below_ms;
+    const std::int64_t from = std::max(self->next_ms_, self->now_ms());
+    const bool short_of = self->reserved_ms_ - from < refill_below_ms;
     if (short_of && !self->refilling_) self->start_refill();
     if (ids.size() == count) co_return ids;
     if (self->refilling_) {
@@ -165,7 +146,7 @@ Task<bool> Ids::Generator::renew() {
 
 Task<std::optional<Status>> Ids::Generator::claim() {
   using Outcome = std::optional<Status>;
-  store::RangeRequest workers = read("lockstep/ids/" + name_ + "/worker/");
+  store::RangeRequest workers = one_key("lockstep/ids/" + name_ + "/worker/");
   workers.range_end = prefix_end(workers.key);
   workers.keys_only = true;
   const Result<store::RangeResponse> held = co_await store::awaitable::range(context_.store, workers, call());
@@ -174,7 +155,11 @@ Task<std::optional<Status>> Ids::Generator::claim() {
   for (const store::KeyValue& kv : held->kvs) taken.insert(kv.key);
   std::vector<std::uint64_t> free;
   for (std::uint64_t number = 0; number < ids_workers_max; ++number) {
-    if (!taken.contains(worker_key(number))) free.push_back(number);
+    if (!taken.contains(worker_key(number)) && !unusable_.contains(number)) free.push_back(number);
+  }
+  if (free.empty() && !unusable_.empty()) {
+    unusable_.clear();  // the next one looks again: they may be repaired
+    co_return Outcome(unusable_why_);
   }
   if (free.empty()) co_return Outcome(errors::ids_no_worker());
   const std::uint64_t number = free[context_.random.next() % free.size()];
@@ -196,18 +181,30 @@ Task<std::optional<Status>> Ids::Generator::claim_number(std::uint64_t number, L
   put.value = to_hexadecimal(context_.random.next());
   put.lease = lease;
   store::TxnRequest txn;
-  txn.compare.push_back(compare(put.key, store::CompareTarget::create_revision, Revision()));
-  txn.success.emplace_back().request = read(floor_key(number));
-  txn.success.emplace_back().request = put;
-  txn.failure.emplace_back().request = read(floor_key(number));
-  txn.failure.emplace_back().request = read(put.key);
+  txn.compare.push_back(created_at(put.key, Revision()));
+  txn.success.push_back(operation(one_key(floor_key(number))));
+  txn.success.push_back(operation(put));
   const Result<store::TxnResponse> claimed = co_await store::awaitable::txn(context_.store, txn, call());
   // After an unknown outcome another number is claimed; if this one is ours, it ends with its lease.
   if (!claimed.ok() && is_unknown(claimed.status())) co_return Outcome();
   if (!claimed.ok() && claimed.status() == store::errors::lease_not_found()) co_return Outcome();
   if (!claimed.ok()) co_return Outcome(claimed.status());
   if (!claimed->succeeded) co_return Outcome();
-  co_return own(number, lease, granted, claimed->header.revision, range_of(*claimed, 0));
+  const store::RangeResponse* floor = range_at(*claimed, 0);
+  if (floor == nullptr) co_return Outcome(errors::answer_of_other_shape());
+  Outcome owned = own(number, lease, granted, claimed->header.revision, *floor);
+  if (owned.has_value()) owned = co_await give_back(number, lease, *std::move(owned));
+  co_return owned;
+}
+
+// A number that is of no use; another may be. Should the revocation fail, the lease ends by itself.
+Task<std::optional<Status>> Ids::Generator::give_back(std::uint64_t number, LeaseId lease, Status why) {
+  unusable_.insert(number);
+  unusable_why_ = std::move(why);
+  store::LeaseRevokeRequest request;
+  request.id = lease;
+  static_cast<void>(co_await store::awaitable::lease_revoke(context_.store, request, call()));
+  co_return std::nullopt;
 }
 
 std::optional<Status> Ids::Generator::own(std::uint64_t number, LeaseId lease, TimePoint granted,
@@ -221,6 +218,7 @@ std::optional<Status> Ids::Generator::own(std::uint64_t number, LeaseId lease, T
   if (!floor.kvs.empty()) {
     const Result<std::int64_t> parsed = parse_ids_floor(floor.kvs[0].value);
     if (!parsed.ok()) return parsed.status();
+    if (*parsed + reserve_ahead_ms >= time_limit_ms) return errors::ids_time_over();
     floor_ms = *parsed;
     worker.floor_mod = floor.kvs[0].mod_revision;
   }
@@ -243,12 +241,11 @@ Task<std::optional<Status>> Ids::Generator::reserve() {
   put.key = floor_key(worker.number);
   put.value = std::to_string(target);
   store::TxnRequest txn;
-  txn.compare.push_back(
-      compare(worker_key(worker.number), store::CompareTarget::create_revision, worker.token));
-  txn.compare.push_back(compare(put.key, store::CompareTarget::mod_revision, worker.floor_mod));
-  txn.success.emplace_back().request = put;
-  txn.failure.emplace_back().request = read(worker_key(worker.number));
-  txn.failure.emplace_back().request = read(put.key);
+  txn.compare.push_back(created_at(worker_key(worker.number), worker.token));
+  txn.compare.push_back(modified_at(put.key, worker.floor_mod));
+  txn.success.push_back(operation(put));
+  txn.failure.push_back(operation(one_key(worker_key(worker.number))));
+  txn.failure.push_back(operation(one_key(put.key)));
   const Result<store::TxnResponse> reserved = co_await store::awaitable::txn(context_.store, txn, call());
   if (!reserved.ok() && is_unknown(reserved.status())) co_return Outcome();
   if (!reserved.ok()) co_return Outcome(reserved.status());
@@ -257,14 +254,15 @@ Task<std::optional<Status>> Ids::Generator::reserve() {
     reserved_ms_ = target;
     co_return Outcome(Status());
   }
-  const store::RangeResponse& owner = range_of(*reserved, 0);
-  if (owner.kvs.empty() || owner.kvs[0].create_revision != worker.token) {
+  const store::RangeResponse* owner = range_at(*reserved, 0);
+  const store::RangeResponse* floor = range_at(*reserved, 1);
+  if (owner == nullptr || floor == nullptr) co_return Outcome(errors::answer_of_other_shape());
+  if (owner->kvs.empty() || owner->kvs[0].create_revision != worker.token) {
     worker_.reset();
     co_return Outcome();
   }
   // Ours still: a reservation whose answer got lost. The floor goes up once more.
-  const store::RangeResponse& floor = range_of(*reserved, 1);
-  worker.floor_mod = floor.kvs.empty() ? Revision() : floor.kvs[0].mod_revision;
+  worker.floor_mod = floor->kvs.empty() ? Revision() : floor->kvs[0].mod_revision;
   co_return Outcome();
 }
 

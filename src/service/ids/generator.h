@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -42,6 +43,7 @@ class Ids::Generator : public std::enable_shared_from_this<Generator> {
   Task<std::optional<Status>> claim_number(std::uint64_t number, LeaseId lease, TimePoint granted);
   Task<bool> renew();
   Task<std::optional<Status>> reserve();
+  Task<std::optional<Status>> give_back(std::uint64_t number, LeaseId lease, Status why);
   std::optional<Status> own(std::uint64_t number, LeaseId lease, TimePoint granted, Revision token,
                             const store::RangeResponse& floor);
   [[nodiscard]] std::string worker_key(std::uint64_t number) const;
@@ -55,7 +57,9 @@ class Ids::Generator : public std::enable_shared_from_this<Generator> {
   std::uint64_t worker_bits_ = 0;  // of the numbers that are reserved
   std::int64_t next_ms_ = 0;       // the millisecond numbers are taken from
   std::uint64_t next_sequence_ = 0;
-  std::int64_t reserved_ms_ = 0;  // numbers of milliseconds below it may be given
+  std::int64_t reserved_ms_ = 0;      // numbers of milliseconds below it may be given
+  std::set<std::uint64_t> unusable_;  // numbers whose floor is damaged, or at the end of time
+  Status unusable_why_;
   bool refilling_ = false;
   bool closed_ = false;
   Status refilled_;

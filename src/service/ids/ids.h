@@ -8,7 +8,8 @@
 //      that lost its lease unnoticed may use up what it reserved.
 //   2. The numbers of one generator grow, also when its wall clock jumps back. Those of different processes
 //      are ordered as well as their wall clocks agree, and reservations overlap (some seconds).
-//   3. A wall clock that jumps forward takes its worker along: the numbers stay that far ahead.
+//   3. A wall clock that jumps forward takes its worker along, if numbers are made meanwhile: they stay that
+//      far ahead. A worker number whose end of time has come so, or whose floor is damaged, is passed over.
 //
 // Cost: one transaction for some seconds of numbers (4096 a millisecond), however many; a claim of the worker
 // number at first, and again after a minute without use. At most ids_workers_max generators of one name at a

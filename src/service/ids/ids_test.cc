@@ -132,6 +132,36 @@ TEST_F(IdsTest, ADamagedFloorIsNoFloor) {
   }
 }
 
+TEST_F(IdsTest, ANumberWhoseTimeIsOverOrWhoseFloorIsDamagedIsPassedOver) {
+  hold_workers(3, 1024);
+  for (const auto& [number, floor] : {std::pair("0000", "2199023255551"), std::pair("0001", "x")}) {
+    store::PutRequest put;
+    put.key = "lockstep/ids/n/floor/" + std::string(number);
+    put.value = floor;
+    Running<Result<store::PutResponse>> done(store::awaitable::put(store, put));
+  }
+  for (int i = 0; i < 10; ++i) {
+    auto ids = std::make_unique<Ids>(context);
+    const Numbers numbers = next(*ids, 1);
+    ASSERT_TRUE(numbers.ok()) << numbers.status().to_string();
+    EXPECT_EQ(split_id(numbers->front()).worker, 2U);
+    ids.reset();
+    advance(70s);
+  }
+}
+
+TEST_F(IdsTest, AClockThatShowsNonsenseForAMomentIsForgotten) {
+  Ids ids(context);
+  const Numbers before = next(ids, 1);
+  clock.wall_jump = std::chrono::hours(24 * 365 * 70);
+  EXPECT_EQ(next(ids, 1).status(), errors::ids_time_over());
+  clock.wall_jump = {};
+  const Numbers after = next(ids, 1);
+  ASSERT_TRUE(after.ok()) << after.status().to_string();
+  EXPECT_GT(after->front(), before->front());
+  EXPECT_LT(split_id(after->front()).wall, ProcessClock::epoch + 1h);
+}
+
 TEST_F(IdsTest, GoingAwayAnswersWhoeverWaits) {
   UnrulyWorld world(1);
   const auto process = world.process();

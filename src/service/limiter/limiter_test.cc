@@ -233,5 +233,33 @@ TEST(LimiterClock, AWallClockThatJumpsBackHoldsNobodyUp) {
   }
 }
 
+// What is refused writes nothing: the limiter's time goes on all the same.
+TEST(LimiterClock, NorDoesItHoldUpWhoeverAsksInVainMoreOftenThanATokenComes) {
+  UnrulyWorld world(1);
+  const auto here = world.process();
+  const auto elsewhere = world.process();
+  for (const auto& process : {&here, &elsewhere}) {
+    (*process)->store.unruliness = {.refused_percent = 0, .unknown_percent = 0};
+  }
+  Limiter limiter(world.context(*here));
+  Limiter other(world.context(*elsewhere));
+  const LimitTake take{.rule = bucket(1, 10s, 60), .cost = 1};
+  const auto asked = [&](Limiter& by) {
+    Running<Answer> taking(by.take("l", take, {}));
+    world.advance(1s, 5ms);
+    return taking.result()->allowed;
+  };
+  for (int i = 0; i < 66; ++i) asked(limiter);
+  here->clock.wall_jump = -1h;
+  elsewhere->clock.wall_jump = -2h;  // it has written nothing, and knows only what it reads
+  int allowed = 0;
+  for (int second = 0; second < 150; ++second) {
+    allowed += asked(limiter) ? 1 : 0;
+    allowed += asked(other) ? 1 : 0;
+  }
+  EXPECT_GE(allowed, 28) << "one in ten seconds";
+  EXPECT_LE(allowed, 31);
+}
+
 }  // namespace
 }  // namespace lockstep::service
