@@ -161,7 +161,7 @@ Combiner::Commit::Outcome Combiner::Commit::settle(const store::TxnResponse& ans
   const Revision marked = marker == nullptr ? Revision() : marker->mod_revision;
   const Revision expected = lane_.marker->mod_revision;
   if (marked == expected || (in_doubt && LS_PLANTED(counter_add_repeated))) {
-    if (in_doubt) lane_.marker->mod_revision = revision;
+    if (in_doubt) lane_.marker->mod_revision = marked == expected ? revision : marked;
     nothing_was_sent();
     return std::nullopt;
   }
