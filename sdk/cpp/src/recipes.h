@@ -1,6 +1,8 @@
 // The recipes of src/service that one client uses, on its strand.
 #pragma once
 
+#include <memory>
+
 #include "runtime.h"
 #include "service/counter/counter.h"
 #include "service/election/elections.h"
@@ -9,6 +11,8 @@
 #include "service/limiter/limiter.h"
 #include "service/lock/locks.h"
 #include "service/semaphore/semaphores.h"
+#include "service/timer/timer_driver.h"
+#include "service/timer/timers.h"
 #include "sessions.h"
 
 namespace lockstep::v1::detail {
@@ -22,9 +26,14 @@ class Recipes {
         limiters(context),
         idempotency(context),
         semaphores(context),
-        elections(context) {}
+        elections(context),
+        timers(context),
+        context_(context) {}
   // Gives back what is held.
-  void begin_close() { sessions.clear(); }
+  void begin_close() {
+    sessions.clear();
+    driver_.reset();
+  }
 
   SessionPool sessions;
   service::Locks locks;
@@ -34,6 +43,16 @@ class Recipes {
   service::Idempotency idempotency;
   service::Semaphores semaphores;
   service::Elections elections;
+  service::Timers timers;
+
+  // From now on this client is a candidate for driving the timer clock.
+  void drive_timers() {
+    if (driver_ == nullptr) driver_ = std::make_unique<service::TimerDriver>(context_);
+  }
+
+ private:
+  service::Context context_;
+  std::unique_ptr<service::TimerDriver> driver_;
 };
 
 }  // namespace lockstep::v1::detail

@@ -25,6 +25,40 @@ def run(*command, **options):
     return result.stdout
 
 
+# "```cpp run" begins a piece of a program in which `client` is open; "```cpp program" a whole one.
+_SNIPPET = re.compile(r"^```cpp (run|program)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_PAGE = """#include <chrono>
+#include <iostream>
+#include <lockstep/lockstep.h>
+#include <lockstep/testing.h>
+#include <string>
+using namespace std::chrono_literals;
+using namespace lockstep;
+namespace {
+%s}  // namespace
+int main(int, char** arguments) {
+  Client client(arguments[1]);
+%s}
+"""
+
+
+def extract_snippets(documents, folder):
+    """One program a page: its pieces one after the other, each a function. And each whole program."""
+    for page in sorted(documents.rglob("*.md")):
+        name = "snippets_" + "_".join(page.relative_to(documents).with_suffix("").parts).replace("-", "_").replace(".", "_")
+        pieces = []
+        for number, (kind, text) in enumerate(_SNIPPET.findall(page.read_text())):
+            if kind == "program":
+                (folder / f"{name}_{number}.cc").write_text(text)
+            else:
+                pieces.append((number, text))
+        if pieces:
+            functions = "".join(f"void piece_{number}([[maybe_unused]] Client& client) {{\n{text}}}\n" for number, text in pieces)
+            calls = "".join(f"  piece_{number}(client);\n" for number, _ in pieces)
+            (folder / f"{name}.cc").write_text(_PAGE % (functions, calls))
+    return [path.stem for path in sorted(folder.glob("snippets_*.cc"))]
+
+
 def build_consumer(compiler, prefix, folder, snippets):
     build = folder / compiler
     run("cmake", "-G", "Ninja", "-S", HERE / "consumer", "-B", build, f"-DCMAKE_CXX_COMPILER={compiler}",
@@ -66,7 +100,7 @@ def main():
         run("cmake", "--install", arguments.build, "--prefix", prefix, "--component", "sdk")
         snippets = folder / "snippets"
         snippets.mkdir()
-        documented = write_snippets(snippets)
+        documented = write_snippets(snippets) + extract_snippets(HERE.parents[2] / "docs" / "sdk", snippets)
         programs = [build_by_pkg_config(COMPILERS[0], prefix, folder)]
         builds = [build_consumer(compiler, prefix, folder, snippets) for compiler in COMPILERS]
         server = servers.lockstepd(arguments.lockstepd, str(folder))

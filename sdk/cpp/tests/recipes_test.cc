@@ -310,4 +310,47 @@ TEST_F(SdkRecipe, ALatchOpensWhenAllHaveCounted) {
   EXPECT_EQ(latch.remaining().wait().code(), Code::not_found);
 }
 
+// ---- timers
+
+TEST_F(SdkRecipe, ATimerIsDeliveredOnceItIsDueAndNotBefore) {
+  const lockstep::Timers timers = one_.timers("unpaid");
+  EXPECT_TRUE(timers.set("order", lockstep::TimerSpec::after(30min).payload("4711")).wait().is_done());
+  cluster_.jump_while_waiting();
+  EXPECT_EQ(two_.timers("unpaid").claim(CallOptions().timeout(29min)).wait().code(), Code::deadline_exceeded);
+  auto due = two_.timers("unpaid").claim(CallOptions().timeout(2min)).wait().value();
+  ASSERT_EQ(due.size(), 1U);
+  EXPECT_EQ(due[0].payload(), "4711");
+  EXPECT_EQ(due[0].attempt(), 1);
+  Txn txn;
+  due[0].held(txn).put("released", "4711");
+  EXPECT_TRUE(two_.commit(txn).wait().value().succeeded);
+  EXPECT_TRUE(due[0].ack().wait().is_done());
+  EXPECT_EQ(due[0].ack().wait().code(), Code::failed_precondition);
+  EXPECT_EQ(timers.claim(CallOptions().timeout(5min)).wait().code(), Code::deadline_exceeded);
+}
+
+TEST_F(SdkRecipe, WhatIsNotAcknowledgedIsDeliveredAgain) {
+  const lockstep::Timers timers = one_.timers("q");
+  EXPECT_TRUE(timers.set("t", lockstep::TimerSpec::after(1s).attempts_max(2)).wait().is_done());
+  cluster_.jump_while_waiting();
+  auto first = timers.claim(CallOptions().timeout(1min)).wait().value();
+  auto second = timers.claim(CallOptions().timeout(5min)).wait().value();
+  EXPECT_EQ(second.at(0).attempt(), 2);
+  EXPECT_EQ(first.at(0).ack().wait().code(), Code::failed_precondition) << "somebody else has it";
+  EXPECT_EQ(timers.claim(CallOptions().timeout(5min)).wait().code(), Code::deadline_exceeded);
+  EXPECT_EQ(timers.dead().wait().value().size(), 1U);
+  EXPECT_TRUE(timers.revive("t").wait().is_done());
+  EXPECT_TRUE(timers.claim(CallOptions().timeout(1min)).wait().value().at(0).ack().wait().is_done());
+}
+
+TEST_F(SdkRecipe, NonsenseIsRefusedAndACancelledTimerIsGone) {
+  const lockstep::Timers timers = one_.timers("q");
+  EXPECT_EQ(timers.set("t", lockstep::TimerSpec::cron("61 * * * *")).wait().code(), Code::invalid_argument);
+  EXPECT_TRUE(timers.set("t", lockstep::TimerSpec::cron("0 2 * * *", "Europe/Berlin")).wait().is_done());
+  EXPECT_EQ(timers.set("t", lockstep::TimerSpec::after(1s).only_if_new()).wait().code(),
+            Code::already_exists);
+  EXPECT_TRUE(timers.cancel("t").wait().is_done());
+  EXPECT_EQ(timers.cancel("t").wait().code(), Code::not_found);
+}
+
 }  // namespace

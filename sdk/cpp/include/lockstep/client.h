@@ -24,6 +24,7 @@
 #include "lockstep/operation.h"
 #include "lockstep/semaphore.h"
 #include "lockstep/session.h"
+#include "lockstep/timer.h"
 
 namespace lockstep::LOCKSTEP_INLINE v1 {
 
@@ -159,6 +160,7 @@ class Client {
   Election election(std::string name);
   Barrier barrier(std::string name, std::int64_t parties);
   Latch latch(std::string name);
+  Timers timers(std::string queue);
   Counter counter(std::string name);
   Ids ids(std::string name);
   Limiter limiter(std::string name, const LimitRule& rule);

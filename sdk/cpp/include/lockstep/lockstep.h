@@ -20,3 +20,4 @@
 #include "lockstep/semaphore.h"
 #include "lockstep/session.h"
 #include "lockstep/task.h"
+#include "lockstep/timer.h"
