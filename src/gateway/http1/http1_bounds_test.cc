@@ -170,5 +170,41 @@ TEST_F(Http1Bounds, UnfinishedBodiesOfAllAreBounded) {
   EXPECT_EQ(server.metrics().refused.at(503), 3);
 }
 
+// A stream that is asked for its head alone ends there, and the connection goes on.
+TEST_F(Http1Bounds, TheHeadOfAStreamIsAllOfIt) {
+  HttpResponderPtr streaming;
+  server.router().exact("GET", "/stream", [&](const HttpResponderPtr& responder, HttpRequest&) {
+    streaming = responder;
+    responder->begin({});
+    responder->send("a piece");
+  });
+  const auto wire = connect();
+  wire->send("HEAD /stream HTTP/1.1\r\nHost: localhost\r\n\r\n" + get("/large"));
+  strand.settle();
+  EXPECT_TRUE(streaming->ended());
+  EXPECT_TRUE(streaming->cancellation().stop_requested());
+  const std::string said = wire->received();
+  EXPECT_FALSE(said.contains("a piece"));
+  EXPECT_EQ(answers_in(said), 2);
+  EXPECT_EQ(served, 1);
+}
+
+// Whose input is not read any more could go away unseen, and what waits for it would wait on.
+TEST_F(Http1Bounds, WhoPipelinesBehindAWaitingRequestIsNotWaitedForForEver) {
+  HttpResponderPtr waiting;
+  server.router().exact("GET", "/wait",
+                        [&](const HttpResponderPtr& responder, HttpRequest&) { waiting = responder; });
+  const auto wire = connect();
+  wire->send(get("/wait"));
+  strand.pass(120s);
+  ASSERT_NE(waiting, nullptr);
+  EXPECT_FALSE(waiting->ended()) << "it may wait as long as it likes";
+  wire->send(times(3000, get("/large")));
+  strand.pass(50s);
+  EXPECT_FALSE(waiting->ended());
+  strand.pass(30s);
+  EXPECT_TRUE(waiting->cancellation().stop_requested());
+}
+
 }  // namespace
 }  // namespace lockstep::gateway

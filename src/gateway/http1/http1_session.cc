@@ -36,7 +36,16 @@ void Http1Exchange::respond(const HttpResponse& response) {
 void Http1Exchange::begin(const HttpResponse& head) {
   if (ended() || std::exchange(answered_, true)) return;
   session_->write_head(head, std::nullopt);
+  if (head_only_) return end_at_head();
   if (!head.body.empty()) send(head.body);
+}
+
+// Nothing more will come: whoever would go on sending hears that nobody reads it.
+void Http1Exchange::end_at_head() {
+  env::Executor& executor = session_->executor();
+  const auto self = shared_from_this();
+  session_->on_answered();
+  executor.post([self] { self->detach(true); });
 }
 
 void Http1Exchange::send(std::string_view piece) {
@@ -48,7 +57,7 @@ void Http1Exchange::send(std::string_view piece) {
 void Http1Exchange::finish() {
   if (ended()) return;
   LS_MUST(answered_, "begin() comes first");
-  if (!head_only_) session_->write_end();
+  session_->write_end();
   session_->on_answered();
 }
 
@@ -289,6 +298,9 @@ void Http1Session::produce(std::string& out, std::size_t bytes) {
 
 void Http1Session::on_tick(TimePoint now) {
   now_ = std::max(now_, now);
+  const bool full = exchange_ != nullptr && input_left() >= shared_.options.pipelined_bytes_max;
+  if (!full) full_since_.reset();
+  if (full && !full_since_.has_value()) full_since_ = now_;
   if (closing_ || exchange_ != nullptr || held_back_ ||
       advance_posted_) {  // the client is not who is waited for
     request_began_ = now_;

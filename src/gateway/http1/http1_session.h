@@ -63,6 +63,8 @@ class Http1Exchange final : public HttpResponder, public std::enable_shared_from
   [[nodiscard]] bool answered() const { return answered_; }
 
  private:
+  void end_at_head();
+
   Http1Session* session_;  // null: ended
   bool head_only_;
   bool answered_ = false;  // the head was written
@@ -90,6 +92,12 @@ class Http1Session {
   // Works on what was received and could not be worked on: posted by advance_soon(), or output was taken.
   void advance();
   void on_tick(TimePoint now);
+  // For so long so much was pipelined behind a request that nothing more is read, so that nobody would see
+  // the client go.
+  [[nodiscard]] bool deaf_too_long() const {
+    return full_since_.has_value() && now_ - *full_since_ >= shared_.options.stall_timeout;
+  }
+  env::Executor& executor() { return host_.executor(); }
   // After the running answer nothing more is served.
   void drain();
   // The client is gone.
@@ -127,6 +135,7 @@ class Http1Session {
   std::size_t output_taken_ = 0;  // of output_, from its front
   std::unique_ptr<Http1Parser> parser_;
   std::shared_ptr<Http1Exchange> exchange_;
+  std::optional<TimePoint> full_since_;
   bool keep_alive_ = true;
   bool http_1_0_ = false;
   bool chunked_ = false;      // the answer being written

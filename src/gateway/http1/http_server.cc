@@ -58,6 +58,7 @@ class Connection final : public Http1Host,
       return;
     }
     session_.on_tick(now);
+    if (session_.deaf_too_long()) return close();
     pipe_->trim();
     if (pipe_->written_bytes() != progress_ || (!pipe_->writing() && session_.unsent_bytes() == 0)) {
       progress_ = pipe_->written_bytes();

@@ -27,7 +27,7 @@ namespace lockstep::gateway {
 struct HttpServerOptions {
   std::size_t connections_max = 10'000;
   Http1Limits limits;
-  // Of requests that wait behind the one being served.
+  // Of requests that wait behind the one being served; then nothing is read, for stall_timeout at most.
   std::size_t pipelined_bytes_max = 64 * 1024;
   // Answered in one turn of the strand; the connections of others come in between.
   std::size_t pipelined_requests_per_turn_max = 16;

@@ -95,6 +95,11 @@ Field ttl_field(std::string meaning) {
                milliseconds(std::chrono::duration_cast<milliseconds>(service::session_ttl_max)).count());
 }
 
+Field lock_delay_field(std::string meaning) {
+  constexpr auto most = std::chrono::duration_cast<std::chrono::milliseconds>(service::lock_delay_max);
+  return integer_field("lock_delay_ms", std::move(meaning)).between(0, most.count());
+}
+
 Field session_field(std::string meaning) {
   return text_field("session", std::move(meaning)).between(1, session_digits_max);
 }

@@ -78,6 +78,7 @@ Route stream(Coordination& recipes, std::string path, std::string summary, Recip
 // A name as the recipes take it.
 Field name_field(std::string meaning);
 Field ttl_field(std::string meaning);
+Field lock_delay_field(std::string meaning);
 // A session: the hexadecimal number of its lease, as etcd's tools write it.
 Field session_field(std::string meaning);
 std::string session_text(LeaseId session);

@@ -17,8 +17,11 @@ Outcome not_held(const Status& status) {
   return status;
 }
 
+// What the session held before stays: others of it work under that.
 std::function<Task<Status>(store::CallOptions)> releasing(Coordination* recipes,
                                                           std::vector<service::HeldLock> held) {
+  std::erase_if(held, &service::HeldLock::was_held);
+  if (held.empty()) return {};
   return [recipes, held = std::move(held)](store::CallOptions options) {
     return recipes->locks.release_all(held, std::move(options));
   };
@@ -47,8 +50,8 @@ Task<Outcome> acquire(Coordination* recipes, Call call) {
   if (!ready.ok()) {
     std::vector<service::HeldLock> taken;
     if (held.ok()) taken.push_back(*held);
-    co_await give_up(recipes, *seat, call.options, releasing(recipes, std::move(taken)));
-    co_return not_held(ready);
+    co_return not_held(
+        co_await give_up(recipes, *seat, call.options, releasing(recipes, std::move(taken)), ready));
   }
   JsonText json;
   add_held(&json, *held);
@@ -73,8 +76,8 @@ Task<Outcome> acquire_all(Coordination* recipes, Call call) {
   if (!ready.ok()) {
     std::vector<service::HeldLock> taken;
     if (held.ok()) taken = *std::move(held);
-    co_await give_up(recipes, *seat, call.options, releasing(recipes, std::move(taken)));
-    co_return not_held(ready);
+    co_return not_held(
+        co_await give_up(recipes, *seat, call.options, releasing(recipes, std::move(taken)), ready));
   }
   JsonText json;
   json.begin_list("locks");
@@ -189,8 +192,7 @@ Routes lock_routes(Coordination& recipes) {
   Route renewing =
       post(recipes, "/v1/locks/renew", "Renews the session of a lock, if it still holds it", renew);
   renewing.request = named_by("whose it is");
-  renewing.request.push_back(
-      integer_field("lock_delay_ms", "as the session was opened with").between(0, INT64_MAX));
+  renewing.request.push_back(lock_delay_field("as the session was opened with"));
   renewing.answer = with_session({lock_name_field(), integer_field("token", "the same").required()});
   renewing.problems = {"not_holder", "stale_token", "session_not_found", "session_lost"};
   routes.push_back(std::move(renewing));

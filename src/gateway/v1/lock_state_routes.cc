@@ -104,15 +104,33 @@ store::TxnRequest writes_of(const Call& call) {
   return txn;
 }
 
-// Who waits has a key and a token, too: an exclusive holder has the oldest key of all.
-void add_holding(store::TxnRequest* txn, const std::string& name, Revision token) {
-  store::Compare oldest;
-  oldest.key = name + "/";
-  oldest.range_end = service::prefix_end(oldest.key);
-  oldest.target = store::CompareTarget::create_revision;
-  oldest.result = store::CompareResult::greater;
-  oldest.number = token.value() - 1;
-  txn->compare.push_back(std::move(oldest));
+// Who waits has a key and a token, too. Nobody is before an exclusive holder, no writer before a shared one:
+// there are only later writers, or none at all, which compares as one of revision 0.
+store::TxnRequest if_served(store::TxnRequest txn, const std::string& name, service::LockMode mode,
+                            Revision token) {
+  const bool shared = mode == service::LockMode::shared;
+  store::Compare later;
+  later.key = name + "/";
+  later.range_end = shared ? later.key + "r/" : service::prefix_end(later.key);
+  later.target = store::CompareTarget::create_revision;
+  later.result = store::CompareResult::greater;
+  later.number = token.value() - 1;
+  store::TxnRequest served;
+  served.compare.push_back(later);
+  served.success = txn.success;
+  if (!shared) return served;
+  store::Compare none = std::move(later);
+  none.result = store::CompareResult::equal;
+  none.number = 0;
+  txn.compare.push_back(std::move(none));
+  served.failure.push_back({std::move(txn)});
+  return served;
+}
+
+bool was_written(const store::TxnResponse& answer) {
+  if (answer.succeeded || answer.responses.empty()) return answer.succeeded;
+  const auto* nested = std::get_if<store::TxnResponse>(&answer.responses[0].response);
+  return nested != nullptr && nested->succeeded;
 }
 
 // Under the lock that is held, or under a token that the resource compares with the highest it has seen.
@@ -128,14 +146,13 @@ Task<Outcome> write(Coordination* recipes, Call call) {
   service::Fence fence;
   fence.token = token;
   if (held) fence.key = lock_key_of(call, *id);
-  if (held && lock_mode_of(call) == service::LockMode::exclusive)
-    add_holding(&txn, call.arguments.text("name"), token);
+  if (held) txn = if_served(std::move(txn), call.arguments.text("name"), lock_mode_of(call), token);
   const Result<store::TxnResponse> done =
       held ? co_await service::guarded(recipes->context, std::move(txn), std::move(fence), call.options)
            : co_await service::fenced(recipes->context, std::move(txn), call.arguments.text("resource"),
                                       token, call.options);
   if (!done.ok()) co_return done.status();
-  if (!done->succeeded) co_return service::errors::not_holder();
+  if (!was_written(*done)) co_return service::errors::not_holder();
   JsonText json;
   co_return std::move(json.number("revision", done->header.revision.value()));
 }

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "service/line.h"
+#include "service/lock/locks.h"
 #include "service/waiting.h"
 
 namespace lockstep::gateway::v1 {
@@ -13,6 +15,12 @@ constexpr std::int64_t ttl_ms_default = 10'000;
 constexpr Duration take_back_time = 10s;
 constexpr Duration renewal_time = 1s;
 constexpr std::int64_t pid_max = 4'294'967'295;
+
+bool is_gone(const Status& given_up) {
+  using namespace service::errors;
+  return given_up.ok() || given_up == not_holder() || given_up == stale_token() ||
+         given_up == session_lost() || given_up == session_closed() || given_up == session_not_found();
+}
 
 }  // namespace
 
@@ -44,34 +52,34 @@ Task<Status> hand_over(Seat seat, Call* call) {
   co_return co_await seat.session->renew(std::move(options));
 }
 
-Task<void> give_up(Coordination* recipes, Seat seat, store::CallOptions options,
-                   std::function<Task<Status>(store::CallOptions options)> release) {
+Task<Status> give_up(Coordination* recipes, Seat seat, store::CallOptions options,
+                     std::function<Task<Status>(store::CallOptions options)> release, Status why) {
   store::CallOptions patient;
   patient.principal = options.principal;
   patient.deadline = recipes->context.clock.now() + take_back_time;
+  Status given_up;
   if (seat.made_here) {
-    static_cast<void>((co_await seat.session->close(std::move(patient))).ok());
-  } else {
-    static_cast<void>((co_await release(std::move(patient))).ok());
+    given_up = co_await seat.session->close(std::move(patient));
+  } else if (release) {
+    given_up = co_await release(std::move(patient));
   }
+  if (!release || is_gone(given_up)) co_return why;
+  co_return Status(Code::unknown_outcome, "it was taken, and may not have been given back");
 }
 
 Fields seat_fields(Field what) {
-  constexpr auto delay_max = std::chrono::duration_cast<std::chrono::milliseconds>(service::lock_delay_max);
   const auto text = [](const char* name, const char* meaning) {
     return text_field(name, meaning).between(0, service::description_text_bytes_max);
   };
-  return {
-      std::move(what),
-      session_field("whose it is to be; one is made if absent"),
-      ttl_field("of a session that is made: how long it lasts without being renewed; 10000 if absent"),
-      integer_field("lock_delay_ms", "how much longer what it holds stays taken when it is lost; 0 if absent")
-          .between(0, delay_max.count()),
-      wait_field(),
-      text("holder", "who holds it, for people"),
-      text("host", "where, for people"),
-      text("reason", "why, for people"),
-      integer_field("pid", "of the holder, for people").between(0, pid_max)};
+  return {std::move(what),
+          session_field("whose it is to be; one is made if absent"),
+          ttl_field("of a session that is made: how long it lasts without being renewed; 10000 if absent"),
+          lock_delay_field("how much longer what it holds stays taken when it is lost; 0 if absent"),
+          wait_field(),
+          text("holder", "who holds it, for people"),
+          text("host", "where, for people"),
+          text("reason", "why, for people"),
+          integer_field("pid", "of the holder, for people").between(0, pid_max)};
 }
 
 Fields with_session(Fields fields) {

@@ -22,9 +22,10 @@ Task<Result<Seat>> seat_of(Coordination* recipes, const Call* call, LeaseId name
 store::CallOptions waiting_options(Coordination& recipes, const Call& call);
 // What was waited for is there: the client's time begins with the answer. An error: nobody will take it.
 Task<Status> hand_over(Seat seat, Call* call);
-// Takes back what nobody will use: the session if it was made here, else by `release`.
-Task<void> give_up(Coordination* recipes, Seat seat, store::CallOptions options,
-                   std::function<Task<Status>(store::CallOptions options)> release);
+// Takes back what nobody will use: the session if it was made here, else by `release`; empty: the request
+// took nothing. Answers `why`, or that the outcome is unknown: something is still taken, for all we know.
+Task<Status> give_up(Coordination* recipes, Seat seat, store::CallOptions options,
+                     std::function<Task<Status>(store::CallOptions options)> release, Status why);
 
 // The fields of a request that those read, with who asks and why; and of the answer.
 Fields seat_fields(Field what);

@@ -33,15 +33,12 @@ Task<Outcome> acquire(Coordination* recipes, Call call) {
       co_await recipes->semaphores.acquire(seat->session, std::move(request), std::move(waiting));
   const Status ready = permit.ok() ? co_await hand_over(*seat, &call) : permit.status();
   if (!ready.ok()) {
-    service::PermitRelease what;
-    if (permit.ok()) what = {permit->name, permit->session, permit->token};
-    const bool held = permit.ok();
-    co_await give_up(recipes, *seat, call.options, [recipes, what, held](store::CallOptions options) {
-      service::PermitRelease nothing = what;
-      if (!held) nothing.name.clear();  // refused at once
-      return give_back(recipes, std::move(nothing), std::move(options));
-    });
-    co_return not_held(ready);
+    std::function<Task<Status>(store::CallOptions)> release;
+    if (permit.ok() && !permit->was_held) {
+      release = [recipes, what = service::PermitRelease{permit->name, permit->session, permit->token}](
+                    store::CallOptions options) { return give_back(recipes, what, std::move(options)); };
+    }
+    co_return not_held(co_await give_up(recipes, *seat, call.options, std::move(release), ready));
   }
   JsonText json;
   json.bytes("name", permit->name).number("token", permit->token.value()).bytes("key", permit->key);

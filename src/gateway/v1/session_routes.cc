@@ -9,11 +9,6 @@
 namespace lockstep::gateway::v1 {
 namespace {
 
-Field lock_delay_field(std::string meaning) {
-  constexpr auto most = std::chrono::duration_cast<std::chrono::milliseconds>(service::lock_delay_max);
-  return integer_field("lock_delay_ms", std::move(meaning)).between(0, most.count());
-}
-
 service::SessionOptions options_of(const Call& call, service::Renewal renewal) {
   service::SessionOptions options;
   options.lock_delay = std::chrono::milliseconds(call.arguments.integer("lock_delay_ms"));

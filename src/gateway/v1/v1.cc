@@ -230,6 +230,8 @@ void V1::serve(const Route& route, const HttpResponderPtr& responder, HttpReques
   if (!options.ok()) return refuse(problem_of(options.status()));
   call.options = *std::move(options);
   const bool query = route.method == "GET";
+  if (route.stream && request.method == "HEAD")
+    return refuse(make_problem("method_not_allowed", "a stream has no end of which the head could tell"));
   if (!query && !is_json(request)) return refuse(make_problem("unsupported_media_type", "application/json"));
   std::optional<Misread> misread;
   if (!query && !request.query.empty()) {

@@ -82,6 +82,7 @@ HeldLock held_lock(const LockRequest& request, const Entered& entered) {
   held.key = entered.ownership.key;
   held.count = decode_holder(entered.value).count;
   held.header = entered.ownership.header;
+  held.was_held = entered.was_inside && !request.reentrant;
   return held;
 }
 

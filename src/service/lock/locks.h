@@ -67,6 +67,7 @@ struct HeldLock {
   std::string key;  // exists, created at `token`, as long as it is held
   std::int64_t count = 1;
   store::Header header;
+  bool was_held = false;  // by the session, before; this call took nothing and counted nothing
 };
 
 // Names what is to be released; from HeldLock, or from what a client was told.

@@ -91,7 +91,8 @@ Task<Result<Permit>> acquire_permit(Context context, std::shared_ptr<Line> line,
     const Result<Entered> entered = co_await line->enter(session, std::move(place), options);
     if (entered.ok()) {
       const Ownership& own = entered->ownership;
-      co_return Permit{request.name, own.token, own.lease, own.key, entered->modified, own.header};
+      co_return Permit{request.name,      own.token,  own.lease,          own.key,
+                       entered->modified, own.header, entered->was_inside};
     }
     const Status why = entered.status();
     if (why == errors::would_wait()) co_return errors::no_permit_free();

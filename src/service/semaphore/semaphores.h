@@ -53,6 +53,7 @@ struct Permit {
   std::string key;
   Revision modified{};  // the key's mod_revision
   store::Header header;
+  bool was_held = false;  // by the session, before: this call took nothing
 };
 
 struct PermitRelease {

@@ -4,7 +4,9 @@
 
 #include "base/assert.h"
 #include "service/names.h"
+#include "service/repeating.h"
 #include "store/awaitable.h"
+#include "store/errors.h"
 
 namespace lockstep::service {
 namespace {
@@ -56,18 +58,26 @@ Status simple_lock_not_held() {
 }
 }  // namespace errors
 
-void SimpleLock::revoke(LeaseId lease, const store::CallOptions& options) {
-  store::LeaseRevokeRequest request;
-  request.id = lease;
-  store::CallOptions unhurried = options;
-  unhurried.cancellation = {};
-  unhurried.request_id = {};
-  context_.store.lease_revoke(request, std::move(unhurried),
-                              [](const Result<store::LeaseRevokeResponse>&) {});
+namespace {
+
+// Until it is certain: a lease that stays is a lock that nobody has.
+Task<Status> revoke(Context context, LeaseId lease, store::CallOptions options) {
+  options.cancellation = {};
+  options.deadline = no_deadline;
+  Repeating repeating(context, std::move(options));
+  while (true) {
+    store::LeaseRevokeRequest request;
+    request.id = lease;
+    const Result<store::LeaseRevokeResponse> revoked =
+        co_await store::awaitable::lease_revoke(context.store, request, repeating.call());
+    if (revoked.ok() || revoked.status() == store::errors::lease_not_found()) co_return Status();
+    if (Status end = co_await repeating.after(revoked.status()); !end.ok()) co_return end;
+  }
 }
 
-Task<Result<Revision>> SimpleLock::take(std::string key, std::string value, Duration ttl,
-                                        store::CallOptions options) {
+Task<Result<Revision>> take_lock(Context context, std::string key, std::string value, Duration ttl,
+                                 store::CallOptions options) {
+  options.request_id = {};  // names one mutation; here are several
   if (Status wrong = check_name(key); !wrong.ok()) co_return wrong;
   if (value.empty() || value.size() > simple_lock_value_bytes_max)
     co_return Status(Code::invalid_argument, "a lock's value has 1 to 4096 bytes");
@@ -77,38 +87,58 @@ Task<Result<Revision>> SimpleLock::take(std::string key, std::string value, Dura
   look.keys_only = true;
   // What is held is refused without a write.
   Result<store::RangeResponse> seen =
-      co_await store::awaitable::range(context_.store, std::move(look), options);
+      co_await store::awaitable::range(context.store, std::move(look), options);
   if (!seen.ok()) co_return seen.status();
   if (!seen->kvs.empty()) co_return errors::simple_lock_held();
   store::LeaseGrantRequest grant;
   grant.ttl = ttl;
   const Result<store::LeaseGrantResponse> lease =
-      co_await store::awaitable::lease_grant(context_.store, grant, options);
+      co_await store::awaitable::lease_grant(context.store, grant, options);
   if (!lease.ok()) co_return lease.status();
   store::TxnRequest request = take_request(key, std::move(value), lease->id);
   Result<store::TxnResponse> taken =
-      co_await store::awaitable::txn(context_.store, std::move(request), options);
+      co_await store::awaitable::txn(context.store, std::move(request), options);
   if (taken.ok() && taken->succeeded) co_return taken->header.revision;
   // Also where the outcome is unknown: the caller hears that it has no lock, so it must have none.
-  revoke(lease->id, options);
-  if (!taken.ok()) co_return taken.status();
-  co_return errors::simple_lock_held();
+  const Status revoked = co_await revoke(context, lease->id, options);
+  if (taken.ok()) co_return errors::simple_lock_held();
+  if (revoked.ok() && is_unknown(taken.status()))
+    co_return Status(Code::unavailable, "lockstep: nobody knows whether it was taken; it was given back");
+  co_return taken.status();
 }
 
-Task<Status> SimpleLock::release(std::string key, std::string value, store::CallOptions options) {
+Task<Status> release_lock(Context context, std::string key, std::string value, store::CallOptions options) {
   if (Status wrong = check_name(key); !wrong.ok()) co_return wrong;
   key.insert(0, simple_locks_prefix);
   store::TxnRequest request = release_request(key, std::move(value));
   Result<store::TxnResponse> done =
-      co_await store::awaitable::txn(context_.store, std::move(request), options);
+      co_await store::awaitable::txn(context.store, std::move(request), options);
   if (!done.ok()) co_return done.status();
   if (!done->succeeded) co_return errors::simple_lock_not_held();
   const auto* removed = std::get_if<store::DeleteRangeResponse>(&done->responses.at(0).response);
   LS_MUST(removed != nullptr);
   for (const store::KeyValue& kv : removed->prev_kvs) {
-    if (kv.lease != LeaseId()) revoke(kv.lease, options);
+    // It would end by itself.
+    if (kv.lease == LeaseId()) continue;
+    store::LeaseRevokeRequest revoke;
+    revoke.id = kv.lease;
+    store::CallOptions unhurried;
+    unhurried.principal = options.principal;
+    context.store.lease_revoke(revoke, std::move(unhurried),
+                               [](const Result<store::LeaseRevokeResponse>&) {});
   }
   co_return Status();
+}
+
+}  // namespace
+
+Task<Result<Revision>> SimpleLock::take(std::string key, std::string value, Duration ttl,
+                                        store::CallOptions options) {
+  return take_lock(context_, std::move(key), std::move(value), ttl, std::move(options));
+}
+
+Task<Status> SimpleLock::release(std::string key, std::string value, store::CallOptions options) {
+  return release_lock(context_, std::move(key), std::move(value), std::move(options));
 }
 
 }  // namespace lockstep::service

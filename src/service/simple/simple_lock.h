@@ -2,14 +2,17 @@
 // ends by itself.
 //
 //   1. At most one of all take() for a key succeeds until the key ends: by release(), or by its lease, never
-//   before `ttl` has passed.
+//   before `ttl` has passed since take() was called: whoever holds it counts from there.
 //   2. release() ends it only for the value it was taken with.
 //   3. The token (create_revision) only grows from holder to holder (I5).
 //
 // Nobody renews it and nobody waits: who needs that takes a real lock (service/lock). What can go wrong: a
-// holder that is slower than `ttl` is not told. Cost: a read where it is held, else a read and two writes.
+// holder that is slower than `ttl` is not told. What take() cannot answer is given back before it ends, which
+// may take half a minute longer than the options say; if that fails, too, the lock ends with `ttl`. Cost: a
+// read where it is held, else a read and two writes.
 //
 // Key: "lockstep/simple/locks/<key>", its value the holder's, on a lease of its own. Strand: the store's.
+// Destroying it is safe at any time: its calls go on.
 #pragma once
 
 #include <string>
@@ -40,8 +43,6 @@ class SimpleLock {
   Task<Status> release(std::string key, std::string value, store::CallOptions options);
 
  private:
-  void revoke(LeaseId lease, const store::CallOptions& options);
-
   Context context_;
 };
 

@@ -90,5 +90,33 @@ TEST_F(SimpleLockTest, IsNotHeldAfterAnOutcomeNobodyKnows) {
   }
 }
 
+TEST_F(SimpleLockTest, GivesBackWhatItCannotAnswerAlsoIfThatIsRefusedAtFirst) {
+  store.next_txn = testing::WatchedStore::Fault::unknown_done;
+  store.fail_call(3, testing::WatchedStore::Fault::refused);  // after a read, a lease and the transaction
+  std::optional<Result<Revision>> out;
+  scope.spawn(keep(lock.take("orders", "a", 10s, {}), &out));
+  store.strand.run();
+  ASSERT_FALSE(out.has_value());
+  store.strand.advance(1s);
+  store.strand.run();
+  EXPECT_TRUE(store.failed());
+  ASSERT_TRUE(out.has_value());
+  EXPECT_EQ(out->status().code(), Code::unavailable) << "it has not got it, for certain";
+  EXPECT_EQ(leases(), 0);
+}
+
+// The sanitizers would say it.
+TEST_F(SimpleLockTest, MayBeDestroyedWhileItsCallsWait) {
+  std::optional<SimpleLock> short_lived(std::in_place, Context{store, store.strand, store.strand, random});
+  std::optional<Result<Revision>> taken;
+  scope.spawn(keep(short_lived->take("orders", "a", 10s, {}), &taken));
+  std::optional<Status> released;
+  scope.spawn(keep(short_lived->release("other", "a", {}), &released));
+  short_lived.reset();
+  store.strand.run();
+  EXPECT_TRUE(taken.has_value() && taken->ok());
+  EXPECT_EQ(released, errors::simple_lock_not_held());
+}
+
 }  // namespace
 }  // namespace lockstep::service
