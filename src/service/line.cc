@@ -12,14 +12,6 @@
 #include "store/awaitable.h"
 
 namespace lockstep::service {
-namespace {
-
-// Leaving is asked for by those who go on afterwards: they do not wait forever without a deadline.
-constexpr Duration leave_time_max = 30s;
-constexpr Duration leave_pause = 100ms;
-
-}  // namespace
-
 namespace errors {
 Status would_wait() {
   return {Code::failed_precondition, "lockstep: somebody else is first in line"};
@@ -139,74 +131,6 @@ void Line::Core::end_turn(const std::string& key) {
   found->second.pop_front();
   next->has_turn = true;
   next->wake.set();
-}
-
-namespace {
-
-Task<Result<Left>> leave_until(Context context, LeaveRequest request, store::CallOptions options) {
-  bool maybe_left = false;
-  const auto gone = [&](const store::Header& header) -> Result<Left> {
-    if (!maybe_left) return errors::not_holder();
-    return Left{header, std::nullopt};
-  };
-  std::optional<store::KeyValue> written;  // more than once: as it is
-  std::optional<std::string> rest;         // what it should become
-  options.deadline = std::min(options.deadline, context.clock.now() + leave_time_max);
-  options.request_id = {};
-  while (true) {
-    store::TxnRequest txn;
-    txn.compare.push_back(created_at(request.key, request.token));
-    if (written.has_value()) {
-      txn.compare.push_back(modified_at(request.key, written->mod_revision));
-    } else if (request.modified != Revision()) {
-      txn.compare.push_back(modified_at(request.key, request.modified));
-    } else {
-      txn.compare.push_back(number_is(request.key, store::CompareTarget::version, 1));
-    }
-    txn.success.push_back(rest.has_value() ? operation(put_of(request.key, *rest, written->lease))
-                                           : operation(removal_of(request.key)));
-    txn.failure.push_back(operation(one_key(request.key)));
-    store::CallOptions call = options;
-    call.cancellation = {};  // half way, its outcome would be unknown
-    const Result<store::TxnResponse> answer =
-        co_await store::awaitable::txn(context.store, std::move(txn), call);
-    if (answer.ok() && answer->succeeded) co_return Left{answer->header, rest};
-    if (answer.ok()) {
-      const store::RangeResponse* range = range_at(*answer, 0);
-      if (range == nullptr) co_return Status(Code::internal, "lockstep: an answer to another question");
-      if (range->kvs.empty()) co_return gone(answer->header);
-      const store::KeyValue& own = range->kvs[0];
-      if (own.create_revision != request.token) {
-        if (maybe_left) co_return gone(answer->header);
-        co_return errors::stale_token();
-      }
-      if (maybe_left && rest.has_value()) {
-        if (own.value == *rest) co_return Left{answer->header, rest};
-        // Others wrote meanwhile: after ours, or instead of it.
-        co_return Status(Code::unknown_outcome, "lockstep: the session gave back twice at the same time");
-      }
-      maybe_left = false;  // a removal would show, and cannot happen any more
-      written = own;
-      rest = request.remaining ? request.remaining(own) : std::nullopt;
-      continue;
-    }
-    const Status why = answer.status();
-    if (is_unknown(why)) {
-      maybe_left = true;
-    } else if (why.code() != Code::unavailable) {
-      co_return maybe_left ? Status(Code::unknown_outcome, std::string(why.message())) : why;
-    }
-    const TimePoint again = context.clock.now() + leave_pause;
-    if (!(co_await pause_until(context, again, options)).ok()) {
-      co_return maybe_left ? Status(Code::unknown_outcome, std::string(why.message())) : why;
-    }
-  }
-}
-
-}  // namespace
-
-Task<Result<Left>> leave_line(Context context, LeaveRequest request, store::CallOptions options) {
-  return leave_until(context, std::move(request), std::move(options));
 }
 
 }  // namespace lockstep::service

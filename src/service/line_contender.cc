@@ -83,30 +83,6 @@ Task<void> Line::Core::compete(ContenderPtr contender) {
   }
 }
 
-// Nothing of us may stand in others' way. With the session goes its key, so that its end is an end here, too;
-// but a place that was never served need not stay for the lock delay.
-Task<void> Line::Core::leave(ContenderPtr contender) {
-  contender->pause = {};
-  if (contender->session->state() == errors::session_closed()) co_return;
-  while (contender->stage != Stage::outside) {
-    const bool is_placed = contender->stage == Stage::inside || contender->stage == Stage::waiting;
-    if (!is_placed && !contender->session->alive()) co_return;
-    if (contender->stage == Stage::unknown) {
-      co_await learn(contender);
-    } else if (contender->stage == Stage::found || contender->keeps_place) {
-      if (contender->counted && contender->request.undo_again) {
-        const Ownership ownership{contender->header, contender->request.key, contender->token,
-                                  contender->session->id()};
-        co_await contender->request.undo_again(ownership, contender->own.value);
-      }
-      co_return;
-    } else if (co_await remove(contender)) {
-      co_return;
-    }
-    if (closed_ || !contender->session->alive()) co_return;  // its one attempt; the lease will do it
-  }
-}
-
 Task<void> Line::Core::pause(ContenderPtr contender) {
   contender->pause = std::clamp(2 * contender->pause, pause_min, pause_max);
   co_await contender->wake.wait(context_.clock.now() + contender->pause, {});
@@ -114,13 +90,20 @@ Task<void> Line::Core::pause(ContenderPtr contender) {
 
 Task<void> Line::Core::endure(ContenderPtr contender, Status why) {
   if (why == store::errors::lease_not_found()) {
+    contender->lease_is_gone = true;
     contender->session->found_missing();
     co_return;
   }
-  const bool passes = why.code() == Code::unavailable || why.code() == Code::deadline_exceeded ||
-                      why.code() == Code::cancelled || is_unknown(why);
+  // Whoever is refused before there is anything of it says so. Afterwards overload is worth waiting for; and
+  // what must be cleaned up is tried again whatever is wrong, unless it is nobody's right to.
+  const bool is_cleaning_up = contender->result.has_value();
+  const bool is_transient = why.code() == Code::unavailable || why.code() == Code::deadline_exceeded ||
+                            why.code() == Code::cancelled || is_unknown(why) ||
+                            why == store::errors::auth_revision_old();
+  const bool is_overload = why.code() == Code::resource_exhausted && contender->stage != Stage::outside;
+  const bool passes = is_cleaning_up ? why.code() != Code::permission_denied : is_transient || is_overload;
   if (!passes) {
-    if (contender->result.has_value()) contender->stage = Stage::outside;  // cleaning up is refused: no use
+    if (is_cleaning_up) contender->stage = Stage::outside;
     refuse(*contender, why);
     co_return;
   }
@@ -130,22 +113,21 @@ Task<void> Line::Core::endure(ContenderPtr contender, Status why) {
 // Writes the key, unless the session has one, and learns who is before it.
 Task<void> Line::Core::join(ContenderPtr contender) {
   const LineRequest& request = contender->request;
+  if (contender->session->must_call_off()) {
+    contender->stage = Stage::unknown;
+    co_return;
+  }
   if (!request.wait && serves_several(request)) {
     co_await look_before_joining(contender);
     if (contender->result.has_value()) co_return;
   }
   const Session& session = *contender->session;
+  contender->sent_after = session.seen();
   store::TxnRequest txn;
   txn.compare.push_back(created_at(request.key, Revision()));
   txn.compare.push_back(number_is(session_key(session.id()), store::CompareTarget::version, session.epoch()));
   for (const std::string& key : request.forbidden) txn.compare.push_back(created_at(key, Revision()));
-  if (request.required.has_value()) {
-    store::Compare compare;
-    compare.key = request.required->key;
-    compare.target = store::CompareTarget::value;
-    compare.value = request.required->value;
-    txn.compare.push_back(std::move(compare));
-  }
+  require(request, txn);
   if (!request.wait && !serves_several(request)) {
     for (const Keys& keys : request.before) {
       txn.compare.push_back(created_at(keys.key, Revision()));
@@ -169,6 +151,7 @@ Task<void> Line::Core::join(ContenderPtr contender) {
     co_return;
   }
   contender->pause = {};
+  contender->session->saw(answer->header.revision);
   if (!answer->succeeded) {
     on_not_joined(*contender, *answer);
     co_return;
@@ -180,6 +163,20 @@ Task<void> Line::Core::join(ContenderPtr contender) {
   on_ahead(*contender, *answer, 1);
   if (contender->stage == Stage::inside && !unwanted(*contender).ok()) co_return;
   if (contender->stage == Stage::inside) co_await serve(contender);
+}
+
+void Line::Core::require(const LineRequest& request, store::TxnRequest& txn) {
+  if (!request.required.has_value()) return;
+  store::Compare compare;
+  compare.key = request.required->key;
+  compare.target = store::CompareTarget::value;
+  compare.value = request.required->value;
+  txn.compare.push_back(std::move(compare));
+}
+
+bool Line::Core::is_as_required(const LineRequest& request, const store::RangeResponse* there) {
+  if (!request.required.has_value()) return true;
+  return there != nullptr && !there->kvs.empty() && there->kvs[0].value == request.required->value;
 }
 
 void Line::Core::on_not_joined(Contender& contender, const store::TxnResponse& answer) {
@@ -195,17 +192,15 @@ void Line::Core::on_not_joined(Contender& contender, const store::TxnResponse& a
   const std::int64_t epoch = session->kvs.empty() ? 0 : session->kvs[0].version;
   const bool epoch_is_new = epoch != contender.session->epoch();
   contender.session->set_epoch(epoch);
+  if (!is_as_required(contender.request, range_at(answer, 2 + contender.request.forbidden.size()))) {
+    return refuse(contender, errors::line_not_set_up());
+  }
   if (!own->kvs.empty()) {
     contender.stage = Stage::found;
     contender.was_inside = true;
     contender.own = own->kvs[0];
     contender.token = contender.own.create_revision;
     return;
-  }
-  if (const auto& required = contender.request.required; required.has_value()) {
-    const store::RangeResponse* there = range_at(answer, 2 + contender.request.forbidden.size());
-    const bool is_so = there != nullptr && !there->kvs.empty() && there->kvs[0].value == required->value;
-    if (!is_so) return refuse(contender, errors::line_not_set_up());
   }
   if (epoch_is_new) return;  // once more, with the right one
   if (!contender.request.wait) return refuse(contender, errors::would_wait());
@@ -234,13 +229,15 @@ Task<void> Line::Core::learn(ContenderPtr contender) {
   }
   contender->pause = {};
   contender->session->set_epoch(epoch->kvs[0].version);
+  contender->session->saw(answer->header.revision);
   if (own->kvs.empty()) {
     contender->stage = Stage::outside;
     co_return;
   }
   contender->own = own->kvs[0];
   contender->token = contender->own.create_revision;
-  if (contender->own.value == contender->request.value) {
+  // What stood there before we joined is another call's, also if it says the same.
+  if (contender->own.value == contender->request.value && contender->token > contender->sent_after) {
     contender->stage = Stage::inside;
     contender->modified = contender->own.mod_revision;
   } else {
@@ -254,6 +251,13 @@ Task<void> Line::Core::look(ContenderPtr contender) {
   const LineRequest& request = contender->request;
   store::TxnRequest txn;
   txn.compare.push_back(created_at(request.key, contender->token));
+  // Whoever is served owns what the key says: then no other call of the session takes it for a place that it
+  // may give up.
+  const bool must_be_ours = contender->stage != Stage::found && contender->modified != Revision();
+  if (must_be_ours) txn.compare.push_back(modified_at(request.key, contender->modified));
+  require(request, txn);
+  txn.failure.push_back(operation(one_key(request.key)));
+  if (request.required.has_value()) txn.failure.push_back(operation(one_key(request.required->key)));
   for (const Keys& keys : request.before) {
     store::RangeRequest range = newest_of(keys, older_keys(request));
     range.max_create_revision = contender->token.previous();
@@ -266,29 +270,21 @@ Task<void> Line::Core::look(ContenderPtr contender) {
     co_return;
   }
   contender->pause = {};
+  contender->session->saw(answer->header.revision);
   if (!answer->succeeded) {
-    if (contender->stage == Stage::found) {
-      contender->stage = Stage::outside;  // it was released meanwhile
-      contender->was_inside = false;
-      co_return;
-    }
-    co_await check_session(contender);
+    co_await on_not_ours(contender, *answer);
     co_return;
   }
   const bool was_found = contender->stage == Stage::found;
   contender->stage = Stage::inside;
   on_ahead(*contender, *answer, 0);
+  if (was_found && contender->result.has_value()) contender->stage = Stage::outside;  // another call's
+  if (contender->result.has_value()) co_return;
   const bool served = contender->stage == Stage::inside;
-  if (was_found) {
-    if (!served && !request.wait) {
-      contender->stage = Stage::outside;  // what is there is another call's
-      refuse(*contender, errors::would_wait());
-      co_return;
-    }
+  if (was_found || (served && contender->uncounted)) {
     contender->stage = Stage::found;
     if (!(co_await write_again(contender, served))) co_return;
     contender->stage = served ? Stage::inside : Stage::waiting;
-    contender->keeps_place = served;
   }
   if (served && unwanted(*contender).ok()) co_await serve(contender);
 }
@@ -310,14 +306,18 @@ void Line::Core::on_ahead(Contender& contender, const store::TxnResponse& answer
   contender.header = answer.header;
   if (older.size() <= allowed) return;
   contender.stage = Stage::waiting;
+  const auto is_ours = [&](const store::KeyValue* kv) { return kv->lease == contender.session->id(); };
+  if (std::ranges::any_of(older, is_ours)) return refuse(contender, errors::session_in_conflict());
   contender.looked_at = answer.header.revision;
   contender.is_first = serves_several(contender.request) && older.size() == allowed + 1;
   contender.must_tell_next = serves_several(contender.request);
   contender.ahead.clear();
+  const store::KeyValue& newest = **std::ranges::max_element(older, {}, &store::KeyValue::create_revision);
+  contender.ahead_created = newest.create_revision;
   if (contender.is_first) {
     for (const store::KeyValue* kv : older) contender.ahead.insert(kv->key);
   } else {
-    contender.ahead.insert((*std::ranges::max_element(older, {}, &store::KeyValue::create_revision))->key);
+    contender.ahead.insert(newest.key);
   }
   if (!contender.request.wait) refuse(contender, errors::would_wait());
 }
@@ -329,48 +329,11 @@ Task<void> Line::Core::check_session(ContenderPtr contender) {
       co_await store::awaitable::lease_time_to_live(context_.store, request, call(*contender));
   contender->stage = Stage::outside;
   if (known.ok() && !known->found) {
+    contender->lease_is_gone = true;
     contender->session->found_missing();
     co_return;
   }
   refuse(*contender, errors::place_lost());
-}
-
-// The session's own key gets a new value, so that whoever wrote the old one does not remove it. False: it has
-// been written by others, or is gone.
-Task<bool> Line::Core::write_again(ContenderPtr contender, bool served) {
-  LS_MUST(contender->request.again, "a session that comes twice must be expected");
-  const std::string value = contender->request.again(contender->own, served);
-  while (true) {
-    store::TxnRequest txn;
-    txn.compare.push_back(modified_at(contender->request.key, contender->own.mod_revision));
-    txn.success.push_back(operation(put_of(contender->request.key, value, contender->session->id())));
-    txn.failure.push_back(operation(one_key(contender->request.key)));
-    const Result<store::TxnResponse> answer =
-        co_await store::awaitable::txn(context_.store, std::move(txn), call(*contender));
-    if (!answer.ok()) {
-      // Until it is certain, also if nobody wants it any more: what was written must be known to be undone.
-      co_await endure(contender, answer.status());
-      if (closed_ || !contender->session->alive()) co_return false;
-      if (contender->result.has_value() && !contender->result->ok() && !is_unknown(answer.status()))
-        co_return false;
-      continue;
-    }
-    Revision written = answer->header.revision;
-    if (!answer->succeeded) {
-      const store::RangeResponse* own = range_at(*answer, 0);
-      if (own == nullptr || own->kvs.empty() || own->kvs[0].value != value) {
-        contender->stage = Stage::outside;  // from the beginning
-        contender->was_inside = false;
-        co_return false;
-      }
-      written = own->kvs[0].mod_revision;
-    }
-    contender->own.value = value;
-    contender->own.mod_revision = written;
-    contender->modified = written;
-    contender->counted = served;
-    co_return true;
-  }
 }
 
 // Ours, if the session is alive now.
@@ -472,20 +435,6 @@ Task<void> Line::Core::watch(ContenderPtr contender) {
     if (answer->canceled && answer->compact_revision == Revision()) co_await pause(contender);
     co_return;
   }
-}
-
-// True: nothing of us is there any more, or it is not ours to remove.
-Task<bool> Line::Core::remove(ContenderPtr contender) {
-  store::TxnRequest txn;
-  txn.compare.push_back(contender->modified == Revision()
-                            ? created_at(contender->request.key, contender->token)
-                            : modified_at(contender->request.key, contender->modified));
-  txn.success.push_back(operation(removal_of(contender->request.key)));
-  const Result<store::TxnResponse> answer =
-      co_await store::awaitable::txn(context_.store, std::move(txn), call(*contender));
-  if (answer.ok()) co_return true;
-  co_await endure(contender, answer.status());
-  co_return contender->stage == Stage::outside;
 }
 
 }  // namespace lockstep::service

@@ -47,7 +47,11 @@ struct Line::Contender {
   Revision token;               // create_revision of the key, from stage `found` on
   store::KeyValue own;          // in stage `found`: as it was found
   Revision modified;            // its mod_revision, when we wrote it
+  bool uncounted = false;       // ours since another call waited, too: who is served writes it once more
+  Revision sent_after;          // what the session had seen before we joined
+  bool lease_is_gone = false;   // the store said so
   std::set<std::string> ahead;  // who must go first: one of them
+  Revision ahead_created;       // the newest of them
   bool is_first = false;        // of those who wait: it watches all who are served
   Revision looked_at;           // the revision at which they were there
   bool must_tell_next = false;  // has waited where several are served
@@ -86,9 +90,14 @@ class Line::Core : public std::enable_shared_from_this<Line::Core> {
   void on_not_joined(Contender& contender, const store::TxnResponse& answer);
   Task<void> learn(ContenderPtr contender);
   Task<void> look(ContenderPtr contender);
+  Task<void> on_not_ours(ContenderPtr contender, store::TxnResponse answer);
   void on_ahead(Contender& contender, const store::TxnResponse& answer, std::size_t first_range);
   Task<void> check_session(ContenderPtr contender);
   Task<bool> write_again(ContenderPtr contender, bool served);
+  [[nodiscard]] bool on_written_again(Contender& contender, const store::TxnResponse& answer,
+                                      const std::string& value, bool served, bool maybe_written);
+  static void require(const LineRequest& request, store::TxnRequest& txn);
+  [[nodiscard]] static bool is_as_required(const LineRequest& request, const store::RangeResponse* there);
   Task<void> serve(ContenderPtr contender);
   Task<void> tell_next(ContenderPtr contender);
   Task<void> look_before_joining(ContenderPtr contender);

@@ -38,7 +38,9 @@ Task<Result<store::Header>> proclaim_as(Context context, Leadership leadership, 
   if (leadership.token <= Revision()) co_return errors::not_leader();
   store::TxnRequest txn;
   txn.compare.push_back(created_at(leadership.key, leadership.token));
-  txn.success.push_back(operation(put_of(leadership.key, std::move(value), leadership.lease)));
+  store::PutRequest put = put_of(leadership.key, std::move(value), {});
+  put.ignore_lease = true;  // it stays its session's, whatever the caller says
+  txn.success.push_back(operation(std::move(put)));
   const Result<store::TxnResponse> answer =
       co_await store::awaitable::txn(context.store, std::move(txn), std::move(options));
   if (!answer.ok()) co_return answer.status();

@@ -72,7 +72,8 @@ HolderValue decode_holder(std::string_view text) {
   value.description.reason = json->text("reason").value_or("");
   value.description.pid = json->number("pid").value_or(0);
   value.since_ms = json->number("since_ms").value_or(0);
-  value.count = std::max<std::int64_t>(json->number("count").value_or(1), 1);
+  const std::int64_t count = json->number("count").value_or(1);
+  value.count = count < 0 ? 1 : std::min(count, holding_count_max);
   value.attempt = json->text("attempt").value_or("");
   return value;
 }

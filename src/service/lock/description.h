@@ -17,6 +17,9 @@ namespace lockstep::service {
 // Each text; they are for people.
 inline constexpr std::size_t description_text_bytes_max = 1024;
 
+// How often a lock is held at most; nobody means more, and it is released as often.
+inline constexpr std::int64_t holding_count_max = 1'000'000;
+
 struct Description {
   std::string holder;
   std::string host;
@@ -29,7 +32,7 @@ struct Description {
 struct HolderValue {
   Description description;
   std::int64_t since_ms = 0;  // Unix time by the holder's wall clock
-  std::int64_t count = 1;     // how often it is held
+  std::int64_t count = 1;     // how often it is held; 0: several calls of the session wait for it
   std::string attempt;        // differs from attempt to attempt
 
   friend bool operator==(const HolderValue&, const HolderValue&) = default;

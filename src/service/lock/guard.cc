@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "base/assert.h"
 #include "service/names.h"
 #include "service/store_requests.h"
 #include "service/waiting.h"
@@ -48,6 +49,7 @@ Result<store::TxnResponse> nested(store::TxnResponse& outer, std::size_t positio
 
 Task<Result<store::TxnResponse>> run_guarded(Context context, store::TxnRequest request, Fence fence,
                                              store::CallOptions options) {
+  if (fence.token <= Revision()) co_return errors::stale_token();  // nobody's
   store::TxnRequest outer;
   add_guard(outer, fence);
   outer.success.push_back(operation(std::move(request)));
@@ -123,6 +125,7 @@ Status holding_removed() {
 }  // namespace errors
 
 void add_guard(store::TxnRequest& request, const Fence& fence) {
+  LS_MUST(fence.token > Revision(), "zero compares as: nobody holds it");
   request.compare.push_back(created_at(fence.key, fence.token));
 }
 

@@ -4,6 +4,9 @@
 //   1. guarded(): the write happens only if the holder's key is there, created at its token: nobody writes
 //   under a
 //      lock that he has lost, even if nobody has taken it since.
+//   A fence is a holding that its owner was told of: whoever still waits has a key and a token, too, and the
+//   store
+//      does not tell the two apart.
 //   2. fenced(): the resource remembers the highest token it has seen, at lockstep/fences/RESOURCE, and
 //   refuses lower
 //      ones. For tokens that come from far away: the lock need not be held any more, nor be in reach.
@@ -33,7 +36,7 @@ struct Fence {
 
 Task<Result<store::TxnResponse>> guarded(Context context, store::TxnRequest request, Fence fence,
                                          store::CallOptions options);
-// For whoever builds his own transactions: they fail once the fence is over.
+// For whoever builds his own transactions: they fail once the fence is over. Its token is above zero.
 void add_guard(store::TxnRequest& request, const Fence& fence);
 
 Task<Result<store::TxnResponse>> fenced(Context context, store::TxnRequest request, std::string resource,

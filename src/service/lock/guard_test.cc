@@ -62,6 +62,13 @@ TEST_F(GuardTest, AStaleHoldersWriteIsRefused) {
   EXPECT_EQ(value("resource"), "second");
 }
 
+TEST_F(GuardTest, AFenceWithoutATokenIsStaleAlsoWhenNobodyHoldsTheLock) {
+  store::TxnRequest txn;
+  txn.success.push_back(operation(put_of("data", "x", {})));
+  EXPECT_EQ(run(guarded(world.context, txn, {"l/1", Revision()}, {})).status(), errors::stale_token());
+  EXPECT_EQ(value("data"), "-");
+}
+
 TEST_F(GuardTest, AGuardedTransactionAnswersAsItWouldAlone) {
   const HeldLock held = lock(session(1));
   store::TxnRequest request = write("x");
@@ -138,6 +145,27 @@ TEST_F(GuardTest, ForcedReleaseIsOnTheRecordAndServesTheNext) {
   }
   EXPECT_EQ(run(locks->release({"again", LockMode::exclusive, a->id(), Revision(1)}, {})).status(),
             errors::not_holder());
+}
+
+TEST_F(GuardTest, AForcedReleaseThatMayHaveHappenedIsNotCalledUndone) {
+  const SessionPtr a = session(1, {.ttl = 1h});
+  const Revision token = lock(a).token;
+  world.store.fail_call(1, WatchedStore::Fault::unknown_done);  // 0: the read
+  Running<Result<ForcedRelease>> forcing(force_release(world.context, {"l", token, "me", "why"}, within(5s)));
+  world.settle();
+  world.store.down = true;
+  world.advance(6s);
+  world.store.down = false;
+  ASSERT_FALSE(forcing.result().ok());
+  EXPECT_EQ(forcing.result().status().code(), Code::unknown_outcome);
+  EXPECT_EQ(value("l/1"), "-");
+}
+
+TEST_F(GuardTest, AForcedReleaseTakesNothingOfALockWhoseNameContainsItsOwn) {
+  const SessionPtr a = session(1, {.ttl = 1h});
+  const Revision token = lock(a, "a/b").token;
+  EXPECT_EQ(run(force_release(world.context, {"a", token, "me", "why"}, {})).status(), errors::not_holder());
+  EXPECT_TRUE(run(force_release(world.context, {"a/b", token, "me", "why"}, {})).ok());
 }
 
 TEST_F(GuardTest, LocksAreShownWithTheirHoldersAndTheirQueue) {

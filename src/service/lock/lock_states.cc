@@ -8,6 +8,7 @@
 
 #include "service/flat_json.h"
 #include "service/names.h"
+#include "service/repeating.h"
 #include "service/store_requests.h"
 #include "service/waiting.h"
 #include "store/awaitable.h"
@@ -17,8 +18,8 @@ namespace {
 
 constexpr std::size_t scan_page_keys = 1000;
 static_assert(locks_listed_max < limits::txn_operations_max, "one transaction reads a page of locks");
-constexpr int forced_release_attempts_max = 20;
-constexpr Duration forced_release_pause = 100ms;
+// Keys that one transaction made, below one name.
+constexpr std::size_t same_token_max = limits::txn_operations_max;
 
 store::RangeRequest contenders_of(const std::string& name, std::size_t count) {
   store::RangeRequest request;
@@ -158,14 +159,15 @@ std::string audit_key(const Context& context, std::int64_t now_ms) {
 Task<Result<ForcedRelease>> remove_on_record(Context context, std::string key, Revision token,
                                              std::string record, std::string record_key,
                                              store::CallOptions options) {
-  for (int attempt = 1;; ++attempt) {
+  Repeating repeating(context, std::move(options));
+  while (true) {
     store::TxnRequest txn;
     txn.compare.push_back(created_at(key, token));
     txn.success.push_back(operation(removal_of(key)));
     txn.success.push_back(operation(put_of(record_key, record, {})));
     txn.failure.push_back(operation(one_key(record_key)));
     const Result<store::TxnResponse> answer =
-        co_await store::awaitable::txn(context.store, std::move(txn), options);
+        co_await store::awaitable::txn(context.store, std::move(txn), repeating.call());
     if (answer.ok()) {
       const store::RangeResponse* recorded = range_at(*answer, 0);
       const bool was_ours = !answer->succeeded && recorded != nullptr && !recorded->kvs.empty();
@@ -173,9 +175,7 @@ Task<Result<ForcedRelease>> remove_on_record(Context context, std::string key, R
       co_return ForcedRelease{answer->header, record_key};
     }
     // Its record tells whether it has happened: repeating is safe.
-    if (!is_unknown(answer.status()) || attempt == forced_release_attempts_max) co_return answer.status();
-    const TimePoint again = context.clock.now() + forced_release_pause;
-    if (!(co_await pause_until(context, again, options)).ok()) co_return answer.status();
+    if (Status end = co_await repeating.after(answer.status()); !end.ok()) co_return end;
   }
 }
 
@@ -186,18 +186,19 @@ Task<Result<ForcedRelease>> force(Context context, ForceRelease request, store::
   texts.reason = request.reason;
   if (Status wrong = check(texts); !wrong.ok()) co_return wrong;
   options.request_id = {};
-  store::RangeRequest find = contenders_of(request.name, 1);
+  store::RangeRequest find = contenders_of(request.name, same_token_max);
   find.min_create_revision = request.token;
   find.max_create_revision = request.token;
   if (request.token <= Revision()) co_return errors::not_holder();
   const Result<store::RangeResponse> found =
       co_await store::awaitable::range(context.store, std::move(find), options);
   if (!found.ok()) co_return found.status();
-  if (found->kvs.empty()) co_return errors::not_holder();
+  const auto kv = std::ranges::find(found->kvs, request.name, lock_of);
+  if (kv == found->kvs.end()) co_return errors::not_holder();  // or of a lock whose name contains this one
   const std::int64_t now_ms =
       std::chrono::duration_cast<std::chrono::milliseconds>(context.clock.wall_now()).count();
-  std::string record = audit_record(request, found->kvs[0], now_ms);
-  co_return co_await remove_on_record(context, found->kvs[0].key, request.token, std::move(record),
+  std::string record = audit_record(request, *kv, now_ms);
+  co_return co_await remove_on_record(context, kv->key, request.token, std::move(record),
                                       audit_key(context, now_ms), std::move(options));
 }
 

@@ -61,7 +61,11 @@ LineRequest line_request(const Context& context, const LockRequest& request, Lea
   line.wait = request.wait;
   line.again = [context, reentrant = request.reentrant](const store::KeyValue& own, bool served) {
     HolderValue again = decode_holder(own.value);
-    if (reentrant && served) ++again.count;
+    if (!served) {
+      again.count = 0;  // whoever is served counts itself
+    } else if (reentrant || again.count == 0) {
+      again.count = std::min(again.count + 1, holding_count_max);
+    }
     again.attempt = new_attempt(context);
     return encode(again);
   };

@@ -69,8 +69,10 @@ Session::~Session() {
 
 Status Session::state() const {
   if (!why_over_.ok() || context_.clock.now() < expires_at_) return why_over_;
-  if (options_.renewal == Renewal::elsewhere && expires_at_ < life_end_)
-    return {};  // the store is being asked
+  if (options_.renewal == Renewal::elsewhere) {
+    if (context_.clock.now() < life_end_) return {};  // the store is being asked
+    return errors::session_life_over();
+  }
   return expires_at_ < life_end_ ? errors::session_lost() : errors::session_life_over();
 }
 
@@ -140,6 +142,7 @@ void Session::on_renewed(TimePoint sent, const Result<store::LeaseKeepAliveRespo
     return;
   }
   if (answer->ttl <= options_.lock_delay) return finish(errors::session_lost());
+  saw(answer->header.revision);
   renewed_at_ = std::max(renewed_at_, sent);
   extend(sent + ttl_);
 }
@@ -153,14 +156,24 @@ void Session::ask_store() {
   context_.store.lease_time_to_live(
       {id_, false}, options,
       [weak = weak_from_this(), sent](const Result<store::LeaseTimeToLiveResponse>& answer) {
-        const SessionPtr self = weak.lock();
-        if (self == nullptr || !self->why_over_.ok()) return;
-        const TimePoint now = self->context_.clock.now();
-        if (answer.ok() && answer->found) {
-          self->extend(sent + answer->remaining - self->options_.lock_delay);
-        }
-        if (self->expires_at_ <= now) return self->finish(errors::session_lost());
+        if (const SessionPtr self = weak.lock()) self->on_asked(sent, answer);
       });
+}
+
+void Session::on_asked(TimePoint sent, const Result<store::LeaseTimeToLiveResponse>& answer) {
+  if (!why_over_.ok()) return;
+  if (answer.ok() && answer->found) extend(sent + answer->remaining - options_.lock_delay);
+  const TimePoint now = context_.clock.now();
+  if (now < expires_at_) return;
+  if (answer.ok() || answer.status() == store::errors::lease_not_found() || now >= life_end_) {
+    return finish(now < life_end_ ? errors::session_lost() : errors::session_life_over());
+  }
+  // Its holder may have renewed it all the same.
+  context_.executor.cancel(expiry_timer_);
+  const TimePoint again = std::min(now + std::min(ttl_ / retries_per_ttl, retry_pause_max), life_end_);
+  expiry_timer_ = context_.executor.schedule(again, [weak = weak_from_this()] {
+    if (const SessionPtr self = weak.lock()) self->on_expiry_timer();
+  });
 }
 
 void Session::finish(Status why) {
@@ -239,6 +252,7 @@ class SessionMaker {
       if (granted.ok()) {
         if (granted->ttl <= options.lock_delay) co_return errors::session_not_found();
         session->granted(sent, granted->ttl);
+        session->saw(granted->header.revision);
         co_return session;
       }
       if (maybe_granted && granted.status() == store::errors::lease_exists()) {
@@ -265,6 +279,8 @@ class SessionMaker {
       co_return errors::session_not_found();
     }
     session->granted(asked, known->granted_ttl);
+    session->saw(known->header.revision);
+    session->must_call_off_ = options.renewal != Renewal::elsewhere;
     session->expires_at_ = std::min(asked + known->remaining - options.lock_delay, session->life_end_);
     session->set_expiry_timer();
     if (options.renewal == Renewal::elsewhere) co_return session;

@@ -13,14 +13,24 @@
 //   it sent
 //      to arrive or die. close() gives up everything at once instead.
 //   5. Whoever knows the id may adopt() the session, here or elsewhere, within its ttl, and keeps everything.
+//   Nothing
+//      that its holder before had sent for a place in line takes effect once the adopter's first call was
+//      answered; whoever only speaks for a session (Renewal::elsewhere) promises nothing of the kind.
+//   1 and 2 are the holder's. Whoever speaks for a session goes by what the store said last: of an end before
+//   that time, by close() or by the store, it learns from a call that fails, or when the time is out.
 //
 // Costs: one lease, a renewal each ttl/3, one timer. Of the options of open() and adopt(), the principal is
 // the session's: its renewals are asked for in its name.
+//
+// Permissions: places in line read and, after unknown outcomes and when adopted, write session_key(). Who may
+// not write lockstep/sessions/ is told permission_denied then, and a place whose write was unknown may stay
+// until the session ends: grant it to whoever has sessions.
 //
 // Strand only. Dropping the last reference stops renewing and gives up nothing: what belongs to the session
 // ends with its lease unless it is adopted before.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -44,7 +54,7 @@ enum class Renewal : std::uint8_t {
   automatic,
   by_holder,  // who calls renew()
   elsewhere,  // this is not the holder but speaks for it; when the time is out the store is asked whether it
-              // was renewed
+              // was renewed, until it answers; as long as that takes, nothing is known against the session
 };
 
 struct SessionOptions {
@@ -91,7 +101,16 @@ class Session : public std::enable_shared_from_this<Session> {
   // Writes of places in line carry this number, the version of session_key(): whoever must know that one of
   // them will never take effect writes that key.
   [[nodiscard]] std::int64_t epoch() const { return epoch_; }
-  void set_epoch(std::int64_t epoch) { epoch_ = epoch; }
+  void set_epoch(std::int64_t epoch) {
+    epoch_ = epoch;
+    must_call_off_ = false;
+  }
+  // Adopted: what its holder before sent may still take effect. Whoever writes first writes session_key()
+  // before.
+  [[nodiscard]] bool must_call_off() const { return must_call_off_; }
+  // A revision of the store that an answer to this session has named: what it sends now comes later.
+  [[nodiscard]] Revision seen() const { return seen_; }
+  void saw(Revision revision) { seen_ = std::max(seen_, revision); }
 
  private:
   friend class SessionMaker;
@@ -105,6 +124,7 @@ class Session : public std::enable_shared_from_this<Session> {
   void renew_now();
   void on_renewed(TimePoint sent, const Result<store::LeaseKeepAliveResponse>& answer);
   void ask_store();
+  void on_asked(TimePoint sent, const Result<store::LeaseTimeToLiveResponse>& answer);
   void finish(Status why);
   static Task<Status> renew_once(std::shared_ptr<Session> self, store::CallOptions options);
   static Task<Status> give_up(std::shared_ptr<Session> self, store::CallOptions options);
@@ -122,6 +142,8 @@ class Session : public std::enable_shared_from_this<Session> {
   env::TimerId expiry_timer_;
   env::TimerId renewal_timer_;
   std::int64_t epoch_ = 0;
+  bool must_call_off_ = false;
+  Revision seen_;
 };
 
 using SessionPtr = std::shared_ptr<Session>;

@@ -1,6 +1,7 @@
 // What tests of recipes with sessions begin with.
 #pragma once
 
+#include <deque>
 #include <string>
 #include <utility>
 #include <vector>
@@ -18,12 +19,8 @@ class RecipeTest : public ::testing::Test {
  protected:
   // A session with the id `id`, so that keys can be told.
   SessionPtr session(std::int64_t id, SessionOptions options = {.ttl = 10s}) {
-    store::LeaseGrantRequest grant;
-    grant.id = LeaseId(id);
-    grant.ttl = options.ttl + options.lock_delay;
-    world.store.lease_grant(grant, {},
-                            [](const Result<store::LeaseGrantResponse>& done) { LS_MUST(done.ok()); });
-    return run(adopt_session(world.context, grant.id, options, {})).value();
+    Context context{world.store, world.store.strand, world.store.strand, numbers_.emplace_back(id)};
+    return run(open_session(context, options, {})).value();
   }
   // What can be answered at once, or in a moment.
   template <class T>
@@ -74,6 +71,18 @@ class RecipeTest : public ::testing::Test {
   }
 
   World world;
+
+ private:
+  // What a session draws its id from.
+  class OneNumber final : public env::Random {
+   public:
+    explicit OneNumber(std::int64_t id) : number_(static_cast<std::uint64_t>(id) << 1U) {}
+    std::uint64_t next() override { return number_; }
+
+   private:
+    std::uint64_t number_;
+  };
+  std::deque<OneNumber> numbers_;
 };
 
 }  // namespace lockstep::service::testing

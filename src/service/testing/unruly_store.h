@@ -70,7 +70,9 @@ class UnrulyStore final : public store::Store {
   }
   void lease_time_to_live(store::LeaseTimeToLiveRequest request, store::CallOptions options,
                           store::Callback<store::LeaseTimeToLiveResponse> done) override {
-    call(&store::Store::lease_time_to_live, request, std::move(options), std::move(done), Fate::done);
+    const bool refused = prng_.chance(unruliness.refused_percent, 100);
+    call(&store::Store::lease_time_to_live, request, std::move(options), std::move(done),
+         refused ? Fate::refused : Fate::done);
   }
   void lease_leases(store::CallOptions options, store::Callback<store::LeaseLeasesResponse> done) override {
     inner_.lease_leases(std::move(options), std::move(done));

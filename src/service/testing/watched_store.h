@@ -25,7 +25,7 @@ namespace lockstep::service::testing {
 class WatchedStore final : public store::Store {
  public:
   // What a call does that is told to fail. Reads and the fault unknown_*: the read is refused.
-  enum class Fault { refused, unknown_done, unknown_not_done };
+  enum class Fault { refused, unknown_done, unknown_not_done, overloaded };
 
   [[nodiscard]] store::Capabilities capabilities() const override { return store_.capabilities(); }
   void range(store::RangeRequest request, store::CallOptions options,
@@ -105,6 +105,7 @@ class WatchedStore final : public store::Store {
   int ranges = 0;
   int watches = 0;
   int renewals = 0;
+  bool down = false;     // everything is refused
   bool cut_off = false;  // of leases: renewals and questions about them are refused
   std::optional<Fault> next_txn;
   watch::testing::ManualStrand strand;
@@ -112,6 +113,7 @@ class WatchedStore final : public store::Store {
  private:
   static Status refusal() { return {Code::unavailable, "etcdserver: no leader"}; }
   std::optional<Fault> fault_of_call() {
+    if (down) return Fault::refused;
     if (!fail_after_.has_value()) return std::nullopt;
     if (*fail_after_ > 0) {
       --*fail_after_;
@@ -126,6 +128,9 @@ class WatchedStore final : public store::Store {
               std::optional<Fault> fault) {
     if (!fault.has_value()) return (store_.*method)(std::move(request), std::move(options), std::move(done));
     if (*fault == Fault::refused) return done(refusal());
+    if (*fault == Fault::overloaded) {
+      return done(Status(Code::resource_exhausted, "etcdserver: too many requests"));
+    }
     if (*fault == Fault::unknown_done) {
       (store_.*method)(std::move(request), std::move(options), [](const Result<Response>&) {});
     }
