@@ -18,6 +18,10 @@
 //   5. One contender of a session and a key at a time; the next waits for the one before, also for its
 //   cleaning up.
 //      So a repetition after an error, or by another member of the cluster, finds its own key and carries on.
+//   6. Calls of one session in several processes share its place. Each that is served has written the key
+//   before
+//      it is told, unless it was the only one; so none removes what another was told that it holds. One that
+//      found the place and gives up while it waits removes it: the others are told errors::place_lost.
 //
 // Costs: entering is one write; waiting is one watch; being served is one read after the notice, and one
 // write more where several are served at once.
@@ -118,6 +122,11 @@ struct LeaveRequest {
   Revision modified;  // the key's mod_revision, if it is known and not its token: saves asking
   // What to leave of a key that was written more than once; nothing: remove it.
   std::function<std::optional<std::string>(const store::KeyValue& own)> remaining;
+  // Asked before anything is written: true if the key says that this was done already, false to go on, or why
+  // not. May be empty.
+  std::function<Result<bool>(const store::KeyValue& own)> is_done;
+  // If there is one, it is repeated as long as this session lives, whatever the options say.
+  SessionPtr session;
 };
 namespace errors {
 Status not_holder();   // failed_precondition: nothing is held under that key

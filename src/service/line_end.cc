@@ -8,6 +8,7 @@
 #include "service/store_requests.h"
 #include "service/waiting.h"
 #include "store/awaitable.h"
+#include "store/errors.h"
 
 namespace lockstep::service {
 namespace {
@@ -58,6 +59,23 @@ Task<bool> Line::Core::remove(ContenderPtr contender) {
 
 namespace {
 
+// Until the session is over, and with it what is to be given back.
+bool goes_on(const LeaveRequest& request, const Status& why) {
+  return request.session != nullptr && request.session->alive() && why.code() != Code::permission_denied &&
+         why != store::errors::lease_not_found();
+}
+
+// For how long it is repeated.
+store::CallOptions options_of(const Context& context, const LeaveRequest& request,
+                              store::CallOptions options) {
+  options.request_id = {};
+  options.deadline = std::min(options.deadline, context.clock.now() + leave_time_max);
+  if (request.session == nullptr) return options;
+  options.deadline = no_deadline;
+  options.cancellation = {};
+  return options;
+}
+
 Task<Result<Left>> leave_until(Context context, LeaveRequest request, store::CallOptions options) {
   bool maybe_left = false;
   const auto gone = [&](const store::Header& header) -> Result<Left> {
@@ -66,13 +84,14 @@ Task<Result<Left>> leave_until(Context context, LeaveRequest request, store::Cal
   };
   std::optional<store::KeyValue> written;  // more than once: as it is
   std::optional<std::string> rest;         // what it should become
-  options.deadline = std::min(options.deadline, context.clock.now() + leave_time_max);
-  options.request_id = {};
+  options = options_of(context, request, std::move(options));
   while (true) {
     store::TxnRequest txn;
     txn.compare.push_back(created_at(request.key, request.token));
     if (written.has_value()) {
       txn.compare.push_back(modified_at(request.key, written->mod_revision));
+    } else if (request.is_done) {
+      txn.compare.push_back(number_is(request.key, store::CompareTarget::version, 0));  // looks first
     } else if (request.modified != Revision()) {
       txn.compare.push_back(modified_at(request.key, request.modified));
     } else {
@@ -83,6 +102,7 @@ Task<Result<Left>> leave_until(Context context, LeaveRequest request, store::Cal
     txn.failure.push_back(operation(one_key(request.key)));
     store::CallOptions call = options;
     call.cancellation = {};  // half way, its outcome would be unknown
+    call.deadline = std::min(call.deadline, context.clock.now() + leave_time_max);
     const Result<store::TxnResponse> answer =
         co_await store::awaitable::txn(context.store, std::move(txn), call);
     if (answer.ok() && answer->succeeded) co_return Left{answer->header, rest};
@@ -100,6 +120,11 @@ Task<Result<Left>> leave_until(Context context, LeaveRequest request, store::Cal
         // Others wrote meanwhile: after ours, or instead of it.
         co_return Status(Code::unknown_outcome, "lockstep: the session gave back twice at the same time");
       }
+      if (request.is_done) {
+        const Result<bool> done = request.is_done(own);
+        if (!done.ok()) co_return done.status();
+        if (*done) co_return Left{answer->header, own.value};
+      }
       maybe_left = false;  // a removal would show, and cannot happen any more
       written = own;
       rest = request.remaining ? request.remaining(own) : std::nullopt;
@@ -108,7 +133,10 @@ Task<Result<Left>> leave_until(Context context, LeaveRequest request, store::Cal
     const Status why = answer.status();
     if (is_unknown(why)) {
       maybe_left = true;
-    } else if (why.code() != Code::unavailable) {
+    } else if (why.code() != Code::unavailable && !goes_on(request, why)) {
+      co_return maybe_left ? Status(Code::unknown_outcome, std::string(why.message())) : why;
+    }
+    if (request.session != nullptr && !request.session->alive()) {
       co_return maybe_left ? Status(Code::unknown_outcome, std::string(why.message())) : why;
     }
     const TimePoint again = context.clock.now() + leave_pause;

@@ -121,6 +121,44 @@ TEST_F(LineTest, TwoProcessesThatWaitForAReentrantLockCountTwice) {
   EXPECT_EQ(places(), Strings{});
 }
 
+TEST_F(LineTest, AReentrantReleaseThatNamesItsCountMayBeRepeated) {
+  const SessionPtr a = session(1, {.ttl = 1h});
+  Acquiring one = acquire(locks, a, {.name = "l", .reentrant = true});
+  Acquiring two = acquire(locks, a, {.name = "l", .reentrant = true});
+  world.advance(100ms);
+  ASSERT_EQ(two.result()->count, 2);
+  LockRelease inner{"l", LockMode::exclusive, a->id(), one.result()->token, 2};
+  // The write happens, its answer does not come, and the time is over.
+  world.store.fail_call(1, WatchedStore::Fault::unknown_done);  // 0: learns the count, 1: writes it
+  Running<Result<Released>> lost(locks.release(inner, within(50ms)));
+  world.advance(200ms);
+  ASSERT_EQ(lost.result().status().code(), Code::unknown_outcome);
+  for (int time = 1; time <= 2; ++time) {
+    const auto again = run(locks.release(inner, {}));
+    ASSERT_TRUE(again.ok());
+    EXPECT_EQ(again->count, 1) << "it takes effect once";
+  }
+  inner.count = 5;
+  EXPECT_EQ(run(locks.release(inner, {})).status(), errors::lock_count_differs());
+  EXPECT_EQ(places(), Strings{"l/1"}) << "held once still";
+}
+
+TEST_F(LineTest, AllOrNoneIsNoneAlsoAfterALongOutage) {
+  const SessionPtr a = session(1, {.ttl = 1h});
+  const SessionPtr b = session(2, {.ttl = 1h});
+  Acquiring held = acquire(locks, a, {.name = "m"});
+  Running<Result<std::vector<HeldLock>>> many(locks.acquire_all(b, {.names = {"k", "m"}}, within(1s)));
+  world.settle();
+  world.advance(900ms);
+  world.store.down = true;
+  world.advance(40s);
+  EXPECT_EQ(many.result().status(), errors::wait_deadline_over());
+  world.store.down = false;
+  world.advance(5s);
+  ASSERT_TRUE(b->alive());
+  EXPECT_EQ(places(), Strings{"m/1"}) << "the session was told that it holds nothing";
+}
+
 TEST_F(LineTest, WhoeverGivesUpAtAnOverloadedStoreLeavesNoKey) {
   const SessionPtr a = session(1, {.ttl = 1h});
   const SessionPtr b = session(2, {.ttl = 1h});

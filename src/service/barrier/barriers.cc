@@ -1,15 +1,13 @@
 #include "service/barrier/barriers.h"
 
 #include <algorithm>
-#include <array>
-#include <cstdio>
 #include <memory>
 #include <optional>
 #include <utility>
 #include <vector>
 
 #include "base/assert.h"
-#include "service/flat_json.h"
+#include "service/barrier/gathering.h"
 #include "service/names.h"
 #include "service/ownership_queue.h"
 #include "service/repeating.h"
@@ -22,63 +20,27 @@ namespace lockstep::service {
 namespace {
 
 constexpr Duration watch_pause = 100ms;
+// A party's key, once the barrier's next generation has begun with it.
+constexpr const char* passed_value = R"({"passed":true})";
 static_assert(barrier_parties_max + 2 < static_cast<std::int64_t>(limits::txn_operations_max));
-
-std::string barrier_key(const std::string& name) {
-  return "lockstep/barriers/" + key_segment(name);
-}
-
-std::string parties_prefix(const std::string& name, std::int64_t generation) {
-  std::array<char, 24> digits{};
-  const int size =
-      std::snprintf(digits.data(), digits.size(), "/%016llx", static_cast<unsigned long long>(generation));
-  return barrier_key(name) + std::string(digits.data(), static_cast<std::size_t>(size));
-}
-
-// What the barrier's key says.
-struct Gathering {
-  std::int64_t parties = 0;
-  std::int64_t generation = 1;
-  Revision last;  // token of the last party of the generation before
-  Revision modified;
-};
-
-std::string encode(const Gathering& gathering) {
-  return FlatJsonWriter()
-      .number("parties", gathering.parties)
-      .number("generation", gathering.generation)
-      .number("last", gathering.last.value())
-      .str();
-}
-
-Result<Gathering> decode(const store::KeyValue& kv) {
-  const Result<FlatJson> json = FlatJson::parse(kv.value);
-  if (!json.ok()) return errors::barrier_damaged();
-  Gathering gathering;
-  gathering.parties = json->number("parties").value_or(0);
-  gathering.generation = json->number("generation").value_or(0);
-  gathering.last = Revision(json->number("last").value_or(-1));
-  gathering.modified = kv.mod_revision;
-  const bool is_right = gathering.parties >= 1 && gathering.parties <= barrier_parties_max &&
-                        gathering.generation >= 1 && gathering.last >= Revision();
-  if (!is_right) return errors::barrier_damaged();
-  return gathering;
-}
-
-store::RangeRequest oldest_parties(const std::string& name, std::int64_t generation, std::int64_t count) {
-  store::RangeRequest request;
-  request.key = parties_prefix(name, generation) + "/";
-  request.range_end = prefix_end(request.key);
-  request.sort_target = store::SortTarget::create_revision;
-  request.sort_order = store::SortOrder::ascend;
-  request.keys_only = true;
-  request.limit = count;
-  return request;
-}
 
 // One party's way through one barrier. Lives in the frame of the call.
 class Party {
  public:
+  static Task<Result<BarrierPassed>> enter(std::shared_ptr<Party> self) {
+    const std::stop_callback on_over(self->session_->over(), [wake = self->wake_] { wake.set(); });
+    while (true) {
+      Status why = self->wanted();
+      if (why.ok()) why = co_await self->step();
+      if (self->passed_.has_value()) co_return *self->passed_;
+      if (why.ok()) continue;
+      withdraw_for_certain(self, why).detach();
+      co_await self->withdrawn_.wait(self->context_.clock.now() + repeating_time_max, {});
+      if (self->result_.has_value()) co_return *self->result_;
+      co_return Status(Code::unknown_outcome, std::string(why.message()));
+    }
+  }
+
   Party(const Context& context, SessionPtr session, std::string name, std::int64_t parties,
         const store::CallOptions& options)
       : context_(context),
@@ -86,19 +48,9 @@ class Party {
         name_(std::move(name)),
         parties_(parties),
         options_(options),
-        wake_(context) {
+        wake_(context),
+        withdrawn_(context) {
     options_.request_id = {};
-  }
-
-  Task<Result<BarrierPassed>> enter() {
-    const std::stop_callback on_over(session_->over(), [wake = wake_] { wake.set(); });
-    while (true) {
-      Status why = wanted();
-      if (why.ok()) why = co_await step();
-      if (passed_.has_value()) co_return *passed_;
-      if (why.ok()) continue;
-      co_return co_await withdraw(std::move(why));
-    }
   }
 
  private:
@@ -118,6 +70,7 @@ class Party {
 
   // ok: go on. An error: it is over.
   Task<Status> step() {
+    if (must_ask_) return ask_own();
     if (!is_set_up_) return set_up();
     if (!is_there_) return join();
     return go_on_or_wait();
@@ -126,8 +79,8 @@ class Party {
   // Errors of the store that may pass, and the session's end.
   Task<Status> endure(Status why) {
     if (why == store::errors::lease_not_found()) session_->found_missing();
-    const bool passes =
-        why.code() == Code::unavailable || why.code() == Code::deadline_exceeded || is_unknown(why);
+    const bool passes = why.code() == Code::unavailable || why.code() == Code::deadline_exceeded ||
+                        is_unknown(why) || (why.code() == Code::resource_exhausted && is_there_);
     if (!passes && session_->alive()) co_return why;
     if (session_->alive()) co_await wake_.wait(context_.clock.now() + watch_pause, {});
     co_return Status();
@@ -152,10 +105,14 @@ class Party {
     is_set_up_ = false;
     if (range == nullptr) return errors::barrier_damaged();
     if (range->kvs.empty()) return {};  // removed: made again
-    const Result<Gathering> gathering = decode(range->kvs[0]);
+    const Result<Gathering> gathering = decode_gathering(range->kvs[0]);
     if (!gathering.ok()) return gathering.status();
     if (gathering->parties != parties_) return errors::barrier_differs();
     const bool is_new = gathering->generation != gathering_.generation;
+    if (is_there_ && is_new && gathering->generation != gathering_.generation + 1) {
+      must_ask_ = true;  // its `last` is another generation's: our own key says whether we have passed
+      return {};
+    }
     if (is_there_ && is_new) {
       is_there_ = false;
       if (gathering->last >= token_) {
@@ -168,6 +125,23 @@ class Party {
     gathering_ = *gathering;
     is_set_up_ = true;
     return {};
+  }
+
+  // Several generations have begun since we looked.
+  Task<Status> ask_own() {
+    const Result<store::RangeResponse> own =
+        co_await store::awaitable::range(context_.store, one_key(own_key()), call());
+    if (!own.ok()) co_return co_await endure(own.status());
+    must_ask_ = false;
+    is_there_ = false;
+    if (own->kvs.empty() || own->kvs[0].create_revision != token_) co_return Status();
+    if (own->kvs[0].value == passed_value) {
+      passed_ = BarrierPassed{name_, gathering_.generation, token_, own->header};
+      passed_->header.revision = own->kvs[0].mod_revision;
+    } else {
+      left_over_ = own_key();
+    }
+    co_return Status();
   }
 
   Task<Status> join() {
@@ -232,6 +206,11 @@ class Party {
     for (const store::KeyValue& party : first)
       txn.compare.push_back(created_at(party.key, party.create_revision));
     txn.success.push_back(operation(put_of(barrier_key(name_), encode(next), {})));
+    for (const store::KeyValue& party : first) {
+      store::PutRequest put = put_of(party.key, passed_value, {});
+      put.ignore_lease = true;
+      txn.success.push_back(operation(std::move(put)));
+    }
     const Result<store::TxnResponse> answer =
         co_await store::awaitable::txn(context_.store, std::move(txn), call());
     if (!answer.ok()) co_return co_await endure(answer.status());
@@ -260,13 +239,21 @@ class Party {
     }
   }
 
+  // Goes on also when nobody waits for it any more.
+  static Task<void> withdraw_for_certain(std::shared_ptr<Party> self, Status why) {
+    self->result_ = co_await self->withdraw(std::move(why));
+    self->withdrawn_.set();
+  }
+
   // Not counted any more, for certain; unless the others have gone on with us.
   Task<Result<BarrierPassed>> withdraw(Status why) {
     if (!maybe_there_) co_return why;
-    store::CallOptions certain;
-    certain.principal = options_.principal;
-    Repeating repeating(context_, certain);
     while (true) {
+      if (must_ask_) {
+        if (const Status asked = co_await ask_own(); !asked.ok() || !session_->alive()) co_return why;
+        if (passed_.has_value()) co_return *passed_;
+        continue;
+      }
       // Writing the session's key calls off what may still be under way.
       store::TxnRequest txn;
       const std::string epoch_key = session_key(session_->id());
@@ -280,7 +267,7 @@ class Party {
       txn.failure.push_back(operation(one_key(barrier_key(name_))));
       txn.failure.push_back(operation(one_key(own_key())));
       const Result<store::TxnResponse> answer =
-          co_await store::awaitable::txn(context_.store, std::move(txn), repeating.call());
+          co_await store::awaitable::txn(context_.store, std::move(txn), call());
       if (answer.ok() && answer->succeeded) {
         const store::RangeResponse* epoch = range_at(*answer, 1);
         if (!is_there_ && epoch != nullptr && !epoch->kvs.empty()) session_->set_epoch(epoch->kvs[0].version);
@@ -294,12 +281,15 @@ class Party {
         }
         const Status learned = learn(range_at(*answer, 0));
         if (passed_.has_value()) co_return *passed_;
-        if (!learned.ok() || !is_set_up_) co_return why;
+        if (!learned.ok() || (!is_set_up_ && !must_ask_)) co_return why;
         continue;
       }
       // Its key ends with its lease.
       if (answer.status() == store::errors::lease_not_found() || !session_->alive()) co_return why;
-      if (Status end = co_await repeating.after(answer.status()); !end.ok()) co_return end;
+      // It is nobody's right to, or it is tried again whatever is wrong.
+      if (answer.status().code() == Code::permission_denied) co_return why;
+      const TimePoint again = context_.clock.now() + repeating_pause;
+      static_cast<void>(co_await pause_until(context_, again, {}));
     }
   }
 
@@ -309,10 +299,13 @@ class Party {
   std::int64_t parties_;
   store::CallOptions options_;
   Signal wake_;
+  Signal withdrawn_;
+  std::optional<Result<BarrierPassed>> result_;
   Gathering gathering_;
   bool is_set_up_ = false;
   bool is_there_ = false;
   bool maybe_there_ = false;
+  bool must_ask_ = false;
   Revision token_;
   std::string left_over_;
   std::optional<BarrierPassed> passed_;
@@ -322,71 +315,8 @@ Task<Result<BarrierPassed>> enter(Context context, SessionPtr session, std::stri
                                   store::CallOptions options) {
   if (Status wrong = check_name(name); !wrong.ok()) co_return wrong;
   if (parties < 1 || parties > barrier_parties_max) co_return errors::barrier_out_of_range();
-  Party party(context, std::move(session), std::move(name), parties, options);
-  co_return co_await party.enter();
-}
-
-// ok: look again.
-Task<Status> until_gone(Context context, SessionPtr session, std::string key, Revision from,
-                        store::CallOptions options, Signal wake) {
-  store::WatchRequest request;
-  request.key = std::move(key);
-  request.start_revision = from;
-  request.no_put = true;
-  auto watched = context.store.watch(std::move(request), options);
-  if (!watched.ok()) co_return watched.status();
-  const std::unique_ptr<store::Subscription> subscription = *std::move(watched);
-  while (true) {
-    if (Status over = session->state(); !over.ok()) co_return over;
-    const std::optional<store::WatchResponse> answer = subscription->next(4096);
-    if (answer.has_value()) {
-      if (!answer->canceled && answer->events.empty()) continue;
-      const bool may_pass = !answer->canceled || answer->compact_revision != Revision();
-      co_return may_pass ? Status() : Status(Code::unavailable, answer->cancel_reason);
-    }
-    subscription->notify_when_ready([wake] { wake.set(); });
-    const Wake why = co_await wake.wait(options.deadline, options.cancellation);
-    if (why == Wake::deadline) co_return errors::wait_deadline_over();
-    if (why == Wake::cancelled) co_return errors::wait_cancelled();
-  }
-}
-
-Task<Status> leave(Context context, SessionPtr session, std::string name, std::int64_t generation,
-                   store::CallOptions options) {
-  if (Status wrong = check_name(name); !wrong.ok()) co_return wrong;
-  if (generation < 1) co_return errors::barrier_not_entered();
-  options.request_id = {};
-  const Signal wake(context);
-  const std::stop_callback on_over(session->over(), [wake] { wake.set(); });
-  const std::string own = contender_key(parties_prefix(name, generation), session->id());
-  for (bool maybe_left = false;;) {
-    if (Status over = session->state(); !over.ok()) co_return over;
-    if (Status gone = still_wanted(context, options); !gone.ok()) co_return gone;
-    store::TxnRequest txn;
-    txn.compare.push_back(created_at(own, Revision()));
-    txn.success.push_back(operation(oldest_parties(name, generation, 1)));
-    txn.failure.push_back(operation(oldest_parties(name, generation, 2)));
-    txn.failure.push_back(operation(removal_of(own)));
-    store::CallOptions call;
-    call.principal = options.principal;
-    call.deadline = std::min(options.deadline, context.clock.now() + repeating_time_max);
-    const Result<store::TxnResponse> answer =
-        co_await store::awaitable::txn(context.store, std::move(txn), call);
-    Status why = answer.status();
-    if (answer.ok()) {
-      if (answer->succeeded && !maybe_left) co_return errors::barrier_not_entered();
-      maybe_left = true;
-      const store::RangeResponse* others = range_at(*answer, 0);
-      if (others == nullptr) co_return errors::barrier_damaged();
-      const auto other = std::ranges::find_if(others->kvs, [&](const auto& kv) { return kv.key != own; });
-      if (other == others->kvs.end()) co_return Status();
-      why = co_await until_gone(context, session, other->key, answer->header.revision.next(), options, wake);
-      if (why.ok()) continue;
-    }
-    maybe_left = maybe_left || is_unknown(why);
-    if (why.code() != Code::unavailable && !is_unknown(why)) co_return why;
-    co_await wake.wait(std::min(options.deadline, context.clock.now() + watch_pause), options.cancellation);
-  }
+  co_return co_await Party::enter(
+      std::make_shared<Party>(context, std::move(session), std::move(name), parties, options));
 }
 
 Task<Result<BarrierState>> show(Context context, std::string name, store::CallOptions options) {
@@ -398,7 +328,7 @@ Task<Result<BarrierState>> show(Context context, std::string name, store::CallOp
   BarrierState state;
   state.name = name;
   if (barrier->kvs.empty()) co_return state;
-  const Result<Gathering> gathering = decode(barrier->kvs[0]);
+  const Result<Gathering> gathering = decode_gathering(barrier->kvs[0]);
   if (!gathering.ok()) co_return gathering.status();
   state.parties = gathering->parties;
   state.generation = gathering->generation;
@@ -418,7 +348,7 @@ Task<Status> remove(Context context, std::string name, store::CallOptions option
       co_await store::awaitable::range(context.store, one_key(barrier_key(name)), options);
   if (!barrier.ok()) co_return barrier.status();
   if (barrier->kvs.empty()) co_return Status();
-  const Result<Gathering> gathering = decode(barrier->kvs[0]);
+  const Result<Gathering> gathering = decode_gathering(barrier->kvs[0]);
   store::TxnRequest txn;
   txn.compare.push_back(modified_at(barrier_key(name), barrier->kvs[0].mod_revision));
   if (gathering.ok()) {
@@ -460,10 +390,6 @@ Status barrier_in_use() {
 Task<Result<BarrierPassed>> enter_barrier(Context context, SessionPtr session, std::string name,
                                           std::int64_t parties, store::CallOptions options) {
   return enter(context, std::move(session), std::move(name), parties, std::move(options));
-}
-Task<Status> leave_barrier(Context context, SessionPtr session, std::string name, std::int64_t generation,
-                           store::CallOptions options) {
-  return leave(context, std::move(session), std::move(name), generation, std::move(options));
 }
 Task<Result<BarrierState>> show_barrier(Context context, std::string name, store::CallOptions options) {
   return show(context, std::move(name), std::move(options));

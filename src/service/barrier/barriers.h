@@ -9,18 +9,21 @@
 //   3. Whoever is told an error is not counted, unless it was its session that ended; if the others have gone
 //   on with it
 //      in that very moment, it is told ok.
-//   4. leave() answers ok when every party of the generation has left or its session has ended. Whoever is
-//   told that
-//      its time is over has left all the same.
+//   4. leave() answers ok when every party of the generation has left or its session has ended, and those who
+//   came too late
+//      for it have gone on to the next one, or are gone. Whoever is told that its time is over has left all
+//      the same, or will as soon as the store can be reached.
 //   5. The number of parties is the barrier's: whoever names another one is refused, until it is removed.
 //
 // Keys: lockstep/barriers/NAME says {"parties":3,"generation":7,"last":41}, where `last` is the token of the
 // last party of the generation before; parties stand at lockstep/barriers/NAME/<generation>/<lease hex>, NAME
 // as key_segment() writes it. Costs: entering is a read and a write; the last one to come writes once more;
-// each who waits is told once.
+// each who waits is told once. A party's key says {"passed":true} from then on. Leaving is a write and a
+// read.
 //
-// A deadline that passes is answered when it is certain what became of the party, a moment later. Strand
-// only; calls end by themselves, by their options, or with the session.
+// A deadline that passes is answered when it is certain what became of the party, a moment later; if the
+// store is away for half a minute, unknown_outcome, and the party is withdrawn when it is back. Strand only;
+// calls end by themselves, by their options, or with the session.
 #pragma once
 
 #include <cstdint>

@@ -8,6 +8,7 @@
 
 #include "service/names.h"
 #include "service/testing/recipe_test.h"
+#include "service/testing/unruly_store.h"
 #include "service/waiting.h"
 
 namespace lockstep::service {
@@ -107,6 +108,114 @@ TEST_F(BarriersTest, TheNumberOfPartiesIsTheBarriers) {
   for (const char* damaged : {"", "{}", "{\"parties\":1,\"generation\":0,\"last\":0}"}) {
     put("lockstep/barriers/b", damaged);
     EXPECT_EQ(enter(a, 1).result().status(), errors::barrier_damaged());
+  }
+}
+
+TEST_F(BarriersTest, WhoeverCameTooLateAndMissedAGenerationHasNotPassed) {
+  testing::UnrulyStore far_store(world.store.strand, world.store, 7);
+  far_store.unruliness = {.refused_percent = 0, .unknown_percent = 0, .delay_us_max = 0};
+  const Context far{far_store, world.store.strand, world.store.strand, world.random};
+  const SessionPtr a = session(1, {.ttl = 1h});
+  const SessionPtr b = session(2, {.ttl = 1h});
+  const SessionPtr c = session(3, {.ttl = 1h});
+  const SessionPtr c_far =
+      run(adopt_session(far, LeaseId(3), {.ttl = 1h, .renewal = Renewal::elsewhere}, {})).value();
+  const auto by = [&](const Context& context, const SessionPtr& who) {
+    Running<Result<BarrierPassed>> entering(enter_barrier(context, who, "b", 2, {}));
+    world.settle();
+    return entering;
+  };
+  auto by_a = by(world.context, a);
+  // Set up, join, look, begin the next: that is refused, and tried again 100 ms later.
+  world.store.fail_call(3, WatchedStore::Fault::refused);
+  auto by_b = by(world.context, b);
+  ASSERT_TRUE(by_a.waits() && by_b.waits());
+  // The third of that generation, which then reaches nothing for a while.
+  auto by_c = by(far, c_far);
+  for (int step = 0; step < 20 && keys().size() < 4; ++step) world.advance(1ms, 1ms);
+  ASSERT_EQ(keys().size(), 4U);
+  far_store.unruliness.refused_percent = 100;
+  world.advance(300ms);
+  ASSERT_TRUE(by_a.result().ok() && by_b.result().ok());
+  ASSERT_TRUE(by_c.waits());
+  auto again_a = by(world.context, a);
+  auto again_b = by(world.context, b);
+  world.advance(300ms);
+  ASSERT_TRUE(again_a.result().ok() && again_b.result().ok());
+  far_store.unruliness.refused_percent = 0;
+  world.advance(1s);
+  ASSERT_TRUE(by_c.waits()) << "generation " << by_c.result()->generation << " had two parties already";
+  auto with_c = by(world.context, a);
+  world.advance(1s);
+  EXPECT_EQ(by_c.result()->generation, 3);
+  EXPECT_EQ(with_c.result()->generation, 3);
+}
+
+TEST_F(BarriersTest, WhoeverHasPassedLearnsItAlsoWhenItMissedAGeneration) {
+  testing::UnrulyStore far_store(world.store.strand, world.store, 7);
+  far_store.unruliness = {.refused_percent = 0, .unknown_percent = 0, .delay_us_max = 0};
+  const Context far{far_store, world.store.strand, world.store.strand, world.random};
+  const SessionPtr a = session(1, {.ttl = 1h});
+  const SessionPtr b = session(2, {.ttl = 1h});
+  const SessionPtr c = session(3, {.ttl = 1h});
+  const SessionPtr c_far =
+      run(adopt_session(far, LeaseId(3), {.ttl = 1h, .renewal = Renewal::elsewhere}, {})).value();
+  Running<Result<BarrierPassed>> by_c(enter_barrier(far, c_far, "b", 2, {}));
+  world.advance(100ms);
+  far_store.unruliness.refused_percent = 100;
+  Running<Result<BarrierPassed>> with_c(enter_barrier(world.context, a, "b", 2, {}));
+  world.advance(100ms);
+  ASSERT_TRUE(with_c.result().ok());
+  Running<Result<BarrierPassed>> again_a(enter_barrier(world.context, a, "b", 2, {}));
+  Running<Result<BarrierPassed>> again_b(enter_barrier(world.context, b, "b", 2, {}));
+  world.advance(300ms);
+  ASSERT_TRUE(again_a.result().ok() && again_b.result().ok());
+  far_store.unruliness.refused_percent = 0;
+  world.advance(1s);
+  ASSERT_FALSE(by_c.waits());
+  EXPECT_EQ(by_c.result()->generation, 1);
+}
+
+TEST_F(BarriersTest, WhoeverIsToldThatItsTimeIsOverHasLeft) {
+  const SessionPtr a = session(1, {.ttl = 1h});
+  const SessionPtr b = session(2, {.ttl = 1h});
+  Running<Result<BarrierPassed>> by_a(enter_barrier(world.context, a, "b", 2, {}));
+  Running<Result<BarrierPassed>> by_b(enter_barrier(world.context, b, "b", 2, {}));
+  world.advance(200ms);
+  ASSERT_TRUE(by_a.result().ok() && by_b.result().ok());
+  const std::size_t before = keys().size();
+  EXPECT_EQ(run(leave_barrier(world.context, a, "b", 1, within(Duration()))), errors::wait_deadline_over());
+  EXPECT_EQ(keys().size(), before - 1);
+  // Also if the store was away at that time.
+  world.store.down = true;
+  Running<Status> leaving(leave_barrier(world.context, b, "b", 1, within(1s)));
+  world.advance(40s);
+  EXPECT_EQ(leaving.result(), errors::wait_deadline_over());
+  world.store.down = false;
+  world.advance(1s);
+  EXPECT_EQ(keys().size(), before - 2);
+}
+
+TEST_F(BarriersTest, WhoeverIsRefusedByAnOverloadedOrAbsentStoreIsNotCounted) {
+  for (const bool is_away : {false, true}) {
+    const SessionPtr a = session(is_away ? 3 : 1, {.ttl = 1h});
+    const SessionPtr b = session(is_away ? 4 : 2, {.ttl = 1h});
+    std::stop_source stop;
+    Running<Result<BarrierPassed>> by_a(
+        enter_barrier(world.context, a, "b", 2, within(1h, stop.get_token())));
+    world.settle();
+    if (!is_away) world.store.next_txn = WatchedStore::Fault::overloaded;
+    world.store.down = is_away;
+    stop.request_stop();
+    world.advance(is_away ? 40s : 1s);
+    ASSERT_FALSE(by_a.result().ok());
+    EXPECT_EQ(by_a.result().status().code(), is_away ? Code::unknown_outcome : Code::cancelled);
+    world.store.down = false;
+    world.advance(1s);
+    Running<Result<BarrierPassed>> by_b(enter_barrier(world.context, b, "b", 2, within(2s)));
+    world.advance(1s);
+    EXPECT_TRUE(by_b.waits()) << "alone";
+    world.advance(3s);
   }
 }
 

@@ -10,6 +10,9 @@
 namespace lockstep::service {
 namespace {
 
+// An error waits so long for what was taken to be given back.
+constexpr Duration give_back_wait_max = 30s;
+
 std::string key_of(const std::string& name, LockMode mode, LeaseId session) {
   return contender_key(mode == LockMode::exclusive ? name : name + "/r", session);
 }
@@ -40,24 +43,37 @@ LeaveRequest leave_request(const Context& context, std::string key, Revision tok
   return leave;
 }
 
-Task<void> release_once(Context context, std::string key, Revision token, store::Principal principal) {
+// Once, for certain, or the session is over.
+Task<void> release_once(Context context, SessionPtr session, std::string key, Revision token,
+                        store::Principal principal) {
   store::CallOptions options;
   options.principal = principal;
-  static_cast<void>(co_await leave_line(context, leave_request(context, std::move(key), token), options));
+  LeaveRequest leave = leave_request(context, std::move(key), token);
+  leave.session = std::move(session);
+  static_cast<void>(co_await leave_line(context, std::move(leave), options));
 }
 
-LineRequest line_request(const Context& context, const LockRequest& request, LeaseId session,
+Task<void> give_back(Context context, SessionPtr session, std::vector<HeldLock> taken,
+                     store::Principal principal, Signal given_back) {
+  for (HeldLock& lock : taken) {
+    co_await release_once(context, session, std::move(lock.key), lock.token, principal);
+  }
+  given_back.set();
+}
+
+LineRequest line_request(const Context& context, const LockRequest& request, const SessionPtr& session,
                          store::Principal principal) {
   HolderValue value;
   value.description = request.description;
   value.since_ms = wall_ms(context);
   value.attempt = new_attempt(context);
   LineRequest line;
-  line.key = key_of(request.name, request.mode, session);
+  line.key = key_of(request.name, request.mode, session->id());
   line.value = encode(value);
   line.before.push_back(before(request.name, request.mode));
-  line.forbidden.push_back(key_of(
-      request.name, request.mode == LockMode::exclusive ? LockMode::shared : LockMode::exclusive, session));
+  line.forbidden.push_back(
+      key_of(request.name, request.mode == LockMode::exclusive ? LockMode::shared : LockMode::exclusive,
+             session->id()));
   line.wait = request.wait;
   line.again = [context, reentrant = request.reentrant](const store::KeyValue& own, bool served) {
     HolderValue again = decode_holder(own.value);
@@ -70,8 +86,8 @@ LineRequest line_request(const Context& context, const LockRequest& request, Lea
     return encode(again);
   };
   if (request.reentrant) {
-    line.undo_again = [context, principal](const Ownership& ownership, const std::string&) {
-      return release_once(context, ownership.key, ownership.token, principal);
+    line.undo_again = [context, session, principal](const Ownership& ownership, const std::string&) {
+      return release_once(context, session, ownership.key, ownership.token, principal);
     };
   }
   return line;
@@ -134,24 +150,25 @@ Task<Result<std::vector<HeldLock>>> acquire_each(Context context, std::shared_pt
   const auto [first, last] = std::ranges::unique(request.names);
   request.names.erase(first, last);
   std::vector<HeldLock> held;
-  std::vector<HeldLock> taken;  // not held before
   for (std::string& name : request.names) {
     LockRequest one;
     one.name = std::move(name);
     one.mode = request.mode;
     one.wait = request.wait;
     one.description = request.description;
-    LineRequest place = line_request(context, one, session->id(), options.principal);
+    LineRequest place = line_request(context, one, session, options.principal);
     const Result<Entered> entered = co_await line->enter(session, std::move(place), options);
     if (entered.ok()) {
       held.push_back(held_lock(one, *entered));
-      if (!entered->was_inside) taken.push_back(held.back());
       continue;
     }
     // With the session goes what it holds.
-    store::CallOptions unlimited;
-    unlimited.principal = options.principal;
-    if (session->alive()) static_cast<void>(co_await release_each(context, std::move(taken), unlimited));
+    std::erase_if(held, [](const HeldLock& lock) { return lock.was_held; });
+    if (session->alive() && !held.empty()) {
+      const Signal given_back(context);
+      give_back(context, session, std::move(held), options.principal, given_back).detach();
+      co_await given_back.wait(context.clock.now() + give_back_wait_max, {});
+    }
     co_return acquire_error(entered.status());
   }
   co_return held;
@@ -164,7 +181,12 @@ Status lock_held() {
   return {Code::failed_precondition, "lockstep: the lock is held"};
 }
 Status lock_mode_conflict() {
-  return {Code::failed_precondition, "lockstep: the session has the lock in the other mode"};
+  return {Code::failed_precondition,
+          "lockstep: the session would wait for itself: it has the lock in the other mode, or one within its "
+          "name"};
+}
+Status lock_count_differs() {
+  return {Code::failed_precondition, "lockstep: the lock is held more or less often than believed"};
 }
 Status lock_name_reserved() {
   return {Code::invalid_argument, "lockstep: the name of a lock does not end with /r"};
@@ -177,7 +199,7 @@ Status locks_at_once() {
 Task<Result<HeldLock>> Locks::acquire(SessionPtr session, LockRequest request, store::CallOptions options) {
   if (Status wrong = check_lock_name(request.name); !wrong.ok()) return refused<HeldLock>(wrong);
   if (Status wrong = check(request.description); !wrong.ok()) return refused<HeldLock>(wrong);
-  LineRequest line = line_request(context_, request, session->id(), options.principal);
+  LineRequest line = line_request(context_, request, session, options.principal);
   return acquire_one(line_->enter(std::move(session), std::move(line), std::move(options)),
                      std::move(request));
 }
@@ -197,7 +219,15 @@ Task<Result<Released>> Locks::release(const LockRelease& release, store::CallOpt
   if (Status wrong = check_lock_name(release.name); !wrong.ok()) return refused<Released>(wrong);
   if (release.token <= Revision()) return refused<Released>(errors::stale_token());
   std::string key = key_of(release.name, release.mode, release.session);
-  return release_one(context_, leave_request(context_, std::move(key), release.token), std::move(options));
+  LeaveRequest leave = leave_request(context_, std::move(key), release.token);
+  if (release.count > 1) {
+    leave.is_done = [count = release.count](const store::KeyValue& own) -> Result<bool> {
+      const std::int64_t now = decode_holder(own.value).count;
+      if (now != count && now != count - 1) return errors::lock_count_differs();
+      return now == count - 1;
+    };
+  }
+  return release_one(context_, std::move(leave), std::move(options));
 }
 
 Task<Status> Locks::release_all(std::vector<HeldLock> held, store::CallOptions options) {

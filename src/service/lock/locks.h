@@ -9,7 +9,8 @@
 //   token: the
 //      same holding, unless both ask for `reentrant`; then it is held until it was released as often.
 //   4. acquire_all() holds all or none; names are taken in one order, so two of them never wait for each
-//   other.
+//   other. What was taken is given back before the error comes; if the store is away longer than half a
+//   minute, that goes on behind the scenes as long as the session lives.
 //   5. A call that ends with an error holds nothing and leaves no key (line.h 3).
 //   6. `etcdctl lock` and etcd's clients contend with it: exclusive holders stand at NAME/<lease hex>,
 //   readers at
@@ -17,7 +18,9 @@
 //
 // What can go wrong: a holder that is stopped longer than its session lasts still believes what it believed:
 // only the token, checked at the resource, protects. Names contain each other as etcd's do: a lock "a" waits
-// for holders of "a/b". Whoever may write the keys can remove them.
+// for holders of "a/b" (its readers for those that sort before "a/r"). Two processes that wait with one
+// session share its place: if the one that came second gives up, the other is told errors::place_lost.
+// Whoever may write the keys can remove them.
 //
 // Costs: free lock: one write. Contended: one write and one watch; a hand-over is the write that releases,
 // one notice, and one read. release(): one write.
@@ -76,6 +79,9 @@ struct LockRelease {
   LockMode mode = LockMode::exclusive;
   LeaseId session;
   Revision token;
+  // How often it is held, as the caller believes: then releasing one time of several may be repeated. Zero:
+  // not said.
+  std::int64_t count = 0;
 };
 
 struct Released {
@@ -85,8 +91,10 @@ struct Released {
 
 namespace errors {
 Status lock_held();           // failed_precondition: by somebody else, and we do not wait
-Status lock_mode_conflict();  // failed_precondition: the session holds or awaits it in the other mode
+Status lock_mode_conflict();  // failed_precondition: the session would wait for itself: it holds or awaits it
+                              // in the other mode, or holds a lock whose name this one contains
 Status lock_name_reserved();  // invalid_argument: names that end with "/r" are readers' keys
+Status lock_count_differs();  // failed_precondition: it is held more or less often than the caller believes
 Status locks_at_once();       // invalid_argument: acquire_all() wants 1 to 64 names
 }  // namespace errors
 
@@ -104,7 +112,9 @@ class Locks {
   // In the order of the names' bytes. An error comes when what was taken is given back.
   [[nodiscard]] Task<Result<std::vector<HeldLock>>> acquire_all(SessionPtr session, MultiLockRequest request,
                                                                 store::CallOptions options);
-  // errors::not_holder, errors::stale_token. unknown_outcome: repeat it, it takes effect once.
+  // errors::not_holder, errors::stale_token, errors::lock_count_differs. After unknown_outcome it may be
+  // repeated if it was held once (not_holder says that it had been released), or if both name the same
+  // `count`. A repetition without it, of what is held more than once, may take effect twice.
   [[nodiscard]] Task<Result<Released>> release(const LockRelease& release, store::CallOptions options);
   // Each of them; the first error, after all were tried.
   [[nodiscard]] Task<Status> release_all(std::vector<HeldLock> held, store::CallOptions options);
