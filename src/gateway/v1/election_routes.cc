@@ -38,12 +38,13 @@ Task<Outcome> campaign(Coordination* recipes, Call call) {
       co_await recipes->elections.campaign(seat->session, std::move(request), std::move(waiting));
   const Status ready = elected.ok() ? co_await hand_over(*seat, &call) : elected.status();
   if (!ready.ok()) {
-    service::Leadership what;
-    if (elected.ok()) what = elected->leadership();
-    co_await give_up(recipes, *seat, call.options, [recipes, what](store::CallOptions options) {
-      return resign_from(recipes, what, std::move(options));
-    });
-    co_return not_elected(ready);
+    std::function<Task<Status>(store::CallOptions)> resign;
+    if (elected.ok()) {
+      resign = [recipes, what = elected->leadership()](store::CallOptions options) {
+        return resign_from(recipes, what, std::move(options));
+      };
+    }
+    co_return not_elected(co_await give_up(recipes, *seat, call.options, std::move(resign), ready));
   }
   JsonText json;
   json.bytes("name", elected->name).number("token", elected->token.value()).bytes("key", elected->key);

@@ -52,10 +52,6 @@ Task<Outcome> remove_latch(Coordination* recipes, Call call) {
 
 // ---- barriers
 
-Task<Status> nothing_to_give_back() {
-  co_return Status();
-}
-
 Task<Outcome> enter(Coordination* recipes, Call call) {
   const Result<LeaseId> named = session_of(call);
   if (!named.ok()) co_return wrong_field("session", named.status().message());
@@ -67,11 +63,11 @@ Task<Outcome> enter(Coordination* recipes, Call call) {
                                       call.arguments.integer("parties"), std::move(waiting));
   const Status ready = passed.ok() ? co_await hand_over(*seat, &call) : passed.status();
   if (!ready.ok()) {
-    co_await give_up(recipes, *seat, call.options,
-                     [](const store::CallOptions& /*options*/) { return nothing_to_give_back(); });
-    if (ready == service::errors::wait_deadline_over())
+    // Nothing to take back: who passed has passed.
+    const Status given_up = co_await give_up(recipes, *seat, call.options, {}, ready);
+    if (given_up == service::errors::wait_deadline_over())
       co_return make_problem("not_yet", "not all had come within wait_ms");
-    co_return ready;
+    co_return given_up;
   }
   JsonText json;
   json.bytes("name", passed->name).number("generation", passed->generation);

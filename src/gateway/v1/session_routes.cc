@@ -83,7 +83,8 @@ Task<Outcome> show(Coordination* recipes, Call call) {
   co_return std::move(json.end_list());
 }
 
-// Says that it lives, and that it is lost: by then everything that belongs to it is.
+// Says that it lives, and that it is lost. One that is closed, or renewed by others, is asked about when the
+// time that is known of it ends, not before.
 Task<Status> watch(Coordination* recipes, Call call, EventSink* sink) {
   const Result<LeaseId> id = session_of(call);
   if (!id.ok()) co_return id.status();
@@ -128,7 +129,8 @@ Routes session_routes(Coordination& recipes) {
       object_list_field("keys", "what ends with it", {bytes_field("key", "in the store").required()})
           .required());
   showing.problems = {"session_not_found"};
-  Route watching = stream(recipes, "/v1/sessions/watch", "Tells at once when a session is lost", watch);
+  Route watching = stream(recipes, "/v1/sessions/watch",
+                          "Tells when a session is over, at the end of its time at the latest", watch);
   watching.request = {session_field("which").required(), delay};
   watching.events = {{"alive", "it was, when the stream began", answer_fields()},
                      {"lost",
