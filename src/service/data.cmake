@@ -23,5 +23,5 @@ lockstep_library(timer PLANTED
   DEPENDS lockstep::service
   PRIVATE_DEPENDS date::date-tz)
 lockstep_test(timer_test
-  SOURCES timer/callback_runner_test.cc timer/cron_test.cc timer/timers_test.cc timer/timers_world_test.cc
+  SOURCES timer/callback_runner_test.cc timer/cron_test.cc timer/timers_others_test.cc timer/timers_test.cc timer/timers_world_test.cc
   DEPENDS lockstep::timer lockstep::replica)

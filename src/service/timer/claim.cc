@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <set>
 #include <utility>
 
 #include "base/assert.h"
@@ -29,6 +30,8 @@ constexpr std::int64_t window_entries_max = 4 * timers_per_claim;
 constexpr std::int64_t window_step_ms_max = std::int64_t{1} << 40;
 // How far a claim that waits looks ahead, before it waits until then.
 constexpr std::array<std::int64_t, 3> look_ahead_ms = {500, 5'000, 60'000};
+// What of a damaged value is kept, so that it fits a transaction whatever its length.
+constexpr std::size_t damaged_bytes_max = timer_payload_bytes_max;
 
 }  // namespace
 
@@ -66,6 +69,7 @@ class Timers::ClaimStep {
     std::string name;
     Revision mod_revision;
     std::int64_t due_ms = 0;
+    bool junk = false;  // its key is no timer's
     std::string value;
   };
   // What a transaction makes of an entry.
@@ -90,7 +94,7 @@ class Timers::ClaimStep {
   Task<Status> look() {
     while (true) {
       store::RangeRequest due;
-      due.key = keys_.all_due();
+      due.key = keys_.due_begin();
       due.range_end = keys_.due(lane_->window_end_ms, "");
       due.limit = static_cast<std::int64_t>(timers_per_claim);
       store::TxnRequest reads;
@@ -102,8 +106,7 @@ class Timers::ClaimStep {
       if (!found.ok()) co_return found.status();
       const store::RangeResponse* clock = range_at(*found, 0);
       const store::RangeResponse* entries = range_at(*found, 1);
-      LS_MUST(clock != nullptr);
-      LS_MUST(entries != nullptr);
+      if (clock == nullptr || entries == nullptr) co_return errors::answer_of_other_shape();
       seen_ = found->header.revision;
       now_ms_ = -1;
       if (!clock->kvs.empty()) {
@@ -126,12 +129,18 @@ class Timers::ClaimStep {
     entries_.clear();
     for (const store::KeyValue& kv : found.kvs) {
       const auto due_ms = due_of(kv.key);
-      // What is no timer's key is none of ours: an ordinary key that somebody put here.
-      if (!due_ms.has_value() || *due_ms > now_ms_) continue;
-      const std::string_view name = std::string_view(kv.key).substr(keys_.all_due().size() + due_digits + 1);
-      entries_.push_back({kv.key, std::string(name), kv.mod_revision, *due_ms, kv.value});
+      const std::string_view rest = std::string_view(kv.key).substr(keys_.all_due().size());
+      if (!due_ms.has_value()) {
+        // An ordinary key that somebody put here. It would be read again each time: it is moved.
+        entries_.push_back(
+            {kv.key, std::string(rest.substr(0, name_bytes_max)), kv.mod_revision, 0, true, kv.value});
+      } else if (*due_ms <= now_ms_) {
+        entries_.push_back(
+            {kv.key, std::string(rest.substr(due_digits + 1)), kv.mod_revision, *due_ms, false, kv.value});
+      }
     }
-    if (entries_.empty() || found.count <= window_entries_max) return;
+    if (entries_.empty() || entries_.front().junk || entries_.back().junk) return;
+    if (found.count <= window_entries_max) return;
     const std::int64_t span_ms = entries_.back().due_ms - entries_.front().due_ms + 1;
     lane_->window_end_ms = entries_.back().due_ms + 1;
     lane_->window_step_ms = std::min(span_ms, window_step_ms_max);
@@ -140,8 +149,10 @@ class Timers::ClaimStep {
   [[nodiscard]] std::optional<std::int64_t> due_of(std::string_view key) const {
     const std::string_view rest = key.substr(keys_.all_due().size());
     const auto due = number_of_hexadecimal(rest.substr(0, due_digits));
-    const bool good = due.has_value() && rest.size() > due_digits + 1 && rest[due_digits] == '/';
-    if (!good || *due > static_cast<std::uint64_t>(INT64_MAX / 4)) return std::nullopt;
+    const bool good = due.has_value() && *due <= static_cast<std::uint64_t>(timer_due_ms_max) &&
+                      rest.size() > due_digits + 1 && rest[due_digits] == '/' &&
+                      rest.size() - due_digits - 1 <= name_bytes_max;
+    if (!good) return std::nullopt;
     return static_cast<std::int64_t>(*due);
   }
 
@@ -182,6 +193,7 @@ class Timers::ClaimStep {
     if (!earlier_events.ok()) co_return earlier_events.status();
     const Signal signal(context);
     lane_->waiting = signal;
+    core_->let_impatient_pass(*lane_);
     const TimePoint until = std::min(patience, options_.deadline);
     Status status;
     while (!clock_reached(**clock_events) && !anything(**earlier_events)) {
@@ -223,7 +235,10 @@ class Timers::ClaimStep {
     std::vector<Move> moves;
     std::size_t bytes = 0;
     std::size_t delivering = 0;
+    std::set<std::string_view> names;
     for (const Entry& entry : entries_) {
+      // An entry that is left of an earlier timer of the same name: one transaction writes no key twice.
+      if (!names.insert(entry.name).second) continue;
       Move move = plan(entry, *now, nonce);
       bytes += move.bytes;
       if (!moves.empty() && bytes > claim_bytes_max) break;
@@ -259,8 +274,7 @@ class Timers::ClaimStep {
     for (Move& move : moves) {
       if (!move.delivery.has_value()) continue;
       const store::RangeResponse* range = range_at(*found, position++);
-      LS_MUST(range != nullptr);
-      if (range->kvs.empty()) continue;
+      if (range == nullptr || range->kvs.empty()) continue;
       const Result<TimerDocument> document = parse_timer_document(range->kvs[0].value);
       if (!document.ok() || document->claim != nonce) continue;
       move.delivery->token.revision = range->kvs[0].mod_revision;
@@ -272,14 +286,15 @@ class Timers::ClaimStep {
 
   Move plan(const Entry& entry, std::int64_t now_ms, const std::string& nonce) {
     Move move;
-    move.bytes = entry.key.size() + entry.value.size() + 512;
+    move.bytes = 8 * entry.key.size() + std::min(entry.value.size(), damaged_bytes_max) + 1024;
     move.then.push_back(operation(removal_of(entry.key)));
     Result<TimerDocument> parsed = parse_timer_document(entry.value);
-    if (!parsed.ok()) {
+    if (entry.junk || !parsed.ok() || (!parsed->cron.empty() && !Cron::parse(parsed->cron).ok())) {
       // Damaged, by whoever wrote here: kept for those who look, and in nobody's way.
       move.belongs_to = entry.key;
       move.of = entry.mod_revision;
-      move.then.push_back(operation(put_of(keys_.dead(entry.name), entry.value, LeaseId())));
+      move.then.push_back(
+          operation(put_of(keys_.dead(entry.name), entry.value.substr(0, damaged_bytes_max), LeaseId())));
       return move;
     }
     TimerDocument& document = *parsed;
@@ -287,9 +302,7 @@ class Timers::ClaimStep {
     move.of = document.of == Revision() ? entry.mod_revision : document.of;
     const std::int64_t wall_ms = core_->wall_ms();
     if (document.wall_ms.has_value() && wall_ms < *document.wall_ms) {
-      document.of = move.of;
-      const std::int64_t later = now_ms + std::min(*document.wall_ms - wall_ms, postponed_ms_max);
-      move.then.push_back(operation(put_of(keys_.due(later, entry.name), encode(document), LeaseId())));
+      postpone(entry, document, now_ms + std::min(*document.wall_ms - wall_ms, postponed_ms_max), move);
     } else if (document.attempts >= document.attempts_max) {
       move.then.push_back(operation(put_of(keys_.dead(entry.name), encode(document), LeaseId())));
       plan_next(entry, document, now_ms, move);
@@ -315,13 +328,23 @@ class Timers::ClaimStep {
     return false;
   }
 
+  void postpone(const Entry& entry, TimerDocument& document, std::int64_t due_ms, Move& move) const {
+    document.of = move.of;
+    move.then.push_back(operation(put_of(keys_.due(due_ms, entry.name), encode(document), LeaseId())));
+  }
+
   // The first run that is not missed, or the end of the timer.
   void plan_next(const Entry& entry, TimerDocument& document, std::int64_t now_ms, Move& move) {
     std::optional<std::int64_t> next;
     const std::int64_t wall_ms = core_->wall_ms();
     if (!document.cron.empty()) {
       const auto found = next_run_ms(document, std::max(wall_ms, document.wall_ms.value_or(wall_ms)));
-      if (found.ok()) next = *found;
+      if (!found.ok()) {
+        // Its zone is not known here: another process may know it, or this one later.
+        move.then.resize(1);
+        return postpone(entry, document, now_ms + postponed_ms_max, move);
+      }
+      next = *found;
     }
     if (!next.has_value()) {
       move.then.push_back(operation(removal_of(keys_.set(entry.name))));
@@ -382,25 +405,23 @@ Task<Result<std::vector<TimerDelivery>>> Timers::claim(std::string queue, TimerC
   if (!good) co_return errors::timer_claim_wrong();
   options.request_id = {};
   const std::shared_ptr<ClaimLane> lane = core->lane(queue, options.principal);
-  if (claim.wait <= Duration{} && lane->waiting.has_value()) {
-    // Whose turn it is has nothing to claim and waits: who does not want to wait need not wait for that.
-    ClaimStep step(core, lane, queue, claim, options);
-    co_return co_await step.run();
-  }
   // Who waits in line waits as long as for a timer.
   store::CallOptions patience = options;
   const TimePoint began = core->context().clock.now();
   const bool patient = claim.wait > Duration{};
   if (patient) patience.deadline = std::min(options.deadline, began + claim.wait);
-  const Status turn = co_await Core::take_turn(core, lane, patience);
-  const bool waited_long_enough =
-      patient && turn == errors::wait_deadline_over() && core->context().clock.now() < options.deadline;
-  if (waited_long_enough) co_return std::vector<TimerDelivery>();
-  if (!turn.ok()) co_return turn;
+  const Result<bool> turn = co_await Core::take_turn(core, lane, patience, patient);
+  if (!turn.ok()) {
+    core->forget_idle_lane(queue, options.principal);
+    const bool over = turn.status() == errors::wait_deadline_over();
+    const bool waited_long_enough = patient && over && core->context().clock.now() < options.deadline;
+    if (waited_long_enough) co_return std::vector<TimerDelivery>();
+    co_return turn.status();
+  }
   claim.wait = std::max<Duration>(claim.wait - (core->context().clock.now() - began), Duration{});
   ClaimStep step(core, lane, queue, claim, options);
   Result<std::vector<TimerDelivery>> claimed = co_await step.run();
-  core->give_turn(*lane);
+  if (*turn) core->give_turn(*lane);
   core->forget_idle_lane(queue, options.principal);
   co_return claimed;
 }

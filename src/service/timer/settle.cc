@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "base/limits.h"
 #include "base/planted.h"
 #include "service/names.h"
 #include "service/repeat.h"
@@ -16,13 +17,18 @@ namespace {
 
 using Kind = TimerSettlement::Kind;
 
+// Of one transaction, far below what a request may have: payloads of what is not over go along.
+constexpr std::size_t settle_bytes_max = limits::mebibyte;
+
 Status check(const std::string& queue, const std::vector<TimerSettlement>& settlements) {
   LS_RETURN_IF_ERROR(check_timer_queue(queue));
   if (settlements.empty() || settlements.size() > timers_per_claim) return errors::timer_claim_wrong();
   for (std::size_t i = 0; i < settlements.size(); ++i) {
     const TimerSettlement& one = settlements[i];
     LS_RETURN_IF_ERROR(check_name(one.name));
-    if (one.token.revision <= Revision() || one.token.of <= Revision()) return errors::timer_token_wrong();
+    const bool good = one.token.revision > Revision() && one.token.of > Revision() && one.token.due_ms >= 0 &&
+                      one.token.due_ms <= timer_due_ms_max;
+    if (!good) return errors::timer_token_wrong();
     if (one.delay < Duration{} || one.delay > timer_visibility_max) return errors::timer_claim_wrong();
     for (std::size_t other = 0; other < i; ++other) {
       if (settlements[other].name == one.name) return errors::timer_claim_wrong();  // two writes of one key
@@ -43,10 +49,17 @@ class Timers::SettleStep {
     Repetition sends(core_->context(), options);
     while (co_await sends.next()) {
       const Status sent = co_await attempt(sends);
-      if (sent.ok()) co_return settled_;
-      sends.failed(sent);
+      if (sent.ok() && begin_ == settlements_.size()) co_return settled_;
+      if (sent.ok()) {
+        sends.again();
+      } else {
+        sends.failed(sent);
+      }
     }
-    co_return sends.in_doubt() ? errors::timer_outcome_unknown() : sends.last_failure();
+    const Status failure = sends.in_doubt() ? errors::timer_outcome_unknown() : sends.last_failure();
+    if (begin_ == 0) co_return failure;
+    for (std::size_t i = begin_; i < settled_.size(); ++i) settled_[i] = {failure, {}};
+    co_return settled_;
   }
 
  private:
@@ -67,7 +80,7 @@ class Timers::SettleStep {
     documents_.assign(settlements_.size(), std::nullopt);
     store::TxnRequest reads;
     std::vector<std::size_t> asked;
-    for (std::size_t i = 0; i < settlements_.size(); ++i) {
+    for (std::size_t i = begin_; i < settlements_.size(); ++i) {
       if (!needs_entry(settlements_[i])) continue;
       reads.success.push_back(operation(one_key(entry_of(settlements_[i]))));
       asked.push_back(i);
@@ -78,16 +91,17 @@ class Timers::SettleStep {
     if (!found.ok()) co_return found.status();
     for (std::size_t position = 0; position < asked.size(); ++position) {
       const store::RangeResponse* range = range_at(*found, position);
-      LS_MUST(range != nullptr);
+      if (range == nullptr) co_return errors::answer_of_other_shape();
       const TimerToken& token = settlements_[asked[position]].token;
       if (range->kvs.empty() || range->kvs[0].mod_revision != token.revision) continue;
       Result<TimerDocument> document = parse_timer_document(range->kvs[0].value);
-      if (document.ok()) documents_[asked[position]] = *std::move(document);
+      // A token whose "of" is another's is none that was given out: acting on it would lose the timer.
+      if (document.ok() && document->of == token.of) documents_[asked[position]] = *std::move(document);
     }
     co_return Status();
   }
 
-  // The operations for one, and where its entry is then; nothing: it is lost.
+  // The operations for one, and where its entry is then; nothing: it is lost, or cannot be settled here.
   std::optional<std::vector<store::RequestOperation>> operations(std::size_t position, std::int64_t now_ms,
                                                                  Part& part) {
     const TimerSettlement& one = settlements_[position];
@@ -98,7 +112,15 @@ class Timers::SettleStep {
     if (one.kind == Kind::ack) {
       if (LS_PLANTED(timer_fired_twice)) return then;
       then.push_back(operation(removal_of(entry)));
-      const std::optional<std::int64_t> next = one.token.recurring ? next_run(*document) : std::nullopt;
+      std::optional<std::int64_t> next;
+      if (one.token.recurring) {
+        const auto counted = next_run(*document);
+        if (!counted.ok()) {
+          settled_[position].status = counted.status();  // its zone is not known here: it comes again
+          return std::nullopt;
+        }
+        next = *counted;
+      }
       if (!next.has_value()) {
         then.push_back(operation(removal_of(keys_.set(one.name))));
         return then;
@@ -126,26 +148,32 @@ class Timers::SettleStep {
   }
 
   // After the run that was acknowledged.
-  [[nodiscard]] std::optional<std::int64_t> next_run(const TimerDocument& document) const {
+  [[nodiscard]] Result<std::optional<std::int64_t>> next_run(const TimerDocument& document) const {
     std::int64_t after_ms = document.wall_ms.value_or(0);
     const bool stood_for_all = document.missed == MissedRuns::once && document.caught_up > 0;
     if (stood_for_all) after_ms = std::max(after_ms, core_->wall_ms());
-    const Result<std::optional<std::int64_t>> next = next_run_ms(document, after_ms);
-    return next.ok() ? *next : std::nullopt;
+    return next_run_ms(document, after_ms);
   }
 
   Task<Status> attempt(const Repetition& sends) {
     const bool doubted = sends.in_doubt();
     if (Status read = co_await read_entries(sends.call()); !read.ok()) co_return read;
     std::int64_t now_ms = 0;
-    if (std::ranges::any_of(settlements_, needs_entry)) {
+    if (std::any_of(settlements_.begin() + static_cast<std::ptrdiff_t>(begin_), settlements_.end(),
+                    needs_entry)) {
       const Result<std::int64_t> now = co_await core_->clock().at_most_now(sends.call());
       if (!now.ok()) co_return now.status();
       now_ms = *now;
     }
     store::TxnRequest txn;
     std::vector<Part> parts;
-    for (std::size_t i = 0; i < settlements_.size(); ++i) {
+    std::size_t bytes = 0;
+    std::size_t end = begin_;
+    for (; end < settlements_.size(); ++end) {
+      const std::size_t i = end;
+      const std::size_t payload = documents_[i].has_value() ? documents_[i]->payload.size() : 0;
+      bytes += payload + 8 * (keys_.prefix.size() + settlements_[i].name.size()) + 4096;
+      if (end > begin_ && bytes > settle_bytes_max) break;
       settled_[i] = {doubted ? errors::timer_outcome_unknown() : errors::delivery_lost(), {}};
       Part part{i, 0};
       auto then = operations(i, now_ms, part);
@@ -155,7 +183,10 @@ class Timers::SettleStep {
           on_entry(entry_of(one), one.token.revision, keys_.set(one.name), one.token.of, *std::move(then))));
       parts.push_back(part);
     }
-    if (parts.empty()) co_return Status();
+    if (parts.empty()) {
+      begin_ = end;
+      co_return Status();
+    }
     const Result<store::TxnResponse> answer =
         co_await store::awaitable::txn(core_->context().store, std::move(txn), sends.call());
     if (!answer.ok()) co_return answer.status();
@@ -169,12 +200,14 @@ class Timers::SettleStep {
       settled.status = Status();
       settled.token = {parts[position].due_ms, answer->header.revision, one.token.of, one.token.recurring};
     }
+    begin_ = end;
     co_return Status();
   }
 
   std::shared_ptr<Core> core_;
   TimerKeys keys_;
   std::vector<TimerSettlement> settlements_;
+  std::size_t begin_ = 0;  // of those that are not settled yet
   std::vector<TimerSettled> settled_;
   std::vector<std::optional<TimerDocument>> documents_;
 };

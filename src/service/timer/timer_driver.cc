@@ -23,7 +23,8 @@ namespace {
 constexpr std::string_view driver_name = "lockstep/timers/driver";
 constexpr Duration call_time_max = 5s;
 constexpr Duration pause_after_error = 1s;
-constexpr Duration session_ttl = 5s;     // who drives next begins that much later
+constexpr Duration session_ttl = 5s;  // who drives next begins that much later
+constexpr int hops_max = 1000;
 constexpr int ticks_between_looks = 25;  // for timers: without any, nobody drives
 constexpr std::int64_t step_ms_max = 5000;
 static_assert(timer_tick / 1ms < timer_step_ms_min, "an ordinary tick is not cut off");
@@ -87,21 +88,37 @@ class TimerDriver::Drive : public std::enable_shared_from_this<Drive> {
     co_return ended;
   }
 
+  // From queue to queue, over what is no timer: dead letters keep no clock going. What was written after
+  // `seen` may be missed.
   Task<Result<bool>> any_timers(Revision* seen) {
-    store::RangeRequest request = one_key(std::string(timer_queues_prefix));
-    request.range_end = prefix_end(request.key);
-    request.limit = 1;
-    request.keys_only = true;
-    const Result<store::RangeResponse> found =
-        co_await store::awaitable::range(context_.store, std::move(request), call());
-    if (!found.ok()) co_return found.status();
-    *seen = found->header.revision;
-    co_return !found->kvs.empty();
+    std::string from(timer_queues_prefix);
+    for (int hops = 0; hops < hops_max; ++hops) {
+      store::RangeRequest request = one_key(from);
+      request.range_end = prefix_end(std::string(timer_queues_prefix));
+      request.limit = 1;
+      request.keys_only = true;
+      const Result<store::RangeResponse> found =
+          co_await store::awaitable::range(context_.store, std::move(request), call());
+      if (!found.ok()) co_return found.status();
+      if (hops == 0) *seen = found->header.revision;
+      if (found->kvs.empty()) co_return false;
+      const std::string& key = found->kvs[0].key;
+      const std::size_t begin = timer_queues_prefix.size();
+      const std::size_t slash = key.find('/', begin);
+      if (slash == std::string::npos) {
+        from = key + '\0';
+        continue;
+      }
+      const TimerKeys keys(key.substr(begin, slash - begin));
+      if (key >= keys.due_begin() && key < keys.due_end()) co_return true;
+      from = key < keys.due_begin() ? keys.due_begin() : prefix_end(keys.prefix);
+    }
+    co_return true;  // so many queues that one of them may well have one
   }
 
   Task<Status> wait_for_timers() {
     Revision seen;
-    const Result<bool> any = co_await any_timers(&seen);
+    Result<bool> any = co_await any_timers(&seen);
     if (!any.ok()) co_return any.status();
     if (*any) co_return Status();
     store::WatchRequest request;
@@ -114,8 +131,12 @@ class TimerDriver::Drive : public std::enable_shared_from_this<Drive> {
     while (true) {
       const Result<store::WatchResponse> answer = co_await next_answer(context_, **events, until_stopped());
       if (!answer.ok()) co_return answer.status();
-      // A subscription that ended says nothing: look again.
-      if (answer->canceled || !answer->events.empty()) co_return Status();
+      // A subscription that ended says nothing: begin again.
+      if (answer->canceled) co_return Status(Code::unavailable, "timer: the queues could not be watched");
+      if (answer->events.empty()) continue;
+      any = co_await any_timers(&seen);
+      if (!any.ok()) co_return any.status();
+      if (*any) co_return Status();
     }
   }
 

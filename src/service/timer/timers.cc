@@ -198,7 +198,8 @@ Task<Result<TimerState>> Timers::show(std::string queue, std::string name, store
   if (!document.ok()) co_return document.status();
   const Result<std::int64_t> now = co_await core->clock().at_most_now(options);
   if (!now.ok()) co_return now.status();
-  state.due_in = std::chrono::milliseconds(std::max<std::int64_t>(pointer->due_ms - *now, 0));
+  const std::int64_t due_in_ms = std::clamp<std::int64_t>(pointer->due_ms - *now, 0, timer_wall_ms_max);
+  state.due_in = std::chrono::milliseconds(due_in_ms);
   if (document->wall_ms.has_value()) state.wall = std::chrono::milliseconds(*document->wall_ms);
   state.attempts = document->attempts;
   state.document = *std::move(document);

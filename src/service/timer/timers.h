@@ -16,14 +16,17 @@
 //   dead
 //      letter once it was delivered attempts_max times. An unknown outcome of a claim delivers nothing for a
 //      visibility time at worst.
-//   4. Late by the driver's step (some tenths of a second), and by the time during which nobody drove.
+//   4. Late by the driver's step (some tenths of a second), and by the time during which nobody drove. A wall
+//      time is counted from the wall clock of whoever sets the timer, or acknowledges the run before: by as
+//      much as that one is behind it is late, too.
 //
 // A recurring timer has one run at a time. A run that is missed (more than missed_after late by the wall
 // clock) is skipped, or stands for all that were missed (once), or each is delivered, missed_max in a row at
 // most. The next run is counted when one is acknowledged.
 //
 // Cost: set, cancel: one or two transactions. A claim: a read and a transaction for up to timers_per_claim
-// timers; an ack: one transaction for up to as many; nothing polls. Timers are nowhere kept in memory here.
+// timers; an ack: one transaction for up to as many (a MiB of payloads); nothing polls. Timers are nowhere
+// kept in memory here.
 //
 // Queue names: 1 to 255 bytes without "/". Permissions: reading and writing "lockstep/timers/q/QUEUE/",
 // reading "lockstep/timers/clock" (and writing it, where nobody drives yet).

@@ -1,6 +1,7 @@
 #include "service/timer/timers_core.h"
 
 #include <chrono>
+#include <utility>
 
 #include "base/assert.h"
 #include "service/record/record.h"
@@ -71,6 +72,7 @@ void Timers::Core::close() {
   closed_ = true;
   for (const auto& [key, lane] : std::map(lanes_)) {  // whoever is woken may be the last of his lane
     for (const auto& [id, signal] : std::map(lane->queue)) signal.set();
+    for (const auto& [id, signal] : std::map(lane->impatient)) signal.set();
     if (lane->waiting.has_value()) std::optional(lane->waiting)->set();
   }
 }
@@ -83,41 +85,53 @@ std::shared_ptr<ClaimLane> Timers::Core::lane(const std::string& queue, store::P
 
 void Timers::Core::forget_idle_lane(const std::string& queue, store::Principal principal) {
   const auto found = lanes_.find({principal, queue});
-  if (lanes_.size() <= idle_lanes_max) return;
-  if (found != lanes_.end() && !found->second->taken && found->second->queue.empty()) lanes_.erase(found);
+  if (found == lanes_.end() || lanes_.size() <= idle_lanes_max) return;
+  const ClaimLane& lane = *found->second;
+  if (!lane.taken && lane.queue.empty() && lane.impatient.empty()) lanes_.erase(found);
 }
 
-Task<Status> Timers::Core::take_turn(std::shared_ptr<Core> core, std::shared_ptr<ClaimLane> lane,
-                                     store::CallOptions options) {
+Task<Result<bool>> Timers::Core::take_turn(std::shared_ptr<Core> core, std::shared_ptr<ClaimLane> lane,
+                                           store::CallOptions options, bool patient) {
   if (Status wanted = still_wanted(core->context_, options); !wanted.ok()) co_return wanted;
   if (!lane->taken) {
     lane->taken = true;
-    co_return Status();
+    co_return true;
   }
+  if (!patient && lane->waiting.has_value()) co_return false;
   if (core->claims_ >= waiting_claims_max) co_return errors::too_many_claims();
   const std::uint64_t id = ++core->last_id_;
   const Signal turn(core->context_);
-  lane->queue.emplace(id, turn);
+  auto& line = patient ? lane->queue : lane->impatient;
+  line.emplace(id, turn);
   ++core->claims_;
   const Wake wake = co_await turn.wait(options.deadline, options.cancellation);
   --core->claims_;
-  const bool given = lane->queue.erase(id) == 0;
+  const bool passed = lane->passed.erase(id) > 0;
+  const bool given = line.erase(id) == 0 && !passed;
   if (core->closed_ || wake != Wake::signalled) {
     if (given) core->give_turn(*lane);
     if (core->closed_) co_return errors::timers_closed();
     co_return wake == Wake::deadline ? errors::wait_deadline_over() : errors::wait_cancelled();
   }
-  LS_MUST(given, "woken because it is its turn");
-  co_return Status();
+  LS_MUST(given || passed, "woken because it is its turn, or needs none");
+  co_return given;
+}
+
+void Timers::Core::let_impatient_pass(ClaimLane& lane) {
+  for (const auto& [id, signal] : std::exchange(lane.impatient, {})) {
+    lane.passed.insert(id);
+    signal.set();
+  }
 }
 
 void Timers::Core::give_turn(ClaimLane& lane) {
   LS_MUST(lane.taken);
-  if (lane.queue.empty()) {
+  auto& line = lane.impatient.empty() ? lane.queue : lane.impatient;
+  if (line.empty()) {
     lane.taken = false;
     return;
   }
-  const auto next = lane.queue.extract(lane.queue.begin());
+  const auto next = line.extract(line.begin());
   next.mapped().set();
 }
 
@@ -126,7 +140,7 @@ Result<std::optional<std::int64_t>> next_run_ms(const TimerDocument& document, s
   LS_ASSIGN_OR_RETURN(const Zone zone, Zone::find(document.zone));
   const auto after = std::chrono::floor<Seconds>(std::chrono::milliseconds(after_ms));
   const std::optional<Seconds> next = cron.next(zone, after);
-  if (!next.has_value()) return std::optional<std::int64_t>();
+  if (!next.has_value() || *next / 1ms > timer_wall_ms_max) return std::optional<std::int64_t>();
   return std::optional<std::int64_t>(*next / 1ms);
 }
 

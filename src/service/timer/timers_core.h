@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -21,8 +22,10 @@ inline constexpr std::uint64_t wall_spread_ms = 100;
 // Claims of one queue and principal take turns: they would only be in each other's way.
 struct ClaimLane {
   bool taken = false;
-  std::map<std::uint64_t, Signal> queue;
-  std::optional<Signal> waiting;  // what the claim whose turn it is waits for
+  std::map<std::uint64_t, Signal> queue;      // of those who wait for a timer
+  std::map<std::uint64_t, Signal> impatient;  // those who do not: they go first
+  std::set<std::uint64_t> passed;             // of these, who was told to go without a turn
+  std::optional<Signal> waiting;              // what the claim whose turn it is waits for
   // Where claims look for what is due: up to that time of the clock, and how much further if nothing is
   // there.
   std::int64_t window_end_ms = 0;
@@ -44,9 +47,12 @@ class Timers::Core {
   }
   void close();
 
-  // ok: it is this one's turn, until give_turn(). Another claim goes first, or the options end the wait.
-  static Task<Status> take_turn(std::shared_ptr<Core> core, std::shared_ptr<ClaimLane> lane,
-                                store::CallOptions options);
+  // True: it is this one's turn, until give_turn(). False: it may go without, for whoever has the turn has
+  // nothing to claim; of the impatient only. Otherwise the options end the wait.
+  static Task<Result<bool>> take_turn(std::shared_ptr<Core> core, std::shared_ptr<ClaimLane> lane,
+                                      store::CallOptions options, bool patient);
+  // Whoever has the turn waits for a timer now.
+  void let_impatient_pass(ClaimLane& lane);
   void give_turn(ClaimLane& lane);
   std::shared_ptr<ClaimLane> lane(const std::string& queue, store::Principal principal);
   void forget_idle_lane(const std::string& queue, store::Principal principal);

@@ -5,13 +5,17 @@
 
 #include "base/assert.h"
 #include "service/record/record.h"
+#include "service/timer/timers.h"
 
 namespace lockstep::service {
 namespace {
 
 constexpr std::size_t due_digits = 16;
-// Sums of two times stay within 64 bits.
-constexpr std::int64_t time_ms_max = INT64_MAX / 4;
+constexpr std::int64_t clock_ms_max = timer_due_ms_max / 2;
+static_assert(clock_ms_max + 2 * timer_wall_ms_max < timer_due_ms_max,
+              "whatever the clock shows, a timer can be set by it");
+static_assert((timer_due_ms_max >> 60) == 1, "due_end() lies above");
+constexpr std::int64_t runs_max = INT32_MAX;
 
 Status damaged(std::string_view what) {
   return {Code::failed_precondition, "timer: the key does not hold " + std::string(what)};
@@ -19,12 +23,12 @@ Status damaged(std::string_view what) {
 
 std::optional<std::int64_t> due_of(std::string_view digits) {
   const std::optional<std::uint64_t> due = number_of_hexadecimal(digits);
-  if (!due.has_value() || *due > static_cast<std::uint64_t>(time_ms_max)) return std::nullopt;
+  if (!due.has_value() || *due > static_cast<std::uint64_t>(timer_due_ms_max)) return std::nullopt;
   return static_cast<std::int64_t>(*due);
 }
 
-bool is_time(std::int64_t ms) {
-  return ms >= 0 && ms <= time_ms_max;
+bool is_within(std::int64_t number, std::int64_t most) {
+  return number >= 0 && number <= most;
 }
 
 // Takes a positive number and the character after it off `text`.
@@ -45,7 +49,7 @@ Status timer_token_wrong() {
 }  // namespace errors
 
 std::string TimerKeys::due(std::int64_t due_ms, std::string_view name) const {
-  LS_MUST(is_time(due_ms));
+  LS_MUST(is_within(due_ms, timer_due_ms_max));
   return all_due() + to_hexadecimal(static_cast<std::uint64_t>(due_ms)) + "/" + std::string(name);
 }
 
@@ -58,7 +62,7 @@ Result<TimerClockValue> parse_timer_clock(std::string_view text) {
   TimerClockValue value;
   LS_ASSIGN_OR_RETURN(value.now_ms, line.number("now_ms"));
   LS_ASSIGN_OR_RETURN(value.step_ms_max, line.number("step_ms_max"));
-  if (!is_time(value.now_ms) || value.step_ms_max < 0 || value.step_ms_max > 60'000)
+  if (!is_within(value.now_ms, clock_ms_max) || !is_within(value.step_ms_max, 60'000))
     return damaged("a timer clock");
   return value;
 }
@@ -104,12 +108,16 @@ Result<TimerDocument> parse_timer_document(std::string_view text) {
   document.caught_up = line.optional_number("caught_up").value_or(0);
   document.target = line.optional_text("target").value_or("");
   document.payload = line.bytes();
-  const bool counts = document.of.value() >= 0 && document.attempts >= 0 && document.attempts_max > 0 &&
-                      document.missed_max >= 0 && document.caught_up >= 0;
+  const bool counts = document.of.value() >= 0 && is_within(document.attempts, timer_attempts_max) &&
+                      document.attempts_max > 0 && document.attempts_max <= timer_attempts_max &&
+                      is_within(document.missed_max, timer_attempts_max) &&
+                      is_within(document.caught_up, runs_max);
   const bool once = document.cron.empty();
-  const bool times = once ? !document.wall_ms.has_value() || is_time(*document.wall_ms)
-                          : document.wall_ms.has_value() && is_time(*document.wall_ms);
-  if (!counts || !times || !missed.has_value()) return damaged("a timer");
+  const bool times = is_within(document.wall_ms.value_or(once ? 0 : -1), timer_wall_ms_max);
+  // What is longer was not written by this; it would have to fit a transaction that moves it.
+  const bool lengths =
+      document.payload.size() <= timer_payload_bytes_max && document.target.size() <= timer_target_bytes_max;
+  if (!counts || !times || !lengths || !missed.has_value()) return damaged("a timer");
   document.missed = once ? MissedRuns::once : *missed;
   if (once) {
     document.zone.clear();

@@ -4,7 +4,8 @@
 //   lockstep/timers/q/QUEUE/due/DUE/NAME         a timer, in the order of falling due: DUE is its time by the
 //                                                timer clock, 16 hexadecimal digits of milliseconds
 //   lockstep/timers/q/QUEUE/set/NAME             the timer exists: DUE when it was set, and 16 digits drawn
-//   then lockstep/timers/q/QUEUE/dead/NAME            what was delivered too often: dead letters
+//   lockstep/timers/q/QUEUE/dead/NAME            what was delivered too often, and what stood under due/ and
+//                                                is no timer: dead letters, the newest of each name
 //
 // An entry under due/ counts only while its set/ key is the one it belongs to: the one with the mod_revision
 // in its field "of", or, without that field, the entry's own (both were written by one transaction). Whatever
@@ -20,6 +21,7 @@
 
 #include "base/ids.h"
 #include "base/status.h"
+#include "base/time.h"
 
 namespace lockstep::service {
 
@@ -32,11 +34,17 @@ struct TimerKeys {
   std::string prefix;
   [[nodiscard]] std::string all_due() const { return prefix + "due/"; }
   [[nodiscard]] std::string due(std::int64_t due_ms, std::string_view name) const;
+  // Every entry lies from the one to the other.
+  [[nodiscard]] std::string due_begin() const { return all_due() + "0"; }
+  [[nodiscard]] std::string due_end() const { return all_due() + "2"; }
   [[nodiscard]] std::string set(std::string_view name) const { return prefix + "set/" + std::string(name); }
   [[nodiscard]] std::string all_set() const { return prefix + "set/"; }
   [[nodiscard]] std::string dead(std::string_view name) const { return prefix + "dead/" + std::string(name); }
   [[nodiscard]] std::string all_dead() const { return prefix + "dead/"; }
 };
+
+inline constexpr std::int64_t timer_due_ms_max = INT64_MAX / 4;  // sums of two stay within 64 bits
+inline constexpr std::int64_t timer_wall_ms_max = Duration::max() / 1ms;
 
 // "now_ms": what the clock shows. "step_ms_max": the next time it is written it shows at most that much more.
 struct TimerClockValue {

@@ -16,7 +16,10 @@ Result<Zone> Zone::find(std::string_view name) {
       "timer: no time zone \"" + std::string(name.substr(0, zone_bytes_max)) + "\" is known here");
   if (name.size() > zone_bytes_max) return unknown;
   try {
-    found.zone_ = date::locate_zone(std::string(name));
+    const date::time_zone* zone = date::locate_zone(std::string(name));
+    // Its file is read when it is first asked, which may fail, too; then never again.
+    static_cast<void>(zone->get_info(date::sys_seconds{}));
+    found.zone_ = zone;
   } catch (const std::exception&) {
     return unknown;
   }
