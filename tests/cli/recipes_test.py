@@ -117,6 +117,22 @@ def numbers(person):
     person.expect("a limit of nothing", ("limit", "take", "mails", "--limit", "0"), 4)
 
 
+def timers(person):
+    person.expect("a timer is set", ("timer", "set", "unpaid", "order-1", "--after", "100ms", "--payload", "release it"))
+    person.expect("another, at a moment", ("timer", "set", "unpaid", "order-2", "--at", "2080-01-01T00:00:00Z"))
+    person.expect("again and again", ("timer", "set", "reports", "daily", "--cron", "0 8 * * *", "--zone", "Europe/Berlin"))
+    person.expect("they are listed", ("timer", "ls", "unpaid", "-o", "raw"), output="order-1\norder-2\n")
+    person.expect("no moment at all", ("timer", "set", "unpaid", "x", "--at", "soon"), 4, error="neither seconds since 1970")
+    person.expect("nonsense for cron", ("timer", "set", "unpaid", "x", "--cron", "99 * * * *"), 4)
+    due = person.asks("timer", "claim", "unpaid", "--wait", "60s")["deliveries"]
+    person.tally.check("what is due is delivered", [(row["name"], row["payload"]) for row in due] == [("order-1", "release it")], due)
+    person.expect("and settled", ("timer", "ack", "unpaid", "order-1", due[0]["token"]))
+    person.expect("only once", ("timer", "ack", "unpaid", "order-1", due[0]["token"]), 4)
+    person.expect("nothing else is due", ("timer", "claim", "unpaid"), 3)
+    person.expect("a timer is cancelled", ("timer", "rm", "unpaid", "order-2"))
+    person.expect("then it is not there", ("timer", "show", "unpaid", "order-2"), 3)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--lockstepd", required=True)
@@ -127,7 +143,7 @@ def main():
         server = servers.lockstepd(given.lockstepd, folder)
         try:
             person = Person(given.lockstep, server.endpoint, tally)
-            for part in (locks, other_things_held, numbers):
+            for part in (locks, other_things_held, numbers, timers):
                 part(person)
         finally:
             server.stop()
