@@ -308,7 +308,6 @@ void Node::Parts::serve_v1(env::Executor& executor, env::Clock& clock) {
   v1->add(coordination->routes());
   v1->set_idempotency(std::make_unique<gateway::v1::StoredAnswers>(coordination->context));
   v1->register_with(http_server->router());
-  timer_driver = std::make_unique<service::TimerDriver>(coordination->context, store::Principal::cluster());
 }
 
 // What HTTP serves: the same services as JSON, the pages for operators, and coordination.
@@ -349,6 +348,8 @@ void Node::Parts::run() {
   const std::array signals = {SIGTERM, SIGINT, SIGHUP};
   const platform::Signals waiting(platform->executor(), signals, [this](int signal) { on_signal(signal); });
   beat();
+  // What it asks of a store that nobody runs would never be answered.
+  timer_driver = std::make_unique<service::TimerDriver>(coordination->context, store::Principal::cluster());
   platform->executor().schedule(platform->executor().clock().now() + start_up_time,
                                 [] { platform::release_start_up_pages(); });
   platform->run();
