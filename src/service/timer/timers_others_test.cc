@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "service/timer/timers_fixture.h"
+#include "service/timer/testing_timers.h"
 
 namespace lockstep::service {
 namespace {
