@@ -115,7 +115,11 @@ enum class Verdict : std::uint8_t {
 struct Next {
   Verdict verdict = Verdict::running;
   std::vector<Call> calls;
-  std::string reason;  // of aborting, aborted, failed: for people
+  std::string reason;  // of aborting, aborted, failed, and of being held: for people
+  // Something failed that the machine does not go on from by itself: an operator says forward, compensate or,
+  // of the branches named here, skip. Calls may be under way beside it.
+  bool held = false;
+  std::vector<std::pair<std::string, Operation>> held_calls;
 };
 
 class Machine {
@@ -125,6 +129,8 @@ class Machine {
   // failed_precondition and changes nothing.
   [[nodiscard]] virtual Status learn(const Entry& entry) = 0;
   [[nodiscard]] virtual Next next() const = 0;
+  // After which it is told timed_out, counted from the submit; 0: never.
+  [[nodiscard]] virtual Duration time_limit() const { return {}; }
   // What a finished transaction answers with (a saga's outputs as JSON); empty: nothing.
   [[nodiscard]] virtual std::string result() const { return {}; }
 };
