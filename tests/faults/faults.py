@@ -1,6 +1,7 @@
 """The fault suite: real lockstepd processes, real faults, and the simulator's checkers over what clients saw.
 
-usage: faults.py --lockstepd PROGRAM --workload PROGRAM [--short|--long] [--only NAME[,NAME]] [--seed N] [--keep]
+usage: faults.py --lockstepd PROGRAM --workload PROGRAM --client PROGRAM --holder PROGRAM [--short|--long]
+                 [--only NAME[,NAME]] [--seed N] [--keep]
 
 A scenario starts a cluster with TLS and authentication, puts it under load, breaks something, lets all come to rest and
 judges the history. The last line is "N passed, N failed".
@@ -24,6 +25,7 @@ import scenarios_members
 import scenarios_network
 import scenarios_planted
 import scenarios_process
+import scenarios_recipes
 from cluster import Failed
 from trial import Trial
 
@@ -31,8 +33,10 @@ MEMBERS_MAX = 4
 CYCLES_EACH = 20  # of kill -9 in one history
 
 SCENARIOS = {**scenarios_planted.SCENARIOS, **scenarios_process.SCENARIOS,
-             **scenarios_network.SCENARIOS, **scenarios_disk.SCENARIOS, **scenarios_members.SCENARIOS}
-SHORT = ("planted-histories", "planted-rollback", "kill-leader", "kill-all", "freeze-leader", "cut-leader", "sync-error")
+             **scenarios_network.SCENARIOS, **scenarios_disk.SCENARIOS, **scenarios_members.SCENARIOS,
+             **scenarios_recipes.SCENARIOS}
+SHORT = ("planted-histories", "planted-rollback", "kill-leader", "kill-all", "freeze-leader", "cut-leader", "sync-error",
+         *scenarios_recipes.SHORT)
 
 
 class Suite:
@@ -41,9 +45,13 @@ class Suite:
         self.folder = folder
         self.program = options.lockstepd
         self.workload = options.workload
+        self.client = options.client
+        self.holder = options.holder
         self.random = random.Random(options.seed)
         self.cycles = CYCLES_EACH
         self.freezes = 2 if options.short else 20
+        self.recipe_kills = 3 if options.short else 40 if options.long else 12
+        self.here = pathlib.Path(__file__).resolve().parent
         self.rounds = 1 if options.short else 3
         self.passed = self.failed = 0
         self.lacking = set()
@@ -72,12 +80,12 @@ class Suite:
             return
         trial = None
         try:
-            with Trial(self, name, **arguments) as trial:
+            with getattr(function, "kind", Trial)(self, name, **arguments) as trial:
                 function(self, trial)
                 if trial.result is None:
                     trial.finish()
-            problems = judge(trial, getattr(function, "expects", None))
-            facts = describe(trial)
+            problems = trial.problems(getattr(function, "expects", None))
+            facts = trial.describe()
             if trial.measures:
                 gaps = trial.gaps(trial.measures)
                 self.gaps.setdefault(trial.measures, []).extend(gaps)
@@ -104,26 +112,6 @@ class Suite:
                     f"worst {max(gaps):.3f} s")
 
 
-def judge(trial, expects):
-    """What is wrong. `expects`: words of which some violation must contain one, where one was planted."""
-    violations = trial.result["violations"]
-    if expects is None:
-        if trial.result["acknowledged"] < 200:
-            violations = [*violations, f"only {trial.result['acknowledged']} operations were acknowledged"]
-        return violations
-    if any(words in violation for violation in violations for words in expects):
-        return []
-    return [f"the checkers did not notice what was planted; they said {violations[:3]}"]
-
-
-def describe(trial):
-    result = trial.result
-    return (f"{result['acknowledged']} acknowledged, {result['unknown']} unknown "
-            f"({result['unknown_that_happened']} happened), {result['refused']} refused, "
-            f"{result['revisions']} revisions, {result['watch_events']} events; "
-            f"{len(result['violations'])} violations")
-
-
 def say(line):
     print(line, flush=True)
 
@@ -132,8 +120,10 @@ def parse():
     parser = argparse.ArgumentParser()
     parser.add_argument("--lockstepd", required=True)
     parser.add_argument("--workload", required=True)
+    parser.add_argument("--client", required=True, help="the program lockstep")
+    parser.add_argument("--holder", required=True, help="the program fault-holder")
     parser.add_argument("--short", action="store_true", help="what every CI run has time for")
-    parser.add_argument("--long", action="store_true", help="200 kills of the leader")
+    parser.add_argument("--long", action="store_true", help="200 kills of the leader, 40 under the recipes")
     parser.add_argument("--only", default="", help="names of scenarios, with commas between them")
     parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4), "little"))
     parser.add_argument("--keep", action="store_true", help="keep folders and logs of what passed")

@@ -9,6 +9,8 @@ import time
 import sandbox
 from cluster import Cluster, Failed
 
+ACKNOWLEDGED_MIN = 200
+
 
 class Trial:
     """Used in a `with`: the cluster serves and is under load inside; nothing of it is left behind."""
@@ -120,6 +122,24 @@ class Trial:
             around = returned[first:last + 1]
             gaps.append(max((b - a for a, b in zip(around, around[1:])), default=0) / 1e9)
         return gaps
+
+    def problems(self, expects):
+        """What is wrong. `expects`: words of which some violation must contain one, where one was planted."""
+        violations = self.result["violations"]
+        if expects is None:
+            if self.result["acknowledged"] < ACKNOWLEDGED_MIN:
+                violations = [*violations, f"only {self.result['acknowledged']} operations were acknowledged"]
+            return violations
+        if any(words in violation for violation in violations for words in expects):
+            return []
+        return [f"the checkers did not notice what was planted; they said {violations[:3]}"]
+
+    def describe(self):
+        result = self.result
+        return (f"{result['acknowledged']} acknowledged, {result['unknown']} unknown "
+                f"({result['unknown_that_happened']} happened), {result['refused']} refused, "
+                f"{result['revisions']} revisions, {result['watch_events']} events; "
+                f"{len(result['violations'])} violations")
 
     def discard(self):
         shutil.rmtree(self.folder, ignore_errors=True)
