@@ -1,2 +1,5 @@
 add_executable(platform-bench platform/main.cc)
 target_link_libraries(platform-bench PRIVATE lockstep::platform)
+find_package(benchmark REQUIRED)
+add_executable(http-client-bench platform/http_client_bench.cc)
+target_link_libraries(http-client-bench PRIVATE lockstep::platform lockstep::allocator benchmark::benchmark_main)

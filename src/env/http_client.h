@@ -1,7 +1,7 @@
 // The port to other people's HTTP services: participants of transactions, receivers of timers and events.
 //
 // One request, one answer; no redirects are followed, no cookies are kept, no proxy is used. What may be
-// called is the implementation's to decide, by the address that is really connected to: see calls_refused().
+// called is the implementation's to decide, by the address that is really connected to.
 //
 // Errors say whether the request can have been heard:
 //   invalid_argument     the URL is none, or has a scheme other than http and https: nothing was sent
@@ -46,6 +46,9 @@ class HttpClient {
   // `done` is called exactly once, on the strand, never from within call(), at the deadline at the latest.
   virtual void call(HttpCall call, TimePoint deadline,
                     std::move_only_function<void(Result<HttpReply>)> done) = 0;
+  // What can be said about a URL before it is called: invalid_argument, permission_denied, or ok, which
+  // promises nothing.
+  [[nodiscard]] virtual Status refusal_of(const std::string& /*url*/) const { return {}; }
 };
 
 }  // namespace lockstep::env

@@ -39,6 +39,7 @@ THIRD_PARTY = {
     "boost/": {"platform", "gateway"},
     "nghttp2/": {"rpc"},
     "google/protobuf/": {"proto", "gateway", "remote", "cli"},
+    "curl/": {"platform"},
     "openssl/": {"platform", "gateway", "server", "cli"},
     "rocksdb/": {"engine"},
     "gtest/": {"tests"},
