@@ -25,3 +25,10 @@ lockstep_library(timer PLANTED
 lockstep_test(timer_test
   SOURCES timer/callback_runner_test.cc timer/cron_test.cc timer/timers_others_test.cc timer/timers_test.cc timer/timers_world_test.cc
   DEPENDS lockstep::timer lockstep::replica)
+
+lockstep_library(topic PLANTED
+  SOURCES topic/claim.cc topic/publish.cc topic/read.cc topic/settle.cc topic/topics.cc topic/values.cc
+  DEPENDS lockstep::service)
+lockstep_test(topic_test
+  SOURCES topic/topics_test.cc
+  DEPENDS lockstep::topic lockstep::replica)

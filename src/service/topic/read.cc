@@ -1,0 +1,113 @@
+// Reading blocks.
+#include <algorithm>
+#include <utility>
+
+#include "service/store_requests.h"
+#include "service/topic/core.h"
+#include "store/awaitable.h"
+
+namespace lockstep::service {
+namespace {
+
+constexpr std::int64_t block_span = messages_per_block_max;
+constexpr std::int64_t blocks_per_read = 4;  // of up to block_bytes_max each
+
+// The offset of the first key that can be the block which holds `offset`.
+std::int64_t earliest(std::int64_t offset) {
+  return std::max<std::int64_t>(0, offset - block_span + 1);
+}
+
+}  // namespace
+
+Task<Result<std::optional<BlockAt>>> block_at(Context context, std::string topic, std::int64_t partition,
+                                              std::int64_t offset, store::CallOptions options) {
+  const TopicKeys keys(topic);
+  store::RangeRequest request = one_key(keys.block(partition, earliest(offset)));
+  request.range_end = keys.block(partition, offset + 1);
+  request.sort_order = store::SortOrder::descend;
+  request.limit = 1;
+  const Result<store::RangeResponse> read =
+      co_await store::awaitable::range(context.store, std::move(request), std::move(options));
+  if (!read.ok()) co_return read.status();
+  if (read->kvs.empty()) co_return std::optional<BlockAt>();
+  BlockAt found;
+  found.offset = offset_of_key(read->kvs[0].key);
+  Result<TopicBlock> block = parse_topic_block(read->kvs[0].value);
+  if (!block.ok()) co_return block.status();
+  if (found.offset + static_cast<std::int64_t>(block->messages.size()) <= offset)
+    co_return std::optional<BlockAt>();
+  found.block = *std::move(block);
+  co_return std::optional<BlockAt>(std::move(found));
+}
+
+namespace {
+
+// Takes what is asked for out of a block that begins at `at`.
+void take(MessagesRead& found, std::size_t& bytes, std::int64_t at, TopicBlock block, std::int64_t end,
+          std::size_t max) {
+  for (TopicMessage& message : block.messages) {
+    if (at >= found.next && at < end && found.messages.size() < max && bytes < claim_bytes_max) {
+      bytes += bytes_of(message);
+      found.messages.push_back({at, block.at_ms, std::move(message)});
+      found.next = at + 1;
+    }
+    ++at;
+  }
+}
+
+}  // namespace
+
+Task<Result<MessagesRead>> read_messages(Context context, std::string topic, std::int64_t partition,
+                                         std::int64_t offset, std::int64_t end, std::size_t max,
+                                         store::CallOptions options) {
+  const TopicKeys keys(topic);
+  MessagesRead found;
+  found.next = offset;
+  if (offset >= end) co_return found;
+  std::size_t bytes = 0;
+  Result<std::optional<BlockAt>> first = co_await block_at(context, topic, partition, offset, options);
+  if (!first.ok()) co_return first.status();
+  if (first->has_value()) take(found, bytes, (*first)->offset, std::move((*first)->block), end, max);
+  while (found.next < end && found.messages.size() < max && bytes < claim_bytes_max) {
+    store::RangeRequest request = one_key(keys.block(partition, found.next));
+    request.range_end = keys.block(partition, std::min(end, found.next + blocks_per_read * block_span));
+    request.limit = blocks_per_read;
+    const Result<store::RangeResponse> read =
+        co_await store::awaitable::range(context.store, std::move(request), options);
+    if (!read.ok()) co_return read.status();
+    const std::int64_t before = found.next;
+    for (const store::KeyValue& kv : read->kvs) {
+      Result<TopicBlock> block = parse_topic_block(kv.value);
+      if (!block.ok()) co_return block.status();
+      const std::int64_t at = offset_of_key(kv.key);
+      if (at > found.next) found.next = std::min(at, end);  // a hole: what stood there was let go
+      take(found, bytes, at, *std::move(block), end, max);
+    }
+    if (read->kvs.empty()) found.next = std::min(end, before + blocks_per_read * block_span);
+  }
+  co_return found;
+}
+
+Task<Result<std::int64_t>> offset_at_time(Context context, std::string topic, std::int64_t partition,
+                                          TopicHead head, std::int64_t at_ms, store::CallOptions options) {
+  std::int64_t low = head.first;
+  std::int64_t high = head.next;
+  bool first = true;
+  while (low < high) {
+    // The first one to begin with: mostly nothing is old.
+    const std::int64_t middle = std::exchange(first, false) ? low : low + (high - low) / 2;
+    const Result<std::optional<BlockAt>> block =
+        co_await block_at(context, topic, partition, middle, options);
+    if (!block.ok()) co_return block.status();
+    if (!block->has_value()) {
+      low = middle + 1;
+    } else if ((*block)->block.at_ms >= at_ms) {
+      high = std::max(low, (*block)->offset);
+    } else {
+      low = (*block)->offset + static_cast<std::int64_t>((*block)->block.messages.size());
+    }
+  }
+  co_return low;
+}
+
+}  // namespace lockstep::service
