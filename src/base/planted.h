@@ -45,7 +45,8 @@
   X(permit_leaked, "a permit does not end with its holder's session")                                   \
   X(counter_add_repeated, "an add whose outcome was unknown is done again")                             \
   X(timer_fired_twice, "an acknowledgement is answered, and the timer stays where it was")              \
-  X(timer_early_after_jump, "the timer clock follows a wall clock that jumped")
+  X(timer_early_after_jump, "the timer clock follows a wall clock that jumped")                         \
+  X(compensation_oldest_first, "a saga undoes its steps in the order in which they were done")
 
 namespace lockstep::planted {
 

@@ -75,6 +75,7 @@ constexpr std::pair<Bug, std::string_view> caught_elsewhere[] = {
     {Bug::chain_not_checked, "log_planted_test"},
     {Bug::torn_tail_not_cut, "log_planted_test"},
     {Bug::txn_nested_permission_skipped, "store_planted_test"},
+    {Bug::compensation_oldest_first, "saga_planted_test"},
 };
 
 std::string_view other_test(Bug bug) {

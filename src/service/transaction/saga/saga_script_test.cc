@@ -1,0 +1,183 @@
+// Replays the stories in testdata/: a definition, then what is learned, and what the machine says to it. With
+// --rewrite the files get what happens now: review the difference line by line, it is the specification.
+//
+//   saga                       followed by the document's lines
+//   BRANCH action|compensate done [ANSWER] | refused | gave_up | skipped
+//   timed_out | forward | compensate | decide | result | retries
+//
+// Whatever is learned, a second machine is made of the document and the journal, and must say the same.
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include <gtest/gtest.h>
+
+#include "base/text_values.h"
+#include "service/transaction/saga/saga.h"
+
+namespace lockstep::service::transaction {
+namespace {
+
+bool rewrite = false;
+
+constexpr std::string_view verdicts[] = {"running",   "waiting", "committing", "aborting",
+                                         "committed", "aborted", "failed"};
+
+std::string_view word_of(Operation operation) {
+  return operation == Operation::action ? "action" : "compensate";
+}
+
+std::string show(const Next& next) {
+  std::string text(verdicts[static_cast<std::size_t>(next.verdict)]);
+  if (!next.reason.empty()) text += ": " + next.reason;
+  text += "\n";
+  for (const Call& call : next.calls) {
+    text += "  " + call.branch + " " + std::string(word_of(call.operation)) + " -> ";
+    text += (call.url.empty() ? "nobody" : call.url) + " " + call.body;
+    for (const auto& [name, value] : call.headers) text += " " + name + "=" + value;
+    if (call.operation == Operation::action && call.retry.attempts_max == 1) text += " (last attempt)";
+    text += "\n";
+  }
+  for (const auto& [branch, operation] : next.held_calls)
+    text += "  held: " + branch + " " + std::string(word_of(operation)) + "\n";
+  EXPECT_EQ(next.held, !next.held_calls.empty());
+  return text;
+}
+
+std::string show_retries(const Next& next) {
+  std::string text;
+  for (const Call& call : next.calls) {
+    const RetryRule& rule = call.retry;
+    text += "  " + call.branch + " timeout " + show_duration(rule.timeout) + ", every " +
+            show_duration(rule.interval) + " to " + show_duration(rule.interval_max) + " times " +
+            std::to_string(rule.backoff).substr(0, 4) + ", attempts_max " +
+            std::to_string(rule.attempts_max) + ", attempts_alarm " + std::to_string(rule.attempts_alarm) +
+            (call.may_refuse ? ", may refuse" : "") + "\n";
+  }
+  return text;
+}
+
+class Story {
+ public:
+  std::string run(const std::vector<std::string>& lines) {
+    std::istringstream words(lines[0]);
+    std::string first;
+    words >> first;
+    if (first == "saga") return begin(lines);
+    if (machine_ == nullptr) return "there is no saga\n";
+    if (first == "result") return machine_->result() + "\n";
+    if (first == "retries") return show_retries(machine_->next());
+    const Entry entry = read(first, words);
+    const Next before = machine_->next();
+    const Status status = machine_->learn(entry);
+    if (!status.ok()) {
+      EXPECT_EQ(status.code(), Code::failed_precondition);
+      EXPECT_EQ(show(machine_->next()), show(before)) << "what is refused changes nothing";
+      return std::string(status.message()) + "\n";
+    }
+    journal_.push_back(entry);
+    check_replay();
+    return show(machine_->next());
+  }
+
+ private:
+  std::string begin(const std::vector<std::string>& lines) {
+    document_.clear();
+    journal_.clear();
+    machine_ = nullptr;
+    for (std::size_t i = 1; i < lines.size(); ++i) document_ += lines[i] + "\n";
+    Result<std::unique_ptr<Machine>> made = make_saga(document_, "g1");
+    if (!made.ok()) return made.status().to_string() + "\n";
+    machine_ = *std::move(made);
+    std::string text = show(machine_->next());
+    if (machine_->time_limit() != Duration::zero())
+      text += "  time limit " + show_duration(machine_->time_limit()) + "\n";
+    return text;
+  }
+
+  static Entry read(const std::string& first, std::istringstream& words) {
+    Entry entry;
+    std::string word;
+    if (first == "timed_out") entry.kind = Entry::Kind::timed_out;
+    if (first == "forward") entry.kind = Entry::Kind::forward;
+    if (first == "compensate") entry.kind = Entry::Kind::compensate;
+    if (first == "decide") entry.kind = Entry::Kind::decision;
+    if (first == "decide" || entry.kind != Entry::Kind::outcome) return entry;
+    entry.branch = first;
+    words >> word;
+    entry.operation = word == "compensate" ? Operation::compensate : Operation::action;
+    words >> word;
+    constexpr std::string_view outcomes[] = {"done", "refused", "gave_up", "skipped"};
+    entry.outcome = static_cast<Outcome>(std::ranges::find(outcomes, word) - outcomes);
+    EXPECT_LE(entry.outcome, Outcome::skipped) << word;
+    entry.status = entry.outcome == Outcome::done ? 200 : entry.outcome == Outcome::refused ? 409 : 0;
+    std::getline(words >> std::ws, entry.output);
+    return entry;
+  }
+
+  void check_replay() const {
+    Result<std::unique_ptr<Machine>> again = make_saga(document_, "g1");
+    ASSERT_TRUE(again.ok());
+    for (const Entry& entry : journal_) ASSERT_TRUE((*again)->learn(entry).ok());
+    EXPECT_EQ(show((*again)->next()), show(machine_->next()));
+    EXPECT_EQ((*again)->result(), machine_->result());
+  }
+
+  std::string document_;
+  std::vector<Entry> journal_;
+  std::unique_ptr<Machine> machine_;
+};
+
+// Commands, "----", what came of them, an empty line. Comments stand before a command.
+std::string replay(const std::string& text) {
+  Story story;
+  std::istringstream in(text);
+  std::string out;
+  std::vector<std::string> command;
+  bool skipping = false;
+  for (std::string line; std::getline(in, line);) {
+    if (skipping) {
+      skipping = !line.empty();
+      continue;
+    }
+    if (line != "----") {
+      out += line + "\n";
+      if (!line.starts_with("#") && !line.empty()) command.push_back(line);
+      continue;
+    }
+    out += "----\n" + story.run(command) + "\n";
+    command.clear();
+    skipping = true;
+  }
+  EXPECT_TRUE(command.empty()) << "a command without ----";
+  return out;
+}
+
+TEST(SagaStories, GoAsTheyAreTold) {
+  std::vector<std::filesystem::path> paths;
+  for (const auto& entry : std::filesystem::directory_iterator("src/service/transaction/saga/testdata")) {
+    if (entry.path().extension() == ".txt") paths.push_back(entry.path());
+  }
+  std::ranges::sort(paths);
+  ASSERT_FALSE(paths.empty()) << "run in the source folder";
+  for (const auto& path : paths) {
+    std::ostringstream expected;
+    expected << std::ifstream(path).rdbuf();
+    const std::string actual = replay(expected.str());
+    if (rewrite) {
+      std::ofstream(path) << actual;
+    } else {
+      EXPECT_EQ(actual, expected.str()) << path;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace lockstep::service::transaction
+
+int main(int argc, char** argv) {
+  testing::InitGoogleTest(&argc, argv);
+  lockstep::service::transaction::rewrite = argc > 1 && std::string_view(argv[1]) == "--rewrite";
+  return RUN_ALL_TESTS();
+}

@@ -1,0 +1,135 @@
+// The machine of sagas, going from state to state.
+#include "base/assert.h"
+#include "service/transaction/saga/saga_machine.h"
+
+namespace lockstep::service::transaction::saga {
+
+// Goes on until something is to be waited for. A choice begins nothing, so a circle of choices is found by
+// their number.
+void SagaMachine::enter(std::optional<std::size_t> state) {
+  std::size_t choices = 0;
+  while (phase_ == Phase::running && state.has_value()) {
+    const State& here = definition_.states[*state];
+    switch (here.kind) {
+      case StateKind::task:
+        choices = 0;
+        if (!start_task(*state)) {
+          state = caught(here, &ExceptionSet::no_input);
+          if (state.has_value()) continue;
+          return;  // given up
+        }
+        if (!here.is_async) return;
+        state = here.next;
+        continue;
+      case StateKind::choice:
+        if (++choices > definition_.states.size()) {
+          give_up("the choices lead in a circle at " + here.name);
+          return;
+        }
+        state = choose(here);
+        if (!state.has_value()) return;  // given up
+        continue;
+      case StateKind::fail: {
+        std::string reason = here.error_code.empty() ? here.name : here.error_code;
+        if (!here.message.empty()) reason += ": " + here.message;
+        give_up(std::move(reason));
+        return;
+      }
+      case StateKind::compensation_trigger: {
+        std::string reason = here.name + " asked for compensation";
+        if (here.next.has_value() && definition_.states[*here.next].kind == StateKind::fail) {
+          const State& fail = definition_.states[*here.next];
+          if (!fail.error_code.empty()) reason += ", " + fail.error_code;
+          if (!fail.message.empty()) reason += ": " + fail.message;
+        }
+        give_up(std::move(reason));
+        return;
+      }
+      case StateKind::succeed:
+        state.reset();
+        break;
+    }
+  }
+  ended_ = true;
+}
+
+// False: its input could not be made. Nobody catches that: the saga is given up.
+bool SagaMachine::start_task(std::size_t state) {
+  const State& here = definition_.states[state];
+  if (instances_.size() == branches_max) {
+    give_up("more than " + std::to_string(branches_max) + " tasks were begun");
+    return false;
+  }
+  Instance instance;
+  instance.state = state;
+  const std::size_t visit = ++visits_[state];
+  instance.branch = visit == 1 ? here.name : here.name + "#" + std::to_string(visit);
+  Result<Json> body = here.action.body.has_value()
+                          ? here.action.body->evaluate(variables_, gid_ + "-" + instance.branch)
+                          : Result<Json>(definition_.input);
+  if (!body.ok()) {
+    if (!caught(here, &ExceptionSet::no_input).has_value())
+      give_up("the Input of " + instance.branch + ": " + std::string(body.status().message()));
+    return false;
+  }
+  instance.body = body->dump();
+  begin(std::move(instance));
+  return true;
+}
+
+std::optional<std::size_t> SagaMachine::choose(const State& state) {
+  for (const ChoiceRule& rule : state.choices) {
+    const Result<bool> holds = rule.condition.test(variables_);
+    if (!holds.ok()) {
+      give_up("the choice " + state.name + ": " + std::string(holds.status().message()));
+      return std::nullopt;
+    }
+    if (*holds) return rule.next;
+  }
+  if (!state.next.has_value()) give_up("the choice " + state.name + " has nothing for what came");
+  return state.next;
+}
+
+std::optional<std::size_t> SagaMachine::caught(const State& state, bool ExceptionSet::* kind) {
+  for (const CatchRule& rule : state.catches) {
+    if (rule.exceptions.*kind) return rule.next;
+  }
+  return std::nullopt;
+}
+
+bool SagaMachine::keep_outputs(const State& state, const Json& answer, std::string* why) {
+  for (const auto& [name, output] : state.outputs) {
+    Result<Json> value = output.evaluate(answer, gid_ + "-" + state.name);
+    if (!value.ok()) {
+      *why = "the Output " + name + " of " + state.name + ": " + std::string(value.status().message());
+      return false;
+    }
+    Json before = variables_;
+    variables_.set(name, *std::move(value));
+    if (size_of(variables_).bytes > template_bytes_max) {
+      variables_ = std::move(before);
+      *why = "the variables are larger than " + std::to_string(template_bytes_max) + " bytes";
+      return false;
+    }
+  }
+  return true;
+}
+
+void SagaMachine::route(Instance& instance, const Judged& judged, const Json& answer) {
+  const State& state = state_of(instance);
+  if (state.is_async) return;
+  const bool is_success = judged.judgement == Judgement::success;
+  const bool is_looked_at =
+      state.next.has_value() && definition_.states[*state.next].kind == StateKind::choice;
+  if (judged.exception && !is_success) {
+    const auto next = caught(state, judged.refused ? &ExceptionSet::refused : &ExceptionSet::gave_up);
+    if (!next.has_value()) return fail(instance, judged);
+    return enter(next);
+  }
+  if (!is_success && !is_looked_at) return fail(instance, judged);
+  std::string why;
+  if (!judged.exception && !keep_outputs(state, answer, &why)) return give_up(std::move(why));
+  enter(state.next);
+}
+
+}  // namespace lockstep::service::transaction::saga
