@@ -1,0 +1,40 @@
+# lockstep::participant and its databases: archives of their own, which need nothing of liblockstep.a. A database whose
+# client library is missing is left out.
+set(participant_sources
+  src/participant/barrier.cc
+  src/participant/branch.cc
+  src/participant/participant.cc
+  src/participant/sql.cc
+  src/participant/xa.cc
+  src/participant/xa_resource.cc)
+
+function(lockstep_participant_library name)
+  add_library(${name} STATIC ${ARGN})
+  target_compile_definitions(${name} PRIVATE LOCKSTEP_IMPLEMENTATION)
+  target_include_directories(${name} PUBLIC "${CMAKE_CURRENT_SOURCE_DIR}/include"
+                                     PRIVATE "${CMAKE_CURRENT_SOURCE_DIR}/src")
+endfunction()
+
+lockstep_participant_library(lockstep_participant ${participant_sources})
+add_library(lockstep::participant ALIAS lockstep_participant)
+install(FILES "$<TARGET_FILE:lockstep_participant>" DESTINATION "${CMAKE_INSTALL_LIBDIR}" COMPONENT sdk)
+# With the planted bugs, for the tests.
+lockstep_participant_library(lockstep_participant_planted ${participant_sources})
+target_compile_definitions(lockstep_participant_planted PRIVATE LOCKSTEP_PLANTED_BUGS)
+
+# lockstep_participant_database(name pkg-config-module debian-package)
+function(lockstep_participant_database name module package)
+  pkg_check_modules(${name}_client QUIET IMPORTED_TARGET ${module})
+  if(NOT ${name}_client_FOUND)
+    message(STATUS "lockstep::participant_${name} is left out: ${module} was not found (Debian: ${package})")
+    return()
+  endif()
+  lockstep_participant_library(lockstep_participant_${name} src/participant/${name}.cc)
+  add_library(lockstep::participant_${name} ALIAS lockstep_participant_${name})
+  target_link_libraries(lockstep_participant_${name} PUBLIC lockstep::participant PRIVATE PkgConfig::${name}_client)
+  install(FILES "$<TARGET_FILE:lockstep_participant_${name}>" DESTINATION "${CMAKE_INSTALL_LIBDIR}" COMPONENT sdk)
+endfunction()
+
+lockstep_participant_database(postgres libpq libpq-dev)
+lockstep_participant_database(mariadb libmariadb libmariadb-dev)
+lockstep_participant_database(sqlite sqlite3 libsqlite3-dev)
