@@ -54,7 +54,7 @@ install_without_services() {
   ((made == 0)) || as_root rm -f "$policy"
   # Only a server that came with this run is switched off; one that was here before is somebody's.
   local server
-  for server in etcd-server:etcd redis-server:redis-server; do
+  for server in etcd-server:etcd redis-server:redis-server postgresql-15:postgresql; do
     if [[ -d /run/systemd/system && " $* " == *" ${server%:*} "* ]]; then
       as_root systemctl disable --now "${server#*:}.service" || true
     fi

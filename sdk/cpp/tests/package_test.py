@@ -79,7 +79,8 @@ def build_by_pkg_config(compiler, prefix, folder):
 def write_snippets(folder):
     """The whole programs in the documentation, one file each; their names."""
     names = []
-    for page in sorted((HERE.parents[2] / "docs" / "coordination").glob("*.md")):
+    documents = HERE.parents[2] / "docs"
+    for page in sorted([*(documents / "coordination").glob("*.md"), *(documents / "transactions").glob("*.md")]):
         for number, code in enumerate(re.findall(r"^```cpp\n(.*?)^```$", page.read_text(), re.M | re.S)):
             names.append(f"docs_{page.stem.replace('-', '_')}_{number + 1}")
             (folder / f"{names[-1]}.cc").write_text(code)
@@ -109,7 +110,7 @@ def main():
                 print(build.name, run(build / "smoke", server.endpoint, f"{build.name}/").strip())
                 programs += [build / name for name in ("lock", *documented)]
             for program in programs:
-                print(program.name, run(program, server.endpoint).strip())
+                print(program.name, run(program, server.endpoint, cwd=folder).strip())
         finally:
             server.stop()
 

@@ -116,7 +116,7 @@ BranchAnswer Participant::run_handler(SqlSession& session, const BranchContext& 
     return entered.answer;
   }
   BranchCall call(context, body, session);
-  const BranchAnswer answer = handlers_.at(context.operation())(call);
+  BranchAnswer answer = handlers_.at(context.operation())(call);
   if (answer.is_done()) {
     BranchBarrier::keep_answer(session, context, answer);
     transaction.commit();

@@ -55,11 +55,15 @@ class Sqlite final : public Server {
 };
 
 #ifdef LOCKSTEP_TEST_POSTGRES
+std::string postgres_program(const std::string& name) {
+  return std::string(LOCKSTEP_TEST_POSTGRES) + "/" + name;
+}
+
 class Postgres final : public Server {
  public:
   Postgres() {
     make_folder();
-    run({LOCKSTEP_TEST_POSTGRES "/initdb", "-D", folder_ / "data", "-U", "test", "-A", "trust", "-E", "UTF8",
+    run({postgres_program("initdb"), "-D", folder_ / "data", "-U", "test", "-A", "trust", "-E", "UTF8",
          "--locale=C", "--no-sync"});
     start();
   }
@@ -81,7 +85,7 @@ class Postgres final : public Server {
   void start() {
     const auto deadline = std::chrono::steady_clock::now() + start_time_max;
     do {
-      process_ = spawn({LOCKSTEP_TEST_POSTGRES "/postgres", "-D", folder_ / "data", "-k", folder_, "-c",
+      process_ = spawn({postgres_program("postgres"), "-D", folder_ / "data", "-k", folder_, "-c",
                         "listen_addresses=", "-c", "fsync=off", "-c", "max_prepared_transactions=100", "-c",
                         "max_connections=200", "-c", "shared_buffers=32MB"});
       while (is_running() && std::chrono::steady_clock::now() < deadline) {
