@@ -46,7 +46,12 @@
   X(counter_add_repeated, "an add whose outcome was unknown is done again")                             \
   X(timer_fired_twice, "an acknowledgement is answered, and the timer stays where it was")              \
   X(timer_early_after_jump, "the timer clock follows a wall clock that jumped")                         \
-  X(compensation_oldest_first, "a saga undoes its steps in the order in which they were done")
+  X(compensation_oldest_first, "a saga undoes its steps in the order in which they were done")          \
+  X(two_leaders, "a candidate leads without waiting for whoever leads")                                 \
+  X(limit_refilled_twice, "what a limit gets back for a time that passed is counted twice")             \
+  X(id_worker_cut, "numbers carry the last bit of their worker number only")                            \
+  X(stale_first_takes_effect, "whoever's time as the first is over takes effect all the same")          \
+  X(latch_counts_party_twice, "a party that counts again is counted again")
 
 namespace lockstep::planted {
 

@@ -70,7 +70,6 @@ class Party {
 
   // ok: go on. An error: it is over.
   Task<Status> step() {
-    if (must_ask_) return ask_own();
     if (!is_set_up_) return set_up();
     if (!is_there_) return join();
     return go_on_or_wait();
@@ -97,51 +96,35 @@ class Party {
     const Result<store::TxnResponse> answer =
         co_await store::awaitable::txn(context_.store, std::move(txn), call());
     if (!answer.ok()) co_return co_await endure(answer.status());
-    co_return learn(range_at(*answer, answer->succeeded ? 1 : 0));
+    co_return learn(range_at(*answer, answer->succeeded ? 1 : 0), nullptr);
   }
 
-  // What the barrier's key says now.
-  Status learn(const store::RangeResponse* range) {
+  // What the barrier's key says now, and our own one at the same revision.
+  Status learn(const store::RangeResponse* range, const store::RangeResponse* own) {
     is_set_up_ = false;
     if (range == nullptr) return errors::barrier_damaged();
     if (range->kvs.empty()) return {};  // removed: made again
     const Result<Gathering> gathering = decode_gathering(range->kvs[0]);
     if (!gathering.ok()) return gathering.status();
     if (gathering->parties != parties_) return errors::barrier_differs();
-    const bool is_new = gathering->generation != gathering_.generation;
-    if (is_there_ && is_new && gathering->generation != gathering_.generation + 1) {
-      must_ask_ = true;  // its `last` is another generation's: our own key says whether we have passed
-      return {};
-    }
-    if (is_there_ && is_new) {
+    if (is_there_ && gathering->generation != gathering_.generation) {
       is_there_ = false;
-      if (gathering->last >= token_) {
-        passed_ = BarrierPassed{name_, gathering_.generation, token_, range->header};
-        passed_->header.revision = gathering->modified;
-      } else {
-        left_over_ = own_key();  // came too late: once more, in the next one
-      }
+      learn_whether_passed(own);
     }
     gathering_ = *gathering;
     is_set_up_ = true;
     return {};
   }
 
-  // Several generations have begun since we looked.
-  Task<Status> ask_own() {
-    const Result<store::RangeResponse> own =
-        co_await store::awaitable::range(context_.store, one_key(own_key()), call());
-    if (!own.ok()) co_return co_await endure(own.status());
-    must_ask_ = false;
-    is_there_ = false;
-    if (own->kvs.empty() || own->kvs[0].create_revision != token_) co_return Status();
-    if (own->kvs[0].value == passed_value) {
-      passed_ = BarrierPassed{name_, gathering_.generation, token_, own->header};
-      passed_->header.revision = own->kvs[0].mod_revision;
-    } else {
-      left_over_ = own_key();
+  // Its token does not say it: a key that had ended before the others went on was not one of theirs.
+  void learn_whether_passed(const store::RangeResponse* own) {
+    if (own == nullptr || own->kvs.empty() || own->kvs[0].create_revision != token_) return;
+    if (own->kvs[0].value != passed_value) {
+      left_over_ = own_key();  // came too late: once more, in the next one
+      return;
     }
-    co_return Status();
+    passed_ = BarrierPassed{name_, gathering_.generation, token_, own->header};
+    passed_->header.revision = own->kvs[0].mod_revision;
   }
 
   Task<Status> join() {
@@ -173,7 +156,7 @@ class Party {
       is_there_ = true;
       token_ = own->kvs[0].create_revision;
     }
-    co_return learn(range_at(*answer, 1));
+    co_return learn(range_at(*answer, 1), own);
   }
 
   // Enough are there: the next generation begins. Else waits for that.
@@ -185,9 +168,9 @@ class Party {
     const Result<store::TxnResponse> answer =
         co_await store::awaitable::txn(context_.store, std::move(look), call());
     if (!answer.ok()) co_return co_await endure(answer.status());
-    if (Status why = learn(range_at(*answer, 0)); !why.ok() || !is_there_ || !is_set_up_) co_return why;
-    const store::RangeResponse* there = range_at(*answer, 1);
     const store::RangeResponse* own = range_at(*answer, 2);
+    if (Status why = learn(range_at(*answer, 0), own); !why.ok() || !is_there_ || !is_set_up_) co_return why;
+    const store::RangeResponse* there = range_at(*answer, 1);
     if (there == nullptr || own == nullptr) co_return errors::barrier_damaged();
     if (own->kvs.empty()) {
       is_there_ = false;  // taken away, or the lease ended: joining finds out
@@ -249,11 +232,6 @@ class Party {
   Task<Result<BarrierPassed>> withdraw(Status why) {
     if (!maybe_there_) co_return why;
     while (true) {
-      if (must_ask_) {
-        if (const Status asked = co_await ask_own(); !asked.ok() || !session_->alive()) co_return why;
-        if (passed_.has_value()) co_return *passed_;
-        continue;
-      }
       // Writing the session's key calls off what may still be under way.
       store::TxnRequest txn;
       const std::string epoch_key = session_key(session_->id());
@@ -279,9 +257,9 @@ class Party {
           is_there_ = true;
           token_ = own->kvs[0].create_revision;
         }
-        const Status learned = learn(range_at(*answer, 0));
+        const Status learned = learn(range_at(*answer, 0), own);
         if (passed_.has_value()) co_return *passed_;
-        if (!learned.ok() || (!is_set_up_ && !must_ask_)) co_return why;
+        if (!learned.ok() || !is_set_up_) co_return why;
         continue;
       }
       // Its key ends with its lease.
@@ -305,7 +283,6 @@ class Party {
   bool is_set_up_ = false;
   bool is_there_ = false;
   bool maybe_there_ = false;
-  bool must_ask_ = false;
   Revision token_;
   std::string left_over_;
   std::optional<BarrierPassed> passed_;

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "service/names.h"
+#include "service/ownership_queue.h"
 #include "service/testing/recipe_test.h"
 #include "service/testing/unruly_store.h"
 #include "service/waiting.h"
@@ -90,6 +91,23 @@ TEST_F(BarriersTest, WhoeverGivesUpIsNotCounted) {
   EXPECT_TRUE(all[0].waits() && all[1].waits());
   all.push_back(enter(session(4)));
   for (Entering& one : all) EXPECT_TRUE(one.result().ok());
+}
+
+TEST_F(BarriersTest, WhoseKeyHadEndedIsNotOneOfThoseWhoGoOn) {
+  const SessionPtr a = session(1);
+  Entering ended = enter(a);
+  const std::string key = keys().back();
+  ASSERT_EQ(key, contender_key("lockstep/barriers/b/0000000000000001", a->id()));
+  remove(key);  // as the end of its lease does, which its process has not heard of
+  Entering b = enter(session(2));
+  Entering c = enter(session(3));
+  EXPECT_TRUE(b.waits() && c.waits());
+  Entering d = enter(session(4));
+  EXPECT_TRUE(b.result().ok() && c.result().ok() && d.result().ok());
+  EXPECT_TRUE(ended.waits()) << "it waits with the next ones";
+  Entering e = enter(session(5));
+  Entering f = enter(session(6));
+  EXPECT_EQ(ended.result()->generation, 2);
 }
 
 TEST_F(BarriersTest, TheNumberOfPartiesIsTheBarriers) {

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "base/planted.h"
 #include "service/names.h"
 #include "service/store_requests.h"
 #include "store/awaitable.h"
@@ -20,7 +21,8 @@ Task<Result<Elected>> campaign_in(std::shared_ptr<Line> line, SessionPtr session
   LineRequest place;
   place.key = contender_key(campaign.name, session->id());
   place.value = campaign.value;
-  place.before.push_back({campaign.name + "/", prefix_end(campaign.name + "/")});
+  if (!LS_PLANTED(two_leaders))
+    place.before.push_back({campaign.name + "/", prefix_end(campaign.name + "/")});
   place.wait = campaign.wait;
   place.again = [value = campaign.value](const store::KeyValue&, bool) { return value; };
   const Result<Entered> entered =

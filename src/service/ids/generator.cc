@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "base/planted.h"
 #include "service/ownership_queue.h"
 #include "service/record/record.h"
 #include "service/store_requests.h"
@@ -227,7 +228,7 @@ std::optional<Status> Ids::Generator::own(std::uint64_t number, LeaseId lease, T
   next_ms_ = std::max(begin, floor_ms);
   next_sequence_ = 0;
   reserved_ms_ = next_ms_;  // nothing yet, with this number
-  worker_bits_ = number;
+  worker_bits_ = LS_PLANTED(id_worker_cut) ? number & 1U : number;
   worker_ = worker;
   return std::nullopt;
 }

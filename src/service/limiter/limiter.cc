@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "base/planted.h"
 #include "service/names.h"
 
 namespace lockstep::service {
@@ -48,7 +49,8 @@ class Meter {
     state_.time_us += passed;
     if (state_.rule.algorithm == LimitAlgorithm::sliding_window) return drop_old();
     const Wide period_us = state_.rule.period / 1us;
-    const Wide level = state_.tokens * period_us + state_.fraction_us + Wide(passed) * state_.rule.limit;
+    const Wide level = state_.tokens * period_us + state_.fraction_us +
+                       Wide(passed) * state_.rule.limit * (LS_PLANTED(limit_refilled_twice) ? 2 : 1);
     state_.tokens = static_cast<std::int64_t>(std::min<Wide>(level / period_us, state_.rule.burst));
     const bool full = state_.tokens == state_.rule.burst;
     state_.fraction_us = full ? 0 : static_cast<std::int64_t>(level % period_us);

@@ -14,12 +14,13 @@ std::string describe(const Grant& grant) {
 
 }  // namespace
 
-LineModel::LineModel(Fleet& fleet) : fleet_(fleet) {
-  rules_["locks/x0"] = {1, true};
-  rules_["locks/x1"] = {1, true};
-  rules_["locks/w0"] = {1, false};
-  rules_["lockstep/semaphores/s0"] = {2, false};
-}
+LineModel::LineModel(Fleet& fleet)
+    : LineModel(fleet,
+                {{"locks/x0", {1, true, true}},
+                 {"locks/x1", {1, true, true}},
+                 {"locks/w0", {1, false, false}},
+                 {"lockstep/semaphores/s0", {2, false, false}}},
+                "guarded/") {}
 
 std::uint64_t LineModel::granted(FleetWorker& worker, Grant grant) {
   World& world = fleet_.world();
@@ -28,6 +29,7 @@ std::uint64_t LineModel::granted(FleetWorker& worker, Grant grant) {
   grant.life = worker.machine().node().lives();
   if (world.tracing()) world.trace(describe(grant) + " at " + std::to_string(grant.at.value()));
   grants_.push_back(grant);
+  acted(grant.number, grant.at, "");
   std::vector<std::uint64_t>& open = open_[grant.line];
   std::erase_if(open, [&](std::uint64_t number) { return !believes(grants_[number - 1]); });
   if (!believes(grant)) return grant.number;
@@ -121,7 +123,7 @@ void LineModel::check_tokens(Violations& violations) const {
   for (const Grant& grant : grants_) by_line[grant.line].push_back(&grant);
   for (auto& [line, grants] : by_line) {
     // Several that hold at once may be told in any order: then a token must merely not come twice.
-    const bool one_by_one = rules_.at(line).wakes_one;
+    const bool one_by_one = rules_.at(line).one_by_one;
     std::ranges::sort(grants, {}, [one_by_one](const Grant* grant) {
       return std::pair(one_by_one ? grant->at : grant->token, grant->number);
     });
@@ -145,18 +147,16 @@ void LineModel::judge_grant(const Grant& grant, Revision revision, const char* w
 }
 
 void LineModel::replay(const History& history, Violations& violations) {
-  std::map<std::int64_t, std::vector<const Grant*>> by_revision;
-  for (const Grant& grant : grants_) by_revision[grant.at.value()].push_back(&grant);
-  auto next = by_revision.begin();
-  const auto judge_grants_before = [&](std::int64_t revision) {
-    for (; next != by_revision.end() && next->first < revision; ++next) {
-      for (const Grant* grant : next->second) judge_grant(*grant, grant->at, "", violations);
-    }
+  std::ranges::sort(deeds_, {}, [](const Deed& deed) { return std::pair(deed.at, deed.grant); });
+  auto next = deeds_.begin();
+  const auto judge_deeds_before = [&](Revision revision) {
+    for (; next != deeds_.end() && next->at < revision; ++next)
+      judge_grant(grant(next->grant), next->at, next->what, violations);
   };
   for (const RevisionEffects& effects : history.effects) {
-    judge_grants_before(effects.revision.value());
+    judge_deeds_before(effects.revision);
     for (const store::Event& event : effects.events) {
-      if (event.kind == store::EventKind::put && event.kv.key.starts_with(guarded_prefix)) {
+      if (event.kind == store::EventKind::put && event.kv.key.starts_with(guarded_prefix_)) {
         judge_grant(grants_.at(tag_of(event.kv.value) - 1), effects.revision, "a write of ", violations);
       }
     }
@@ -169,7 +169,7 @@ void LineModel::replay(const History& history, Violations& violations) {
       if (change == LineReplay::Change::waiter_left) ++removals_of_waiters_[line];
     }
   }
-  judge_grants_before(INT64_MAX);
+  judge_deeds_before(Revision::max());
 }
 
 // Who left while waiting may still watch, and be told once; then the one behind it was told, too.

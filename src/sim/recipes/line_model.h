@@ -21,6 +21,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "service/session/session.h"
@@ -45,13 +46,13 @@ struct Grant {
 
 struct LineRule {
   std::size_t permits = 1;
-  bool wakes_one = false;
+  bool wakes_one = false;   // and nobody else watches the line
+  bool one_by_one = false;  // so that tokens are told in their order
 };
+using LineRules = std::map<std::string, LineRule>;
 
-class LineModel final : public Model {
+class LineModel : public Model {
  public:
-  static constexpr std::string_view guarded_prefix = "guarded/";
-
   explicit LineModel(Fleet& fleet);
   [[nodiscard]] std::string_view name() const override { return "line"; }
   void populate(FleetMachine& machine) override;
@@ -65,11 +66,27 @@ class LineModel final : public Model {
   void released(std::uint64_t grant) { grants_[grant - 1].over = true; }
   void given_back(std::uint64_t grant) { grants_[grant - 1].given_back = true; }
   void opened(FleetWorker& worker, const service::SessionPtr& session);
+  // At that revision it did what only holders may.
+  void acted(std::uint64_t grant, Revision at, const char* what) { deeds_.push_back({grant, at, what}); }
+  // The value of a key below it is "GRANT:…".
+  [[nodiscard]] std::string guarded_key(std::uint64_t number) const {
+    return guarded_prefix_ + grant(number).line;
+  }
   // A write to the resource behind the fence, on its way there.
   void write_fenced(FleetWorker& worker, std::uint64_t grant);
   [[nodiscard]] const Grant& grant(std::uint64_t number) const { return grants_.at(number - 1); }
 
+ protected:
+  LineModel(Fleet& fleet, LineRules rules, std::string guarded_prefix)
+      : fleet_(fleet), rules_(std::move(rules)), guarded_prefix_(std::move(guarded_prefix)) {}
+  [[nodiscard]] Fleet& fleet() { return fleet_; }
+
  private:
+  struct Deed {
+    std::uint64_t grant = 0;
+    Revision at;
+    const char* what = "";
+  };
   struct Fence {
     std::map<std::int64_t, std::uint64_t> users;  // who wrote with a token last
     std::int64_t highest = 0;
@@ -93,8 +110,10 @@ class LineModel final : public Model {
   void check_herd(Violations& violations) const;
 
   Fleet& fleet_;
-  std::map<std::string, LineRule> rules_;
+  LineRules rules_;
+  std::string guarded_prefix_;
   std::vector<Grant> grants_;  // by number, from 1
+  std::vector<Deed> deeds_;
   std::map<std::string, std::vector<std::uint64_t>> open_;
   std::map<std::string, Fence> fences_;
   std::vector<Sighting> sessions_;

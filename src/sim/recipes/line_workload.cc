@@ -114,7 +114,7 @@ class Turn {
     for (std::uint64_t writes = worker_.prng().below(4); writes > 0 && session_->alive(); --writes) {
       model_.write_fenced(worker_, number);
       store::PutRequest put;
-      put.key = std::string(LineModel::guarded_prefix) + model_.grant(number).line;
+      put.key = model_.guarded_key(number);
       put.value = std::to_string(number) + ":";
       store::TxnRequest request;
       request.success.emplace_back().request = std::move(put);

@@ -9,6 +9,10 @@
 #include "sim/convergence.h"
 #include "sim/nemesis.h"
 #include "sim/recipes/counter_model.h"
+#include "sim/recipes/data_models.h"
+#include "sim/recipes/election_model.h"
+#include "sim/recipes/gathering_model.h"
+#include "sim/recipes/limit_model.h"
 #include "sim/recipes/line_model.h"
 #include "sim/recipes/machine_faults.h"
 #include "sim/recipes/timer_model.h"
@@ -115,6 +119,11 @@ void RecipeRun::add_models() {
   if (options_.has("line")) fleet_->add(std::make_unique<LineModel>(*fleet_));
   if (options_.has("timer")) fleet_->add(std::make_unique<TimerModel>(*fleet_));
   if (options_.has("counter")) fleet_->add(std::make_unique<CounterModel>(*fleet_));
+  if (options_.has("election")) fleet_->add(std::make_unique<ElectionModel>(*fleet_));
+  if (options_.has("limit")) fleet_->add(std::make_unique<LimitModel>(*fleet_));
+  if (options_.has("ids")) fleet_->add(std::make_unique<IdsModel>(*fleet_));
+  if (options_.has("once")) fleet_->add(std::make_unique<OnceModel>(*fleet_));
+  if (options_.has("gathering")) fleet_->add(std::make_unique<GatheringModel>(*fleet_));
 }
 
 void RecipeRun::on_death(Node& node) {
@@ -251,7 +260,8 @@ RecipeOptions draw_recipe_options(std::uint64_t seed) {
   options.machine_fault_interval_ns = static_cast<std::int64_t>(prng.between(500, 5000)) * 1'000'000;
   // Two or so at a time; the line most of all.
   for (const auto& [name, percent] :
-       {std::pair("line", 60), std::pair("counter", 30), std::pair("timer", 30)}) {
+       {std::pair("line", 50), std::pair("counter", 25), std::pair("timer", 25), std::pair("election", 30),
+        std::pair("limit", 30), std::pair("ids", 15), std::pair("once", 20), std::pair("gathering", 20)}) {
     if (prng.chance(static_cast<std::uint64_t>(percent), 100)) options.recipes += std::string(name) + " ";
   }
   if (options.recipes.empty()) options.recipes = "line counter ";
