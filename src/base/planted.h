@@ -51,7 +51,11 @@
   X(limit_refilled_twice, "what a limit gets back for a time that passed is counted twice")             \
   X(id_worker_cut, "numbers carry the last bit of their worker number only")                            \
   X(stale_first_takes_effect, "whoever's time as the first is over takes effect all the same")          \
-  X(latch_counts_party_twice, "a party that counts again is counted again")
+  X(latch_counts_party_twice, "a party that counts again is counted again")                             \
+  X(transaction_sent_before_logged, "a call is sent before what it follows from is in the store")       \
+  X(transaction_attempts_in_memory, "how often a call was tried is known to one coordinator only")      \
+  X(transaction_undone_oldest_first, "branches are cancelled in the order in which they were tried")    \
+  X(transaction_cancel_forgotten, "a participant that was told to cancel first does try afterwards")
 
 namespace lockstep::planted {
 

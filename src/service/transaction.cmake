@@ -1,7 +1,13 @@
-# Distributed transactions, without sagas, which are a library of their own.
+# Distributed transactions.
 find_package(nlohmann_json REQUIRED)
 lockstep_library(transaction PLANTED
   SOURCES
-    transaction/keys.cc transaction/state.cc
-  DEPENDS lockstep::service
+    transaction/coordinator.cc transaction/delivery_machines.cc transaction/document.cc transaction/edits.cc transaction/keys.cc transaction/machines.cc
+    transaction/replies.cc
+    transaction/state.cc transaction/term.cc transaction/term_step.cc transaction/term_store.cc transaction/transactions.cc
+    transaction/transition.cc transaction/two_phase_machine.cc
+  DEPENDS lockstep::service lockstep::saga
   PRIVATE_DEPENDS nlohmann_json::nlohmann_json)
+lockstep_test(transaction_test
+  SOURCES transaction/coordinator_test.cc
+  DEPENDS lockstep::transaction lockstep::replica)

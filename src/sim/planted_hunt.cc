@@ -86,6 +86,10 @@ constexpr std::pair<Bug, std::string_view> caught_elsewhere[] = {
     {Bug::torn_tail_not_cut, "log_planted_test"},
     {Bug::txn_nested_permission_skipped, "store_planted_test"},
     {Bug::compensation_oldest_first, "saga_planted_test"},
+    {Bug::transaction_sent_before_logged, "transaction_planted_test"},
+    {Bug::transaction_attempts_in_memory, "transaction_planted_test"},
+    {Bug::transaction_undone_oldest_first, "transaction_planted_test"},
+    {Bug::transaction_cancel_forgotten, "transaction_planted_test"},
 };
 
 std::string_view other_test(Bug bug) {

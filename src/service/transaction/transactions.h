@@ -72,7 +72,6 @@ struct OperatorNote {
 struct Audit {
   std::string action;  // retry, skip, finish, forward, compensate
   std::string branch;
-  std::string operation;
   std::string by;
   std::string reason;
   std::string was;  // the state before

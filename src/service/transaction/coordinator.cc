@@ -1,0 +1,320 @@
+#include "service/transaction/coordinator.h"
+
+#include <algorithm>
+#include <optional>
+#include <stop_token>
+#include <utility>
+#include <vector>
+
+#include "base/assert.h"
+#include "service/flat_json.h"
+#include "service/record/record.h"
+#include "service/session/session.h"
+#include "service/store_requests.h"
+#include "service/transaction/keys.h"
+#include "service/transaction/term.h"
+#include "service/waiting.h"
+#include "store/awaitable.h"
+
+namespace lockstep::service::transaction {
+namespace {
+
+constexpr Duration call_time_max = 5s;
+constexpr Duration pause_after_error = 200ms;
+constexpr std::uint64_t pause_spread_ms = 300;
+constexpr std::int64_t page_keys = 500;
+constexpr std::size_t answers_per_turn_max = 16;
+
+}  // namespace
+
+class Coordinator::Run : public std::enable_shared_from_this<Run> {
+ public:
+  Run(const Context& context, env::HttpClient& client, CoordinatorOptions options)
+      : context_(context), client_(client), options_(std::move(options)), signal_(context) {}
+
+  static Task<void> run(std::shared_ptr<Run> self) {
+    while (!self->stop_.stop_requested()) {
+      Status status = co_await self->wait_for_turn();
+      if (status.ok() && !self->stop_.stop_requested()) status = co_await self->coordinate();
+      if (status.ok() || self->stop_.stop_requested()) continue;
+      const Duration spread = std::chrono::milliseconds(self->context_.random.next() % pause_spread_ms);
+      const TimePoint later = self->context_.clock.now() + pause_after_error + spread;
+      static_cast<void>(co_await pause_until(self->context_, later, self->until_stopped()));
+    }
+  }
+
+  void stop() {
+    stop_.request_stop();
+    if (term_ != nullptr) term_->stop();
+    signal_.set();
+  }
+  void lead(bool leads) {
+    if (hint_ == leads) return;
+    hint_ = leads;
+    eager_ = leads;
+    resigns_ = !leads;
+    signal_.set();
+  }
+  [[nodiscard]] const CoordinatorFigures& figures() const { return figures_; }
+
+ private:
+  [[nodiscard]] store::CallOptions until_stopped() const {
+    store::CallOptions options;
+    options.principal = options_.principal;
+    options.cancellation = stop_.get_token();
+    return options;
+  }
+  [[nodiscard]] store::CallOptions call() const {
+    store::CallOptions options;
+    options.principal = options_.principal;
+    options.deadline = context_.clock.now() + call_time_max;
+    return options;
+  }
+  Result<std::unique_ptr<store::Subscription>> watch(std::string_view key, std::string_view range_end,
+                                                     Revision from) {
+    store::WatchRequest request;
+    request.key = key;
+    request.range_end = range_end;
+    request.start_revision = from;
+    return context_.store.watch(std::move(request), until_stopped());
+  }
+
+  // ok: take over now.
+  Task<Status> wait_for_turn() {
+    while (!stop_.stop_requested()) {
+      if (eager_) co_return Status();
+      const Result<store::RangeResponse> found =
+          co_await store::awaitable::range(context_.store, one_key(std::string(coordinator_key)), call());
+      if (!found.ok()) co_return found.status();
+      if (found->kvs.empty()) {
+        if (!hint_.has_value() || *hint_) co_return Status();
+        const Wake wake =
+            co_await signal_.wait(context_.clock.now() + options_.fallback_after, stop_.get_token());
+        if (wake == Wake::deadline && co_await is_still_vacant()) co_return Status();
+        continue;
+      }
+      const auto events = watch(coordinator_key, {}, found->header.revision.next());
+      if (!events.ok()) co_return events.status();
+      const Signal signal = signal_;
+      (*events)->notify_when_ready([signal] { signal.set(); });
+      static_cast<void>(co_await signal_.wait(no_deadline, stop_.get_token()));
+    }
+    co_return Status();
+  }
+
+  Task<bool> is_still_vacant() {
+    const Result<store::RangeResponse> found =
+        co_await store::awaitable::range(context_.store, one_key(std::string(coordinator_key)), call());
+    co_return found.ok() && found->kvs.empty();
+  }
+
+  struct Office {
+    Revision epoch;
+    std::int64_t clock_ms = 0;
+  };
+  Task<Result<Office>> take_over(LeaseId lease) {
+    const std::string nonce = to_hexadecimal(context_.random.next());
+    FlatJsonWriter json;
+    json.text("name", options_.name).text("nonce", nonce).number("since_ms", context_.clock.wall_now() / 1ms);
+    const std::string value = json.str();
+    store::TxnRequest txn;
+    txn.success.push_back(operation(put_of(std::string(coordinator_key), value, lease)));
+    txn.success.push_back(operation(one_key(std::string(clock_key))));
+    const Result<store::TxnResponse> answer =
+        co_await store::awaitable::txn(context_.store, std::move(txn), call());
+    if (!answer.ok()) co_return answer.status();
+    const store::RangeResponse* clock = range_at(*answer, 1);
+    if (clock == nullptr) co_return service::errors::answer_of_other_shape();
+    Office office;
+    office.epoch = answer->header.revision;
+    if (!clock->kvs.empty()) {
+      const Result<FlatJson> shown = FlatJson::parse(clock->kvs[0].value);
+      // A damaged clock begins anew: what was due by it is done late, or now; nothing is lost.
+      if (shown.ok()) office.clock_ms = std::max<std::int64_t>(shown->number("now_ms").value_or(0), 0);
+    }
+    co_return office;
+  }
+
+  Task<Status> coordinate() {
+    eager_ = false;
+    resigns_ = false;
+    SessionOptions session_options;
+    session_options.ttl = options_.session_ttl;
+    const Result<SessionPtr> session = co_await open_session(context_, session_options, call());
+    if (!session.ok()) co_return session.status();
+    // After an unknown outcome its lease is given up: then the key, if it is there, goes with it.
+    const Result<Office> office = co_await take_over((*session)->id());
+    Status ended = office.status();
+    if (office.ok()) ended = co_await serve(*session, *office);
+    figures_.coordinates = false;
+    term_.reset();
+    static_cast<void>(co_await (*session)->close(call()));
+    co_return ended;
+  }
+
+  Task<Status> serve(SessionPtr session, Office office) {
+    ++figures_.take_overs;
+    figures_.coordinates = true;
+    term_ =
+        std::make_shared<Term>(context_, client_, options_, office.epoch, office.clock_ms, figures_, signal_);
+    const std::shared_ptr<Term> term = term_;
+    term->start();
+    const Revision from = office.epoch.next();
+    Watches watches;
+    for (auto& [subscription, prefix] : {std::pair(&watches.definitions, definitions_prefix),
+                                         std::pair(&watches.unfinished, unfinished_prefix)}) {
+      auto made = watch(prefix, prefix_end_of(prefix), from);
+      if (!made.ok()) co_return made.status();
+      *subscription = *std::move(made);
+    }
+    auto own = watch(coordinator_key, {}, from);
+    if (!own.ok()) co_return own.status();
+    watches.own = *std::move(own);
+    if (Status loaded = co_await load_unfinished(term, office.epoch); !loaded.ok()) co_return loaded;
+    if (Status loaded = co_await load_finished(term, office.epoch); !loaded.ok()) co_return loaded;
+    const Signal signal = signal_;
+    const std::stop_callback lost(session->over(), [signal] { signal.set(); });
+    co_return co_await follow(*session, *term, watches);
+  }
+
+  struct Watches {
+    std::unique_ptr<store::Subscription> definitions;
+    std::unique_ptr<store::Subscription> unfinished;
+    std::unique_ptr<store::Subscription> own;
+  };
+  static std::string prefix_end_of(std::string_view prefix) { return end_of_prefix(prefix); }
+
+  [[nodiscard]] bool should_end(const Session& session, const Term& term) const {
+    return stop_.stop_requested() || term.over() || !session.alive() || resigns_;
+  }
+
+  Task<Status> follow(const Session& session, Term& term, Watches& watches) {
+    while (!should_end(session, term)) {
+      const Result<bool> more = take_events(term, watches);
+      if (!more.ok()) co_return more.status();
+      term.pump();
+      if (should_end(session, term)) break;
+      if (*more) {
+        signal_.set();  // others on the strand first
+      } else {
+        for (auto* one : {&watches.definitions, &watches.unfinished, &watches.own}) {
+          (*one)->notify_when_ready([signal = signal_] { signal.set(); });
+        }
+      }
+      static_cast<void>(co_await signal_.wait(no_deadline, stop_.get_token()));
+    }
+    term.stop();
+    // Deposed: no hurry. Otherwise whoever was told to lead tries again.
+    if (!term.over() && hint_ == true) eager_ = true;
+    co_return Status();
+  }
+
+  // True: there may be more.
+  Result<bool> take_events(Term& term, Watches& watches) {
+    if (const auto answer = watches.own->next(1024)) {
+      // Somebody took over, or the lease is gone.
+      if (answer->canceled || !answer->events.empty()) {
+        term.stop();
+        return Status(Code::unavailable, "transaction: another coordinates");
+      }
+    }
+    for (std::size_t i = 0; i < answers_per_turn_max; ++i) {
+      const auto answer = watches.definitions->next(256 * 1024);
+      if (!answer.has_value()) break;
+      if (answer->canceled) return lost_sight();
+      for (const store::Event& event : answer->events) {
+        if (event.kind == store::EventKind::put) term.see_definition(event.kv);
+      }
+    }
+    for (std::size_t i = 0; i < answers_per_turn_max; ++i) {
+      const auto answer = watches.unfinished->next(256 * 1024);
+      if (!answer.has_value()) return false;
+      if (answer->canceled) return lost_sight();
+      for (const store::Event& event : answer->events) {
+        if (event.kind == store::EventKind::put) {
+          term.see_unfinished(event.kv);
+        } else {
+          term.see_removed(std::string_view(event.kv.key).substr(unfinished_prefix.size()),
+                           event.kv.mod_revision);
+        }
+      }
+      term.see_progress(answer->header.revision);
+    }
+    return true;
+  }
+  static Status lost_sight() {
+    return {Code::unavailable, "transaction: the transactions could not be watched"};
+  }
+
+  Task<Status> load_unfinished(std::shared_ptr<Term> term, Revision at) {
+    std::string from(unfinished_prefix);
+    while (!term->over() && !stop_.stop_requested()) {
+      store::RangeRequest page = one_key(from);
+      page.range_end = end_of_prefix(unfinished_prefix);
+      page.revision = at;
+      page.limit = page_keys;
+      const Result<store::RangeResponse> found =
+          co_await store::awaitable::range(context_.store, std::move(page), call());
+      if (!found.ok()) co_return found.status();
+      for (const store::KeyValue& kv : found->kvs) term->see_unfinished(kv);
+      term->pump();
+      if (!found->more || found->kvs.empty()) break;
+      from = found->kvs.back().key + '\0';
+    }
+    co_return Status();
+  }
+
+  // When they finished is not known any more: they are kept from now on, the oldest first.
+  Task<Status> load_finished(std::shared_ptr<Term> term, Revision at) {
+    std::vector<std::pair<Revision, std::string>> all;
+    std::string from(finished_prefix);
+    while (!term->over() && !stop_.stop_requested()) {
+      store::RangeRequest page = one_key(from);
+      page.range_end = end_of_prefix(finished_prefix);
+      page.revision = at;
+      page.limit = 8 * page_keys;
+      page.keys_only = true;
+      const Result<store::RangeResponse> found =
+          co_await store::awaitable::range(context_.store, std::move(page), call());
+      if (!found.ok()) co_return found.status();
+      for (const store::KeyValue& kv : found->kvs) {
+        all.emplace_back(kv.mod_revision, kv.key.substr(finished_prefix.size()));
+      }
+      if (!found->more || found->kvs.empty()) break;
+      from = found->kvs.back().key + '\0';
+    }
+    std::sort(all.begin(), all.end());
+    for (const auto& [revision, gid] : all) term->see_finished(gid, revision);
+    co_return Status();
+  }
+
+  Context context_;
+  env::HttpClient& client_;
+  CoordinatorOptions options_;
+  Signal signal_;
+  std::stop_source stop_;
+  std::optional<bool> hint_;
+  bool eager_ = false;  // to take over, whoever coordinates
+  bool resigns_ = false;
+  CoordinatorFigures figures_;
+  std::shared_ptr<Term> term_;
+};
+
+Coordinator::Coordinator(const Context& context, env::HttpClient& client, CoordinatorOptions options)
+    : run_(std::make_shared<Run>(context, client, std::move(options))) {
+  Run::run(run_).detach();
+}
+
+Coordinator::~Coordinator() {
+  run_->stop();
+}
+
+void Coordinator::lead(bool leads) {
+  run_->lead(leads);
+}
+
+CoordinatorFigures Coordinator::figures() const {
+  return run_->figures();
+}
+
+}  // namespace lockstep::service::transaction

@@ -1,0 +1,24 @@
+#include "service/transaction/machines.h"
+
+#include "service/transaction/saga/saga.h"
+
+namespace lockstep::service::transaction {
+
+Result<std::unique_ptr<Machine>> make_machine(Mode mode, std::string_view document,
+                                              const std::vector<std::string>& registered,
+                                              std::string_view gid) {
+  switch (mode) {
+    case Mode::tcc:
+    case Mode::xa:
+      return make_two_phase(mode, document, registered);
+    case Mode::message:
+      return make_message(document);
+    case Mode::notification:
+      return make_notification(document);
+    case Mode::saga:
+      return make_saga(document, gid);
+  }
+  return errors::entry_does_not_fit();
+}
+
+}  // namespace lockstep::service::transaction

@@ -1,0 +1,261 @@
+#include "service/transaction/term.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "base/assert.h"
+#include "service/transaction/keys.h"
+
+namespace lockstep::service::transaction {
+namespace {
+
+constexpr Duration tick_interval = 1s;
+constexpr Duration call_time_max = 5s;
+// Steps of one turn: others on the strand have their turn, too.
+constexpr int steps_per_pump_max = 256;
+constexpr std::size_t gone_max_min = 1024;
+
+}  // namespace
+
+Term::Term(const Context& context, env::HttpClient& client, CoordinatorOptions options, Revision epoch,
+           std::int64_t clock_ms, CoordinatorFigures& figures, Signal over)
+    : context_(context),
+      client_(client),
+      options_(std::move(options)),
+      epoch_(epoch),
+      clock_ms_(clock_ms),
+      clock_at_(context.clock.now()),
+      figures_(figures),
+      over_signal_(std::move(over)),
+      documents_(options_.machine_bytes_max),
+      gate_(options_.calls_max, options_.calls_per_host_max) {}
+
+Term::~Term() {
+  stop();
+}
+
+void Term::start() {
+  figures_.epoch = epoch_;
+  tick_timer_ = context_.executor.schedule(context_.clock.now() + tick_interval, [weak = weak_from_this()] {
+    if (const auto self = weak.lock()) self->tick();
+  });
+}
+
+void Term::stop() {
+  if (std::exchange(stopped_, true)) return;
+  if (wake_timer_ != env::TimerId()) context_.executor.cancel(wake_timer_);
+  if (tick_timer_ != env::TimerId()) context_.executor.cancel(tick_timer_);
+  figures_.unfinished = 0;
+  figures_.need_operator = 0;
+  figures_.calls_under_way = 0;
+}
+
+// The epoch is another's, or nothing can be known any more.
+void Term::end(bool lost) {
+  if (over_) return;
+  over_ = true;
+  if (lost) figures_.conflicts += 1;
+  stop();
+  over_signal_.set();
+}
+
+std::int64_t Term::now_ms() const {
+  return clock_ms_ + std::chrono::floor<std::chrono::milliseconds>(context_.clock.now() - clock_at_).count();
+}
+
+std::int64_t Term::wall_ms() const {
+  return std::max<std::int64_t>(context_.clock.wall_now() / 1ms, 0);
+}
+
+store::CallOptions Term::call() const {
+  store::CallOptions options;
+  options.principal = options_.principal;
+  options.deadline = context_.clock.now() + call_time_max;
+  return options;
+}
+
+Active* Term::find(std::uint64_t serial) {
+  const auto found = active_.find(serial);
+  return found == active_.end() ? nullptr : found->second.get();
+}
+
+Active& Term::make(std::string_view gid) {
+  auto active = std::make_unique<Active>();
+  active->gid = gid;
+  active->serial = ++last_serial_;
+  Active& made = *active;
+  serials_[made.gid] = made.serial;
+  active_.emplace(made.serial, std::move(active));
+  figures_.unfinished = active_.size();
+  return made;
+}
+
+// Calls that are under way come to nothing.
+void Term::drop(Active& active) {
+  schedule(active, -1);
+  unsaved_.erase(active.serial);
+  forget_machine(active);
+  if (active.alarmed) --figures_.need_operator;
+  documents_.erase(active.gid);
+  serials_.erase(active.gid);
+  const std::uint64_t serial = active.serial;
+  active_.erase(serial);
+  figures_.unfinished = active_.size();
+}
+
+void Term::schedule(Active& active, std::int64_t due_ms) {
+  if (active.due_ms == due_ms) return;
+  if (active.due_ms >= 0) due_.erase({active.due_ms, active.serial});
+  active.due_ms = due_ms >= never_ms ? -1 : due_ms;
+  if (active.due_ms >= 0) due_.insert({active.due_ms, active.serial});
+}
+
+void Term::see_definition(const store::KeyValue& kv) {
+  const std::string_view name = std::string_view(kv.key).substr(definitions_prefix.size());
+  const std::size_t slash = name.find('/');
+  if (slash == std::string_view::npos) {
+    documents_.put(std::string(name), {kv.value, {}});
+  } else {
+    documents_.add(std::string(name.substr(0, slash)), kv.value);
+  }
+}
+
+void Term::see_unfinished(const store::KeyValue& kv) {
+  const std::string_view gid = std::string_view(kv.key).substr(unfinished_prefix.size());
+  const auto known = serials_.find(std::string(gid));
+  if (known == serials_.end()) {
+    if (!check_gid(gid).ok()) return;  // an ordinary key that somebody put here
+    const auto gone = gone_.find(std::string(gid));
+    if (gone != gone_.end() && kv.mod_revision < gone->second) return;
+    Active& active = make(gid);
+    active.newer = kv;
+  } else {
+    Active& active = *find(known->second);
+    if (kv.mod_revision <= active.revision) return;
+    if (active.newer.has_value() && kv.mod_revision <= active.newer->mod_revision) return;
+    active.newer = kv;
+    if (active.writing || active.loading) return;
+  }
+  Active& active = *find(serials_.at(std::string(gid)));
+  take_newer(active);
+}
+
+// An edit of somebody else, or what was found: it counts, instead of what stood here.
+void Term::take_newer(Active& active) {
+  LS_MUST(active.newer.has_value() && !active.writing);
+  const store::KeyValue kv = *std::exchange(active.newer, std::nullopt);
+  Result<State> state = parse_state(kv.value);
+  forget_machine(active);
+  active.recorded.clear();
+  active.revision = kv.mod_revision;
+  if (!state.ok()) {
+    active.state.reset();
+    schedule(active, -1);
+    tell_of(active, Mode::saga, std::string(state.status().message()));
+    return;
+  }
+  active.state = *std::move(state);
+  if (active.state->deadline_ms == 0) active.state->deadline_ms = active.deadline_ms;
+  active.deadline_ms = active.state->deadline_ms;
+  const bool waits_for_owner = active.state->verdict == Verdict::waiting && active.deadline_ms > 0 &&
+                               active.state->calls.empty() && active.state->mode != Mode::message;
+  std::int64_t due_ms = waits_for_owner ? active.deadline_ms : active.state->next_ms;
+  if (!active.arrived.empty()) due_ms = 0;
+  look_at_alarm(active);
+  schedule(active, due_ms);
+}
+
+void Term::see_removed(std::string_view gid, Revision revision) {
+  const auto known = serials_.find(std::string(gid));
+  if (known == serials_.end()) return;
+  Active& active = *find(known->second);
+  if (active.revision > revision || active.writing) return;
+  if (active.newer.has_value() && active.newer->mod_revision > revision) return;
+  finished_.add({active.gid, revision, now_ms(), true});
+  drop(active);
+}
+
+void Term::see_progress(Revision revision) {
+  watched_ = std::max(watched_, revision);
+  if (gone_.size() <= gone_max_) return;
+  // order: which goes first does not show
+  std::erase_if(gone_, [&](const auto& gone) { return gone.second <= watched_; });
+  gone_max_ = std::max<std::size_t>(2 * gone_.size(), gone_max_min);
+}
+
+void Term::note_gone(const std::string& gid, Revision revision) {
+  if (revision > watched_) gone_[gid] = revision;
+}
+
+void Term::see_finished(std::string_view gid, Revision revision) {
+  finished_.add({std::string(gid), revision, now_ms(), true});
+}
+
+void Term::pump() {
+  if (over_ || stopped_ || pumping_) return;
+  pumping_ = true;
+  int steps = 0;
+  bool more = true;
+  while (more && !over_) {
+    for (const auto& [host, serial] : gate_.hand_out()) {
+      Active* active = find(serial);
+      if (active == nullptr) continue;
+      std::erase(active->hosts_waited_for, host);
+      if (!active->writing && !active->loading) schedule(*active, 0);
+    }
+    more = !due_.empty() && due_.begin()->first <= now_ms() && ++steps <= steps_per_pump_max;
+    if (!more) break;
+    Active& active = *find(due_.begin()->second);
+    schedule(active, -1);
+    step(active);
+  }
+  pumping_ = false;
+  figures_.calls_under_way = gate_.taken();
+  set_wake_timer();
+  at_turn_end();
+}
+
+void Term::set_wake_timer() {
+  if (over_ || stopped_) return;
+  const std::int64_t due_ms = due_.empty() ? never_ms : due_.begin()->first;
+  if (due_ms == wake_ms_ && wake_timer_ != env::TimerId()) return;
+  if (wake_timer_ != env::TimerId()) context_.executor.cancel(std::exchange(wake_timer_, {}));
+  wake_ms_ = due_ms;
+  if (due_ms == never_ms) return;
+  const TimePoint when = clock_at_ + std::chrono::milliseconds(std::max<std::int64_t>(due_ms - clock_ms_, 0));
+  wake_timer_ = context_.executor.schedule(std::max(when, context_.clock.now()), [weak = weak_from_this()] {
+    const auto self = weak.lock();
+    if (self == nullptr) return;
+    self->wake_timer_ = {};
+    self->pump();
+  });
+}
+
+void Term::tick() {
+  tick_timer_ = context_.executor.schedule(context_.clock.now() + tick_interval, [weak = weak_from_this()] {
+    if (const auto self = weak.lock()) self->tick();
+  });
+  for (const std::uint64_t serial : std::exchange(unsaved_, {})) {
+    Active* active = find(serial);
+    if (active == nullptr || !active->unsaved || active->writing || active->loading) continue;
+    if (active->state.has_value()) want_write(*active);
+  }
+  tick_due_ = !active_.empty();
+  sweep();
+  at_turn_end();
+}
+
+void Term::at_turn_end() {
+  if (over_ || stopped_ || std::exchange(turn_end_asked_, true)) return;
+  context_.executor.at_turn_end([weak = weak_from_this()] {
+    const auto self = weak.lock();
+    if (self == nullptr) return;
+    self->turn_end_asked_ = false;
+    if (self->over_ || self->stopped_) return;
+    self->load_wanted();
+    self->write_wanted();
+  });
+}
+
+}  // namespace lockstep::service::transaction
