@@ -226,6 +226,47 @@ def timers(asked):
     asked.expect("dropped", asked.post("/v1/timers/drop-dead", name="d", **queue), 200)
 
 
+def topics(asked):
+    orders = {"topic": "orders"}
+    billing = {"group": "billing", **orders}
+    asked.expect("made", asked.post("/v1/topics/create", partitions=1, **orders), 200)
+    asked.expect("not otherwise", asked.post("/v1/topics/create", partitions=2, **orders), 409, "topic_differs")
+    wait = in_thread(asked.post, "/v1/topics/claim", max=10, wait_ms=60000, **billing)
+    published = asked.post("/v1/topics/publish", messages=[{"key": "o1", "payload": text} for text in ("placed", "paid", "sent")], **orders)
+    asked.tally.check("published", [at["offset"] for at in published["positions"]] == [0, 1, 2], published)
+    first = wait()
+    asked.tally.check("whoever waited has them", [one["payload"] for one in first["messages"]] == ["placed", "paid", "sent"], first)
+    asked.expect("longer", asked.post("/v1/topics/extend", claim=first["claim"]), 200)
+    asked.expect("the first is done, the next is none of ours",
+                 asked.post("/v1/topics/settle", claim=first["claim"], through=0, reject=True, reason="no such order", **billing), 200)
+    asked.expect("once", asked.post("/v1/topics/settle", claim=first["claim"], all=True, **billing), 409, "claim_lost")
+    letters = asked.get("/v1/topics/dead", **billing)["messages"]
+    asked.tally.check("a dead letter, with its reason", [(one["payload"], one["reason"]) for one in letters] == [("paid", "no such order")], letters)
+    second = asked.post("/v1/topics/claim", max=10, wait_ms=60000, **billing)
+    asked.tally.check("the others go on, with a larger token",
+                      [one["payload"] for one in second["messages"]] == ["sent"] and second["token"] > first["token"], second)
+    asked.expect("acknowledged", asked.post("/v1/topics/settle", claim=second["claim"], all=True, **billing), 200)
+    asked.expect("redriven", asked.post("/v1/topics/redrive", partition=0, offset=1, **billing), 200)
+    asked.expect("once only", asked.post("/v1/topics/drop-dead", partition=0, offset=1, **billing), 404, "dead_letter_not_found")
+    again = asked.post("/v1/topics/claim", wait_ms=60000, **billing)
+    asked.tally.check("it comes again", [one["payload"] for one in again["messages"]] == ["paid"], again)
+    asked.expect("from the beginning", asked.post("/v1/topics/seek", to="first", **billing), 200)
+    asked.expect("a claim of before", asked.post("/v1/topics/settle", claim=again["claim"], all=True, **billing), 409, "claim_lost")
+    everything = asked.post("/v1/topics/claim", max=10, wait_ms=60000, **billing)["messages"]
+    asked.tally.check("replayed", [one["payload"] for one in everything] == ["placed", "paid", "sent", "paid"], everything)
+    read = asked.get("/v1/topics/read", partition=0, **{"from": 1}, **orders)["messages"]
+    asked.tally.check("read by nobody", [one["offset"] for one in read] == [1, 2, 3], read)
+    shown = asked.get("/v1/topics/show", **orders)
+    asked.expect("shown", shown, 200, groups=[{"group": "billing", "behind": 4}])
+    asked.expect("listed", asked.get("/v1/topics/list"), 200, topics=[{"topic": "orders"}])
+    asked.expect("back", asked.post("/v1/topics/seek", to="first", **billing), 200)
+    first = asked.post("/v1/topics/claim", wait_ms=60000, **billing)
+    asked.expect("rejected", asked.post("/v1/topics/settle", claim=first["claim"], reject=True, **billing), 200)
+    asked.expect("dropped", asked.post("/v1/topics/drop-dead", partition=0, offset=0, **billing), 200)
+    asked.expect("removed", asked.post("/v1/topics/remove", **orders), 200)
+    asked.expect("gone", asked.post("/v1/topics/claim", **billing), 404, "topic_not_found")
+
+
 def limits(asked):
     rule = {"name": "api", "limit": 5, "period_ms": 3600000}
     takes = [in_thread(asked.post, "/v1/limits/take", **rule) for _ in range(20)]
@@ -382,7 +423,7 @@ def main():
         try:
             asked = Asked(server.endpoint, tally)
             for part in (simple_locks, locks, locks_from_outside, sessions, counters, ids, limits,
-                         semaphores, own_idempotency, elections, gatherings, timers,
+                         semaphores, own_idempotency, elections, gatherings, timers, topics,
                          idempotency, http2, bad_requests, request_ids, routes_asked):
                 part(asked)
             logins(asked, on_etcd=given.store == "etcd")

@@ -18,6 +18,7 @@
 #include "service/semaphore/semaphores.h"
 #include "service/simple/simple_lock.h"
 #include "service/timer/timers.h"
+#include "service/topic/topics.h"
 
 namespace lockstep::gateway::v1 {
 
@@ -33,6 +34,7 @@ class Coordination {
         idempotency(with),
         elections(with),
         timers(with),
+        topics(with),
         simple_lock(with) {}
   Coordination(const Coordination&) = delete;
   Coordination& operator=(const Coordination&) = delete;
@@ -48,6 +50,7 @@ class Coordination {
   service::Idempotency idempotency;
   service::Elections elections;
   service::Timers timers;
+  service::Topics topics;
   service::SimpleLock simple_lock;
 };
 
@@ -58,6 +61,7 @@ Routes barrier_routes(Coordination& recipes);
 Routes election_routes(Coordination& recipes);
 Routes latch_routes(Coordination& recipes);
 Routes timer_routes(Coordination& recipes);
+Routes topic_routes(Coordination& recipes);
 Routes idempotency_routes(Coordination& recipes);
 Routes semaphore_routes(Coordination& recipes);
 Routes id_routes(Coordination& recipes);

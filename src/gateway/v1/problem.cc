@@ -17,6 +17,7 @@
 #include "service/session/session.h"
 #include "service/simple/simple_lock.h"
 #include "service/timer/timers.h"
+#include "service/topic/topics.h"
 
 namespace lockstep::gateway::v1 {
 namespace {
@@ -85,6 +86,12 @@ constexpr std::array kinds = {
                 service::errors::barrier_not_entered},
     ProblemKind{"barrier_in_use", 409, false, "Somebody waits at the barrier",
                 service::errors::barrier_in_use},
+    ProblemKind{"topic_not_found", 404, false, "There is no such topic", service::errors::topic_not_found},
+    ProblemKind{"topic_differs", 409, false, "The topic has another configuration",
+                service::errors::topic_exists},
+    ProblemKind{"claim_lost", 409, false, "The claim is over", service::errors::claim_lost},
+    ProblemKind{"dead_letter_not_found", 404, false, "There is no such dead letter",
+                service::errors::dead_letter_not_found},
     ProblemKind{"timer_exists", 409, false, "There is a timer of that name", service::errors::timer_exists},
     ProblemKind{"timer_not_found", 404, false, "There is no such timer", service::errors::timer_not_found},
     ProblemKind{"delivery_lost", 409, false, "The delivery is over", service::errors::delivery_lost},
