@@ -87,6 +87,7 @@ struct State {
   Target action;
   std::optional<Target> compensate;
   bool is_update = true;           // an unknown judgement, rather than a failure, if none is given
+  bool is_compensation = false;    // a state's CompensateState
   bool is_async = false;           // nobody waits for it before the end
   std::vector<std::size_t> after;  // of steps
   std::vector<std::pair<std::string, Template>> outputs;  // variables, from the answer
@@ -114,7 +115,7 @@ struct Definition {
 };
 
 struct ReadOptions {
-  // Services that the table lacks are a note, and are called by "service:NAME/METHOD": for looking only.
+  // Without a table, services are a note, and are called by "service:NAME/METHOD": for looking only.
   bool any_service = false;
 };
 

@@ -54,8 +54,9 @@ class Lexer {
       at_ += 2;
       return token;
     }
-    token.text = letter;
-    ++at_;
+    // A letter of several bytes stays whole, since errors quote it.
+    do token.text += text_[at_++];
+    while (at_ < text_.size() && (static_cast<unsigned char>(text_[at_]) & 0xC0U) == 0x80U);
     return token;
   }
 

@@ -3,18 +3,22 @@
 //
 //   saga                       followed by the document's lines
 //   BRANCH action|compensate done [ANSWER] | refused | gave_up | skipped
+//   lint | simulate [TASK=JSON …]   followed by the document's lines
 //   timed_out | forward | compensate | decide | result | retries
 //
 // Whatever is learned, a second machine is made of the document and the journal, and must say the same.
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <sstream>
 
 #include <gtest/gtest.h>
 
 #include "base/text_values.h"
+#include "service/transaction/saga/lint.h"
 #include "service/transaction/saga/saga.h"
+#include "service/transaction/saga/simulate.h"
 
 namespace lockstep::service::transaction {
 namespace {
@@ -65,6 +69,8 @@ class Story {
     std::string first;
     words >> first;
     if (first == "saga") return begin(lines);
+    if (first == "lint") return saga::to_text(saga::lint(text_of(lines)));
+    if (first == "simulate") return simulated(lines, words);
     if (machine_ == nullptr) return "there is no saga\n";
     if (first == "result") return machine_->result() + "\n";
     if (first == "retries") return show_retries(machine_->next());
@@ -82,11 +88,29 @@ class Story {
   }
 
  private:
+  static std::string text_of(const std::vector<std::string>& lines) {
+    std::string text;
+    for (std::size_t i = 1; i < lines.size(); ++i) text += lines[i] + "\n";
+    return text;
+  }
+
+  static std::string simulated(const std::vector<std::string>& lines, std::istringstream& words) {
+    std::map<std::string, std::string> answers;
+    for (std::string word; words >> word;)
+      answers[word.substr(0, word.find('='))] = word.substr(word.find('=') + 1);
+    const Result<saga::Simulation> simulation = saga::simulate(text_of(lines), answers);
+    if (!simulation.ok()) return simulation.status().to_string() + "\n";
+    // An empty line would end what came of a command.
+    std::string text = saga::to_text(*simulation);
+    for (std::size_t at = text.find("\n\n"); at != std::string::npos; at = text.find("\n\n", at))
+      text.erase(at, 1);
+    return text;
+  }
+
   std::string begin(const std::vector<std::string>& lines) {
-    document_.clear();
+    document_ = text_of(lines);
     journal_.clear();
     machine_ = nullptr;
-    for (std::size_t i = 1; i < lines.size(); ++i) document_ += lines[i] + "\n";
     Result<std::unique_ptr<Machine>> made = make_saga(document_, "g1");
     if (!made.ok()) return made.status().to_string() + "\n";
     machine_ = *std::move(made);

@@ -66,12 +66,14 @@ std::string read_service(ObjectReader* reader, const std::string& service, const
     reading->problems->error(reader->path(method_field), "the name of a method is needed");
     return {};
   }
+  const bool is_told = std::ranges::find(reading->used, service) != reading->used.end();
   reading->used.push_back(service);
   const auto found =
       std::ranges::find(*reading->services, service, &std::pair<std::string, std::string>::first);
   if (found == reading->services->end()) {
     const std::string message = "there is no service '" + shorten(service) + "' in the table \"services\"";
-    if (reading->options->any_service) {
+    if (is_told) return "service:" + service + "/" + bare;
+    if (reading->options->any_service && reading->services->empty()) {
       reading->problems->note(reader->path("ServiceName"), message + "; the submit must bring it");
     } else {
       reading->problems->error(reader->path("ServiceName"), message);
@@ -234,11 +236,12 @@ void join_compensations(const Reading& reading, Definition* definition) {
     const std::string path = path_to(state.path, "CompensateState");
     const auto found = find_name(reading.names, name, "state", path, reading.problems);
     if (!found.has_value()) continue;
-    const State& undoing = definition->states[*found];
+    State& undoing = definition->states[*found];
     if (undoing.kind != StateKind::task) {
       reading.problems->error(path, "'" + shorten(name) + "' is no ServiceTask");
       continue;
     }
+    undoing.is_compensation = true;
     Target target = undoing.action;
     if (!reading.has_retry[*found])
       target.retry.attempts_max = 0;  // never forgotten, unless it says so itself
