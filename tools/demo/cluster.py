@@ -1,4 +1,4 @@
-"""Three members of lockstepd on free ports of 127.0.0.1, with their data in a folder, and how the demo speaks of them."""
+"""Members of lockstepd on free ports of 127.0.0.1, with their data in a folder, and how the demo speaks of them."""
 
 import atexit
 import http.client
@@ -37,11 +37,12 @@ class Member:
 
 
 class Cluster:
-    def __init__(self, programs, folder):
-        self.programs, self.folder = programs, folder
-        ports = free_ports(6)
-        self.members = [Member(f"n{i + 1}", ports[2 * i], ports[2 * i + 1]) for i in range(3)]
+    def __init__(self, programs, folder, size=3, options=()):
+        self.programs, self.folder, self.options = programs, folder, options
+        ports = free_ports(2 * size)
+        self.members = [Member(f"n{i + 1}", ports[2 * i], ports[2 * i + 1]) for i in range(size)]
         self.endpoints = ",".join(member.endpoint for member in self.members)
+        self.leave_running = False
         atexit.register(self.end)
 
     def start(self, member):
@@ -49,7 +50,7 @@ class Cluster:
         member.log = open(self.folder / f"{member.name}.log", "ab")
         member.process = subprocess.Popen(
             [self.programs / "lockstepd", "--name", member.name, "--data-dir", self.folder / member.name, "--listen",
-             member.endpoint, "--initial-cluster", peers, "--cluster-token", f"demo-{os.getpid()}"],
+             member.endpoint, "--initial-cluster", peers, "--cluster-token", f"demo-{os.getpid()}", *self.options], stdin=subprocess.DEVNULL,
             stdout=member.log, stderr=subprocess.STDOUT, start_new_session=True)
 
     def kill(self, member):
@@ -59,7 +60,7 @@ class Cluster:
 
     def end(self):
         for member in self.members:
-            if member.process is not None and member.process.poll() is None:
+            if not self.leave_running and member.process is not None and member.process.poll() is None:
                 self.kill(member)
 
     def check(self):

@@ -45,6 +45,7 @@ THIRD_PARTY = {
     "libpq-fe.h": {"sdk"},
     "mariadb/": {"sdk"},
     "sqlite3.h": {"sdk"},
+    "httplib.h": {"examples"},
     "gtest/": {"tests"},
     "gmock/": {"tests"},
     "benchmark/": {"bench"},
