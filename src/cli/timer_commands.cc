@@ -24,6 +24,7 @@ struct TimerArguments {
   std::string cron;
   std::string zone;
   std::string payload;
+  std::string target;
   std::string missed = "once";
   std::string wait = "0s";
   std::string visibility = "30s";
@@ -62,6 +63,7 @@ Status set(Session& session, Client& client, const TimerArguments& arguments) {
   spec.zone = arguments.zone;
   spec.only_if_new = arguments.only_if_new;
   LS_ASSIGN_OR_RETURN(spec.payload, unescape(arguments.payload));
+  spec.target = arguments.target;
   const std::optional<service::MissedRuns> missed = service::parse_missed_runs(arguments.missed);
   if (!missed.has_value()) return {Code::invalid_argument, "--missed is skip, once or all"};
   spec.missed = *missed;
@@ -96,6 +98,7 @@ Status show(Session& session, Client& client, const TimerArguments& arguments) {
   if (state.wall.has_value()) report.fact("unix_ms", ms_of(*state.wall));
   if (!state.document.cron.empty())
     report.fact("cron", state.document.cron).fact("zone", state.document.zone);
+  if (!state.document.target.empty()) report.fact("target", state.document.target);
   if (!state.document.payload.empty()) report.fact("payload", Bytes{state.document.payload});
   session.print(report);
   return {};
@@ -174,11 +177,13 @@ void add_name(CLI::App& command, TimerArguments& arguments) {
 
 void add_set(Commands& commands, CLI::App& timer) {
   auto arguments = std::make_shared<TimerArguments>();
-  CLI::App& command = add(commands, timer, "set", "set a timer, or set it anew",
-                          "  lockstep timer set unpaid order-4711 --after 30m --payload '{\"order\":4711}'\n"
-                          "  lockstep timer set reports daily --cron '0 8 * * *' --zone Europe/Berlin\n"
-                          "  lockstep timer set reports once --at 2026-12-01T08:00:00Z\n",
-                          arguments, set);
+  CLI::App& command =
+      add(commands, timer, "set", "set a timer, or set it anew",
+          "  lockstep timer set unpaid order-4711 --after 30m --payload '{\"order\":4711}'\n"
+          "  lockstep timer set reports daily --cron '0 8 * * *' --zone Europe/Berlin\n"
+          "  lockstep timer set reports once --at 2026-12-01T08:00:00Z\n"
+          "  lockstep timer set hooks order-4711 --after 30m --target https://shop.example/due\n",
+          arguments, set);
   add_name(command, *arguments);
   command.add_option("--after", arguments->after, "due after so long")->type_name("DURATION");
   command.add_option("--at", arguments->at, "due then: seconds since 1970, or 2026-12-01T08:00:00Z")
@@ -186,6 +191,9 @@ void add_set(Commands& commands, CLI::App& timer) {
   command.add_option("--cron", arguments->cron, "due again and again: minute hour day month weekday");
   command.add_option("--zone", arguments->zone, "of --cron, as Europe/Berlin [UTC]");
   command.add_option("--payload", arguments->payload, "delivered with it");
+  command
+      .add_option("--target", arguments->target, "where servers send it, instead of a claim: http(s)://...")
+      ->type_name("URL");
   command.add_option("--missed", arguments->missed, "runs that nobody was there for: skip, once or all")
       ->capture_default_str();
   command.add_flag("--if-new", arguments->only_if_new, "refuse if there is one of that name");

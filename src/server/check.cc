@@ -5,6 +5,7 @@
 
 #include "server/settings.h"
 #include "server/text_values.h"
+#include "service/compaction/auto_compaction.h"
 
 namespace lockstep::server {
 namespace {
@@ -114,6 +115,13 @@ Status check(const ServerOptions& options) {
   if (options.lease_ttl_min <= options.election_timeout / 16)
     return refuse("--lease-ttl-min is too short for a lease to survive an election");
   if (options.connections_max == 0) return refuse("--connections-max must not be 0");
+  if (const Status rule =
+          service::parse_compaction_rule(options.auto_compaction_mode, options.auto_compaction_retention)
+              .status();
+      !rule.ok())
+    return refuse(fmt::format("--auto-compaction-mode {}, --auto-compaction-retention {}: {}",
+                              options.auto_compaction_mode, options.auto_compaction_retention,
+                              rule.message()));
   LS_RETURN_IF_ERROR(check_pair(options.tls_certificate, options.tls_key, "tls"));
   LS_RETURN_IF_ERROR(check_pair(options.peer_tls_certificate, options.peer_tls_key, "peer-tls"));
   if (!options.tls_client_ca.empty() && options.tls_certificate.empty())

@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "base/assert.h"
 #include "base/version.h"
 #include "engine/rocksdb_engine.h"
 #include "gateway/etcd/etcd_services.h"
@@ -27,9 +28,12 @@
 #include "replica/naming.h"
 #include "replica/replica.h"
 #include "rpc/server.h"
+#include "server/callouts.h"
 #include "server/cluster.h"
 #include "server/metrics.h"
 #include "server/root_account.h"
+#include "service/compaction/auto_compaction.h"
+#include "service/timer/http_callbacks.h"
 #include "service/timer/timer_driver.h"
 
 namespace lockstep::server {
@@ -144,6 +148,9 @@ class Node::Parts {
   std::unique_ptr<gateway::v1::Coordination> coordination;
   std::unique_ptr<gateway::v1::V1> v1;
   std::unique_ptr<service::TimerDriver> timer_driver;
+  std::unique_ptr<platform::CurlHttpClient> callouts;
+  std::unique_ptr<service::TimerCallbacks> timer_callbacks;
+  std::unique_ptr<service::AutoCompaction> auto_compaction;
   std::unique_ptr<gateway::HttpServer> http_server;
   std::shared_ptr<env::Streams> streams;
   std::shared_ptr<platform::TlsStreams> tls;  // of clients; null: plain
@@ -166,6 +173,7 @@ class Node::Parts {
   void hand_over_then_drain(TimePoint deadline);
   void drain();
   void beat();
+  void start_services();
 
   bool stopping_ = false;
   const Duration started_ = platform::RealClock().wall_now();
@@ -174,6 +182,9 @@ class Node::Parts {
 // Callbacks that the replica still holds lead into the services: they die with it, uncalled.
 Node::Parts::~Parts() {
   root_account.reset();
+  auto_compaction.reset();
+  timer_callbacks.reset();
+  callouts.reset();
   timer_driver.reset();
   listener.reset();
   http_server.reset();
@@ -255,6 +266,7 @@ Status Node::Parts::open_front() {
   http_server = std::make_unique<gateway::HttpServer>(executor, clock, http_options);
   rpc_server->set_plain(http_server->plain_handler(), http_options.limits.body_bytes_max);
   LS_RETURN_IF_ERROR(open_streams());
+  LS_ASSIGN_OR_RETURN(callouts, open_callouts(options, platform->executor()));
   serve_http(executor, clock);
   listener = std::make_unique<gateway::Listener>(executor, clock, *rpc_server, *http_server);
   if (options.root_password_file.empty()) return listen();
@@ -298,6 +310,7 @@ void Node::Parts::serve_v1(env::Executor& executor, env::Clock& clock) {
   env::Random& random = platform->environment().random;
   coordination =
       std::make_unique<gateway::v1::Coordination>(service::Context{*replica, executor, clock, random});
+  coordination->callouts = callouts.get();
   gateway::v1::Options v1_options;
   v1_options.request_timeout = options.request_timeout;
   v1_options.admits = [this] {
@@ -344,12 +357,26 @@ MemberSample Node::Parts::sample() const {
   return sample;
 }
 
+// What goes on by itself, in the cluster's own name; only now, for what it asks of a store that nobody runs
+// would never be answered.
+void Node::Parts::start_services() {
+  timer_driver = std::make_unique<service::TimerDriver>(coordination->context, store::Principal::cluster());
+  service::CallbackOptions sending;
+  sending.principal = store::Principal::cluster();
+  timer_callbacks = std::make_unique<service::TimerCallbacks>(coordination->context, *callouts, sending);
+  const Result<service::CompactionRule> rule =
+      service::parse_compaction_rule(options.auto_compaction_mode, options.auto_compaction_retention);
+  LS_MUST(rule.ok(), "the settings were checked");
+  auto_compaction = std::make_unique<service::AutoCompaction>(
+      coordination->context, *rule, [this] { return replica->raft().is_leader(); },
+      store::Principal::cluster());
+}
+
 void Node::Parts::run() {
   const std::array signals = {SIGTERM, SIGINT, SIGHUP};
   const platform::Signals waiting(platform->executor(), signals, [this](int signal) { on_signal(signal); });
   beat();
-  // What it asks of a store that nobody runs would never be answered.
-  timer_driver = std::make_unique<service::TimerDriver>(coordination->context, store::Principal::cluster());
+  start_services();
   platform->executor().schedule(platform->executor().clock().now() + start_up_time,
                                 [] { platform::release_start_up_pages(); });
   platform->run();
@@ -405,6 +432,8 @@ void Node::Parts::drain() {
   const auto drained = [this, left = std::make_shared<int>(3)] {
     if (--*left == 0) platform->stop();
   };
+  auto_compaction.reset();
+  timer_callbacks.reset();
   timer_driver.reset();
   v1->drain(deadline, drained);
   rpc_server->drain(deadline, drained);

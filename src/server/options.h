@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,7 +31,9 @@ struct ServerOptions {
   Duration election_timeout = 600ms;
   Duration heartbeat_interval = 100ms;
   Duration request_timeout = 7s;
-  Duration lease_ttl_min = 2s;  // as etcd's at its default election timeout
+  Duration lease_ttl_min = 2s;                    // as etcd's at its default election timeout
+  std::string auto_compaction_mode = "periodic";  // service/compaction/auto_compaction.h
+  std::string auto_compaction_retention = "1h";
   std::uint64_t quota_bytes = 0;
   std::uint64_t connections_max = 10'000;
   Duration shutdown_timeout = 10s;
@@ -50,6 +53,11 @@ struct ServerOptions {
   std::string store_tls_ca;
   std::string store_tls_certificate;
   std::string store_tls_key;
+
+  // Calls to other people's HTTP services (platform/call_policy.h).
+  std::vector<std::string> callouts_allow;      // hosts, addresses and ranges; empty: any that is fit
+  std::optional<bool> callouts_allow_loopback;  // not said: as `dev`
+  std::string callouts_ca_file;
 
   LogLevel log_level = LogLevel::info;
   LogFormat log_format = LogFormat::text;

@@ -25,8 +25,10 @@
 #include "remote/connections.h"
 #include "remote/store.h"
 #include "rpc/server.h"
+#include "server/callouts.h"
 #include "server/foreign_cluster.h"
 #include "server/root_account.h"
+#include "service/timer/http_callbacks.h"
 #include "service/timer/timer_driver.h"
 
 namespace lockstep::server {
@@ -54,6 +56,8 @@ class Proxy::Parts {
   std::unique_ptr<gateway::v1::Coordination> coordination;
   std::unique_ptr<gateway::v1::V1> v1;
   std::unique_ptr<service::TimerDriver> timer_driver;
+  std::unique_ptr<platform::CurlHttpClient> callouts;
+  std::unique_ptr<service::TimerCallbacks> timer_callbacks;
   std::unique_ptr<gateway::StatusPages> status_pages;
   std::unique_ptr<gateway::JsonGateway> json_gateway;
   std::unique_ptr<rpc::Server> rpc_server;
@@ -75,6 +79,8 @@ class Proxy::Parts {
 
 // Closing the connections answers what they still hold: its owners are there until then.
 Proxy::Parts::~Parts() {
+  timer_callbacks.reset();
+  callouts.reset();
   timer_driver.reset();
   listener.reset();
   http_server.reset();
@@ -144,6 +150,7 @@ void Proxy::Parts::serve() {
   status_pages->register_with(http_server->router());
   coordination =
       std::make_unique<gateway::v1::Coordination>(service::Context{*store, executor, clock, random});
+  coordination->callouts = callouts.get();
   gateway::v1::Options v1_options;
   v1_options.request_timeout = options.request_timeout;
   v1 = std::make_unique<gateway::v1::V1>(security, executor, clock, random, v1_options);
@@ -151,12 +158,14 @@ void Proxy::Parts::serve() {
   v1->set_idempotency(std::make_unique<gateway::v1::StoredAnswers>(coordination->context));
   v1->register_with(http_server->router());
   timer_driver = std::make_unique<service::TimerDriver>(coordination->context);
+  timer_callbacks = std::make_unique<service::TimerCallbacks>(coordination->context, *callouts);
   listener = std::make_unique<gateway::Listener>(executor, clock, *rpc_server, *http_server);
 }
 
 Status Proxy::Parts::open() {
   LS_RETURN_IF_ERROR(open_store());
   LS_RETURN_IF_ERROR(open_streams());
+  LS_ASSIGN_OR_RETURN(callouts, open_callouts(options, executor));
   serve();
   LS_ASSIGN_OR_RETURN(client_port, listener->listen(*streams, options.listen));
   std::string endpoints;
@@ -198,6 +207,7 @@ void Proxy::Parts::drain() {
   const auto drained = [this, left = std::make_shared<int>(3)] {
     if (--*left == 0) executor.stop();
   };
+  timer_callbacks.reset();
   timer_driver.reset();
   v1->drain(deadline, drained);
   rpc_server->drain(deadline, drained);

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "platform/call_policy.h"
 #include "server/text_values.h"
 
 namespace lockstep::server {
@@ -147,6 +148,25 @@ std::string show_store(const ServerOptions& options) {
   return options.store.empty() ? std::string() : std::string(store_scheme) + shown(options.store);
 }
 
+// "a, b": what platform/call_policy.h reads.
+Status read_allowed(ServerOptions& options, std::string_view text) {
+  options.callouts_allow.clear();
+  while (!text.empty()) {
+    const std::size_t comma = std::min(text.find(','), text.size());
+    std::string_view entry = text.substr(0, comma);
+    text.remove_prefix(std::min(comma + 1, text.size()));
+    while (entry.starts_with(' ')) entry.remove_prefix(1);
+    while (entry.ends_with(' ')) entry.remove_suffix(1);
+    options.callouts_allow.emplace_back(entry);
+  }
+  return platform::CallPolicy::create(options.callouts_allow, false).status();
+}
+
+Status read_allow_loopback(ServerOptions& options, std::string_view text) {
+  LS_ASSIGN_OR_RETURN(options.callouts_allow_loopback, parse_flag(text));
+  return {};
+}
+
 constexpr std::array all_settings = {
     setting<&Options::dev>("dev", "", "one member for trying things out: loopback, no TLS, short timeouts"),
     setting<&Options::name>("name", "NAME", "what this member is called, in lists and in --initial-cluster"),
@@ -171,6 +191,12 @@ constexpr std::array all_settings = {
     setting<&Options::request_timeout>("request-timeout", "TIME",
                                        "a request without a deadline of its own gets this one"),
     setting<&Options::lease_ttl_min>("lease-ttl-min", "TIME", "shorter leases are made this long"),
+    setting<&Options::auto_compaction_mode>(
+        "auto-compaction-mode", "MODE",
+        "periodic: history older than a time goes; revision: all but the last ones"),
+    setting<&Options::auto_compaction_retention>(
+        "auto-compaction-retention", "RETENTION",
+        "what stays: a time or a number of hours, or with revision a number of revisions; 0: all"),
     size_setting<&Options::quota_bytes>("quota",
                                         "size of the data above which writes are refused; 0: no limit"),
     count_setting<&Options::connections_max>("connections-max", "connections of clients; more are refused"),
@@ -195,6 +221,17 @@ constexpr std::array all_settings = {
                                     "PEM; that cluster speaks TLS, with certificates of it"),
     setting<&Options::store_tls_certificate>("store-tls-certificate", "FILE", "PEM, shown to that cluster"),
     setting<&Options::store_tls_key>("store-tls-key", "FILE", "PEM, of --store-tls-certificate"),
+    Setting{"callouts-allow", "LIST",
+            "what this server may call (callbacks of timers, participants): hosts, *.domains, addresses, "
+            "ranges; empty: any that is neither link-local nor multicast",
+            read_allowed, [](const ServerOptions& options) { return shown(options.callouts_allow); }},
+    Setting{"callouts-allow-loopback", "BOOL", "whether it may call this machine; with --dev it may",
+            read_allow_loopback,
+            [](const ServerOptions& options) {
+              return shown(options.callouts_allow_loopback.value_or(options.dev));
+            }},
+    setting<&Options::callouts_ca_file>("callouts-ca-file", "FILE",
+                                        "PEM; whom to trust when calling https; empty: as the system does"),
     setting<&Options::log_level>("log-level", "LEVEL", "debug, info, warning or error"),
     setting<&Options::log_format>("log-format", "FORMAT", "text or json"),
 };

@@ -1,4 +1,5 @@
-// The configuration file: TOML, one key a setting.
+// The configuration file: TOML, one key a setting, plainly or below a table.
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
@@ -52,6 +53,39 @@ const Setting* setting_of_key(std::string_view key) {
   return nullptr;
 }
 
+bool begins_keys(const std::string& prefix) {
+  return std::ranges::any_of(settings(), [&](const Setting& one) { return key_of(one).starts_with(prefix); });
+}
+
+Status unknown_key(const std::string& at, const std::string& name) {
+  const std::string suggestion = suggestion_for(name);
+  const std::string hint = suggestion.empty()
+                               ? "`lockstepd config show` lists the keys"
+                               : fmt::format("did you mean {}?", key_of(*find_setting(suggestion)));
+  return {Code::invalid_argument, fmt::format("{}: unknown key '{}': {}", at, name, hint)};
+}
+
+// Keys below [table] are those that begin with its name: allow below [callouts] is callouts_allow.
+Status read_table(const toml::table& table, const std::string& prefix, const std::string& path,
+                  GivenSettings* given) {
+  for (const auto& [key, node] : table) {
+    const std::string origin = place(path, node.source());
+    const std::string name = prefix + std::string(key.str());
+    const Setting* setting = setting_of_key(name);
+    const bool is_table = prefix.empty() && setting == nullptr && node.is_table();
+    if (is_table && begins_keys(name + "_")) {
+      LS_RETURN_IF_ERROR(read_table(*node.as_table(), name + "_", path, given));
+      continue;
+    }
+    if (setting == nullptr) return unknown_key(place(path, key.source()), name);
+    const Result<std::string> value = text_of(node);
+    if (!value.ok())
+      return {Code::invalid_argument, fmt::format("{}: {}: {}", origin, name, value.status().message())};
+    (*given)[std::string(setting->name)] = {*value, origin};
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<GivenSettings> read_settings_file(const std::string& path) {
@@ -62,23 +96,7 @@ Result<GivenSettings> read_settings_file(const std::string& path) {
 Result<GivenSettings> parse_settings(std::string_view text, const std::string& path) {
   LS_ASSIGN_OR_RETURN(const toml::table table, toml_text::parse(text, path));
   GivenSettings given;
-  for (const auto& [key, node] : table) {
-    const std::string origin = place(path, node.source());
-    const Setting* setting = setting_of_key(key.str());
-    if (setting == nullptr) {
-      const std::string suggestion = suggestion_for(key.str());
-      const std::string hint = suggestion.empty()
-                                   ? "`lockstepd config show` lists the keys"
-                                   : fmt::format("did you mean {}?", key_of(*find_setting(suggestion)));
-      return Status(Code::invalid_argument,
-                    fmt::format("{}: unknown key '{}': {}", place(path, key.source()), key.str(), hint));
-    }
-    const Result<std::string> value = text_of(node);
-    if (!value.ok())
-      return Status(Code::invalid_argument,
-                    fmt::format("{}: {}: {}", origin, key.str(), value.status().message()));
-    given[std::string(setting->name)] = {*value, origin};
-  }
+  LS_RETURN_IF_ERROR(read_table(table, "", path, &given));
   return given;
 }
 

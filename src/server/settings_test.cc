@@ -85,6 +85,10 @@ TEST(Settings, WhatDoesNotFitTogetherIsRefusedWithAWayOut) {
       {{{"election-timeout", "200ms"}}, "at least three times --heartbeat-interval 100ms"},
       {{{"listen", "nowhere"}}, "--listen: 'nowhere' is not an address"},
       {{{"log-level", "loud"}}, "'loud' is none of debug, info, warning, error"},
+      {{{"auto-compaction-mode", "always"}}, "none of periodic, revision"},
+      {{{"auto-compaction-mode", "revision"}}, "'1h' is no number of revisions"},
+      {{{"auto-compaction-retention", "soon"}}, "--auto-compaction-retention soon"},
+      {{{"callouts-allow", "10.0.0.1/8"}}, "--callouts-allow: '10.0.0.1/8' has bits set"},
       {{{"quota", "2 GiB"}}, "'2 GiB' is not a size"},
       {{{"store", "127.0.0.1:1"}}, "is not like etcd://host:port"},
       {{{"store", "etcd://"}}, "no address stands behind etcd://"},
@@ -97,6 +101,29 @@ TEST(Settings, WhatDoesNotFitTogetherIsRefusedWithAWayOut) {
        "Give --tls-client-ca"},
   };
   for (const auto& [flags, why] : cases) EXPECT_THAT(why_refused({.flags = flags}), HasSubstr(why));
+}
+
+TEST(Settings, ATableHoldsTheKeysThatBeginWithItsName) {
+  const Result<Resolved> result =
+      resolved({.file = "name = \"n\"\n[callouts]\nallow = [\"*.example.com\", \"10.0.0.0/8\"]\n"
+                        "allow_loopback = true\n"});
+  ASSERT_TRUE(result.ok()) << result.status().to_string();
+  EXPECT_EQ(result->options.callouts_allow, (std::vector<std::string>{"*.example.com", "10.0.0.0/8"}));
+  EXPECT_EQ(result->options.callouts_allow_loopback, true);
+  EXPECT_THAT(result->origins.at("callouts-allow"), HasSubstr("lockstep.toml:3:"));
+  EXPECT_THAT(why_refused({.file = "[callouts]\nalow = []\n"}), HasSubstr("did you mean callouts_allow?"));
+  EXPECT_THAT(why_refused({.file = "[xyzzy]\na = 1\n"}), HasSubstr("unknown key 'xyzzy'"));
+  EXPECT_THAT(why_refused({.file = "[callouts]\nallow = [\"10.0.0.1/8\"]\n"}),
+              HasSubstr("lockstep.toml:2:9: '10.0.0.1/8' has bits set behind its length"));
+}
+
+TEST(Settings, ThisMachineIsCalledWhereItIsADevelopersOrSaidSo) {
+  const auto shown = [](const Layers& layers) {
+    return find_setting("callouts-allow-loopback")->show(resolved(layers)->options);
+  };
+  EXPECT_EQ(shown({}), "false");
+  EXPECT_EQ(shown({.flags = {{"dev", "true"}}}), "true");
+  EXPECT_EQ(shown({.flags = {{"dev", "true"}, {"callouts-allow-loopback", "false"}}}), "false");
 }
 
 TEST(Settings, AMemberOfAClusterListensWhereTheOthersExpectIt) {

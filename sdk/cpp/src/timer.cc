@@ -141,6 +141,7 @@ Operation<void> Timers::set(std::string name, const TimerSpec& spec, CallOptions
   wanted.zone = spec.zone();
   wanted.missed = static_cast<service::MissedRuns>(spec.missed());
   wanted.payload = spec.payload();
+  wanted.target = spec.target();
   wanted.attempts_max = spec.attempts_max();
   wanted.only_if_new = spec.is_only_if_new();
   return make_operation(runtime_, std::move(options), Waits::no, &set_body, queue_, std::move(wanted));

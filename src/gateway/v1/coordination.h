@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "env/http_client.h"
 #include "gateway/v1/route.h"
 #include "service/context.h"
 #include "service/counter/counter.h"
@@ -41,6 +42,8 @@ class Coordination {
 
   [[nodiscard]] Routes routes();
 
+  // What timers are sent with; null: nothing is known of targets before they are called. Outlives this.
+  const env::HttpClient* callouts = nullptr;
   service::Context context;
   service::Locks locks;
   service::Counter counter;

@@ -4,6 +4,7 @@
 #include "gateway/v1/coordination.h"
 #include "service/names.h"
 #include "service/timer/cron.h"
+#include "service/timer/target.h"
 
 namespace lockstep::gateway::v1 {
 namespace {
@@ -32,6 +33,14 @@ Task<Outcome> set(Coordination* recipes, Call call) {
   if (given.has("missed")) spec.missed = *service::parse_missed_runs(given.text("missed"));
   spec.missed_max = given.integer("missed_max", spec.missed_max);
   spec.payload = given.text("payload");
+  spec.target = given.text("target");
+  if (!spec.target.empty()) {
+    if (const Status wrong = service::check_timer_target(spec.target); !wrong.ok())
+      co_return wrong_field("target", wrong.message());
+    const Status refused =
+        recipes->callouts == nullptr ? Status() : recipes->callouts->refusal_of(spec.target);
+    if (!refused.ok()) co_return wrong_field("target", refused.message());
+  }
   spec.attempts_max = given.integer("attempts_max", spec.attempts_max);
   spec.only_if_new = given.boolean("only_if_new");
   const Result<service::TimerPlaced> placed =
@@ -77,6 +86,7 @@ Task<Outcome> show(Coordination* recipes, Call call) {
   if (state->wall.has_value()) json.number("at_ms", count_ms(*state->wall));
   if (!state->document.cron.empty())
     json.text("cron", state->document.cron).text("zone", state->document.zone);
+  if (!state->document.target.empty()) json.text("target", state->document.target);
   co_return std::move(json);
 }
 
@@ -197,11 +207,14 @@ Route set_route(Coordination& recipes) {
           .one_of({"skip", "once", "all"}),
       integer_field("missed_max", "of all: so many in a row; 100 if absent").between(1, 10'000),
       bytes_field("payload", "for whoever works it off").between(0, service::timer_payload_bytes_max),
+      text_field("target",
+                 "http:// or https:// URL that it is sent to; a queue's timers have one, or none has")
+          .between(1, service::timer_target_bytes_max),
       integer_field("attempts_max", "deliveries before it is a dead letter; 16 if absent")
           .between(1, service::timer_attempts_max),
       boolean_field("only_if_new", "refused if there is one of that name; otherwise replaced")};
   route.answer = {timer_name_field(), at_field()};
-  route.problems = {"timer_exists"};
+  route.problems = {"timer_exists", "timer_target_missing", "timer_queue_claimed"};
   return route;
 }
 
@@ -259,7 +272,8 @@ Routes timer_routes(Coordination& recipes) {
                     integer_field("due_in_ms", "by the timer clock"),
                     at_field(),
                     text_field("cron", "when again"),
-                    text_field("zone", "of cron")};
+                    text_field("zone", "of cron"),
+                    text_field("target", "where it is sent to")};
   showing.problems = {"timer_not_found"};
   Route listing = get(recipes, "/v1/timers/list", "Names of a queue's timers, up to 1000", list);
   listing.request = {

@@ -71,7 +71,7 @@ class CallbackRunner::Run : public std::enable_shared_from_this<Run> {
       self->room_.set();
       co_return;
     }
-    Status received(Code::invalid_argument, "timer: it has no target");
+    CallbackAnswer answer(Status(Code::invalid_argument, "timer: it has no target"));
     if (!delivery.target.empty()) {
       CallbackRequest request;
       request.target = delivery.target;
@@ -82,17 +82,21 @@ class CallbackRunner::Run : public std::enable_shared_from_this<Run> {
       request.attempt = delivery.attempt;
       request.wall = delivery.wall;
       auto start = [&](auto done) { self->sender_.send(std::move(request), deadline, std::move(done)); };
-      received = co_await from_callback<Status>(std::move(start));
+      answer = co_await from_callback<CallbackAnswer>(std::move(start));
     }
+    const bool over = answer.received.ok() || answer.stop;
     --self->in_flight_;
-    ++(received.ok() ? self->sent : self->failed);
+    ++(answer.received.ok() ? self->sent : self->failed);
     self->room_.set();
     if (self->stop_.stop_requested()) co_return;
     TimerSettlement settlement;
-    settlement.kind = received.ok() ? TimerSettlement::Kind::ack : TimerSettlement::Kind::give_back;
+    settlement.kind = over ? TimerSettlement::Kind::ack : TimerSettlement::Kind::give_back;
     settlement.name = delivery.name;
     settlement.token = delivery.token;
-    if (!received.ok()) settlement.delay = self->back_off(delivery.attempt);
+    if (answer.stop) settlement.token.recurring = false;  // no run comes after this one
+    if (!over)
+      settlement.delay = std::max(self->back_off(delivery.attempt),
+                                  std::min(answer.not_before, self->options_.back_off_max));
     std::vector<TimerSettlement> settlements = {settlement};
     // Whatever comes of that: what is not settled comes again.
     static_cast<void>(

@@ -1,5 +1,6 @@
 // Sends the timers of one queue to their targets: each is claimed, sent, and acknowledged once its receiver
-// said that it has it, or given back to be sent again later, ever later, until it is a dead letter.
+// said that it has it, or given back to be sent again later, ever later, until it is a dead letter. A
+// receiver that wants no more of a timer ends it, with all its runs to come.
 //
 // Every server runs one; claims share the work. A receiver gets each firing at least once, with the token of
 // the delivery: of two deliveries of one firing, the later has the larger token. One whose answer came too
@@ -16,6 +17,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "base/ids.h"
 #include "base/status.h"
@@ -35,14 +37,21 @@ struct CallbackRequest {
   std::optional<Duration> wall;  // the moment it was scheduled for, if by the wall clock
 };
 
-// How something is sent: by HTTP, at the edge.
+struct CallbackAnswer {
+  // NOLINTNEXTLINE(google-explicit-constructor): a sender that has no more to say
+  CallbackAnswer(Status status) : received(std::move(status)) {}
+  Status received;        // ok: the receiver has it; anything else: it is sent again later
+  bool stop = false;      // it wants no more of this timer
+  Duration not_before{};  // it asks not to be told again sooner
+};
+
+// How something is sent: by HTTP (http_callbacks.h).
 class CallbackSender {
  public:
   virtual ~CallbackSender() = default;
-  // ok: the receiver has it. Anything else: it is sent again later. `done` is called exactly once, on the
-  // strand, at the deadline at the latest.
+  // `done` is called exactly once, on the strand, at the deadline at the latest.
   virtual void send(CallbackRequest request, TimePoint deadline,
-                    std::move_only_function<void(Status)> done) = 0;
+                    std::move_only_function<void(CallbackAnswer)> done) = 0;
 };
 
 struct CallbackOptions {

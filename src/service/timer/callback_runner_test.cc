@@ -25,7 +25,7 @@ using testing::WatchedStore;
 class Receivers final : public CallbackSender {
  public:
   void send(CallbackRequest request, TimePoint deadline,
-            std::move_only_function<void(Status)> done) override {
+            std::move_only_function<void(CallbackAnswer)> done) override {
     log.push_back(request.target + " " + request.name + std::to_string(request.attempt));
     tokens.push_back(request.token);
     EXPECT_GT(deadline, TimePoint{});
@@ -35,11 +35,11 @@ class Receivers final : public CallbackSender {
     }
     done(answer);
   }
-  Status answer;
+  CallbackAnswer answer{Status()};
   bool hold = false;
   std::vector<std::string> log;
   std::vector<Revision> tokens;
-  std::deque<std::move_only_function<void(Status)>> held;
+  std::deque<std::move_only_function<void(CallbackAnswer)>> held;
 };
 
 class CallbackTest : public ::testing::Test {
@@ -61,7 +61,7 @@ class CallbackTest : public ::testing::Test {
     TimerSpec spec;
     spec.name = name;
     spec.after = 1s;
-    spec.target = "to";
+    spec.target = "http://to";
     spec.attempts_max = attempts_max;
     Running<Result<TimerPlaced>> running(timers.set("callbacks", spec, {}));
     EXPECT_TRUE(running.result().ok());
@@ -81,7 +81,7 @@ TEST_F(CallbackTest, WhatIsReceivedIsSentOnce) {
   set("a");
   set("b");
   advance(60s);
-  EXPECT_EQ(receivers.log, (std::vector<std::string>{"to a1", "to b1"}));
+  EXPECT_EQ(receivers.log, (std::vector<std::string>{"http://to a1", "http://to b1"}));
   EXPECT_EQ(runner->sent(), 2U);
   Running<Result<TimerState>> gone(timers.show("callbacks", "a", {}));
   EXPECT_EQ(gone.result().status(), errors::timer_not_found());
@@ -98,7 +98,31 @@ TEST_F(CallbackTest, WhatIsNotReceivedIsSentLaterAndLaterWithLargerTokensAndThen
     EXPECT_GT(receivers.tokens[i], receivers.tokens[i - 1]);
   Running<Result<std::vector<DeadTimer>>> dead(timers.dead("callbacks", 10, {}));
   ASSERT_EQ(dead.result()->size(), 1U);
-  EXPECT_EQ(dead.result()->at(0).document.target, "to");
+  EXPECT_EQ(dead.result()->at(0).document.target, "http://to");
+}
+
+TEST_F(CallbackTest, AReceiverThatWantsNoMoreEndsATimerWithItsRunsToCome) {
+  receivers.answer.stop = true;
+  TimerSpec spec;
+  spec.name = "c";
+  spec.cron = "* * * * *";
+  spec.target = "http://to";
+  Running<Result<TimerPlaced>> running(timers.set("callbacks", spec, {}));
+  EXPECT_TRUE(running.result().ok());
+  advance(300s);
+  EXPECT_EQ(receivers.log, std::vector<std::string>{"http://to c1"});
+  Running<Result<TimerState>> gone(timers.show("callbacks", "c", {}));
+  EXPECT_EQ(gone.result().status(), errors::timer_not_found());
+}
+
+TEST_F(CallbackTest, AReceiverThatAsksForTimeGetsIt) {
+  receivers.answer = Status(Code::unavailable, "503");
+  receivers.answer.not_before = 20s;
+  set("a");
+  advance(18s);
+  EXPECT_EQ(receivers.log.size(), 1U);
+  advance(10s);
+  EXPECT_EQ(receivers.log.size(), 2U);
 }
 
 TEST_F(CallbackTest, NoMoreThanItsBoundAreUnderWay) {
@@ -120,7 +144,7 @@ TEST_F(CallbackTest, AnAnswerThatComesTooLateIsNone) {
   set("a");
   advance(30s);
   ASSERT_GE(receivers.log.size(), 2U);
-  EXPECT_EQ(receivers.log[1], "to a2");
+  EXPECT_EQ(receivers.log[1], "http://to a2");
   receivers.held.front()(Status());
   receivers.held.pop_front();
   advance(1s);
@@ -139,7 +163,7 @@ TEST_F(CallbackTest, GoingAwayWhileSomethingIsSentLeavesItToOthers) {
   receivers.hold = false;
   runner = std::make_unique<CallbackRunner>(context, receivers);
   advance(40s);
-  EXPECT_EQ(receivers.log.back(), "to a2");
+  EXPECT_EQ(receivers.log.back(), "http://to a2");
 }
 
 }  // namespace

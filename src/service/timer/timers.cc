@@ -9,6 +9,7 @@
 #include "service/ownership_queue.h"
 #include "service/repeat.h"
 #include "service/store_requests.h"
+#include "service/timer/target.h"
 #include "service/timer/timers_core.h"
 #include "store/awaitable.h"
 
@@ -16,10 +17,6 @@ namespace lockstep::service {
 namespace {
 
 constexpr std::size_t list_max = 1000;
-
-bool is_printable(std::string_view text) {
-  return std::ranges::all_of(text, [](char c) { return c >= ' ' && c <= '~'; });
-}
 
 Status check(const std::string& queue, const std::string& name) {
   LS_RETURN_IF_ERROR(check_timer_queue(queue));
@@ -29,8 +26,7 @@ Status check(const std::string& queue, const std::string& name) {
 Status check(const TimerSpec& spec) {
   LS_RETURN_IF_ERROR(check_name(spec.name));
   if (spec.payload.size() > timer_payload_bytes_max) return errors::timer_payload_too_long();
-  if (spec.target.size() > timer_target_bytes_max || !is_printable(spec.target))
-    return errors::timer_target_wrong();
+  if (!spec.target.empty()) LS_RETURN_IF_ERROR(check_timer_target(spec.target));
   if (spec.attempts_max < 1 || spec.attempts_max > timer_attempts_max) return errors::timer_attempts_wrong();
   if (spec.missed_max < 0 || spec.missed_max > timer_attempts_max) return errors::timer_attempts_wrong();
   const int times =
@@ -87,6 +83,39 @@ store::TxnRequest place_txn(const TimerKeys& keys, const std::string& name, cons
   return txn;
 }
 
+// A queue's timers are all sent, or none: whoever claims from it would otherwise take what is to be sent, and
+// the other way round.
+enum class QueueKind : std::uint8_t { claimed, sent, sent_from_now_on };
+
+void bind_to_kind(const std::string& queue, QueueKind kind, store::TxnRequest& txn) {
+  const std::string mark = std::string(timer_sent_prefix) + queue;
+  store::Compare marked = modified_at(mark, Revision());
+  if (kind == QueueKind::sent) marked.result = store::CompareResult::greater;
+  txn.compare.push_back(marked);
+  txn.failure.push_back(operation(one_key(mark)));
+  if (kind != QueueKind::sent_from_now_on) return;
+  const std::string all = TimerKeys(queue).all_set();
+  store::Compare none = modified_at(all, Revision());
+  none.range_end = prefix_end(all);
+  txn.compare.push_back(std::move(none));
+  txn.success.push_back(operation(put_of(mark, "", LeaseId())));
+}
+
+// What to suppose next, after the queue was not of `kind`; or why there is no next time.
+Result<QueueKind> other_kind(QueueKind kind, bool marked) {
+  switch (kind) {
+    case QueueKind::claimed:
+      if (marked) return errors::timer_target_missing();
+      return kind;
+    case QueueKind::sent:
+      return marked ? QueueKind::sent : QueueKind::sent_from_now_on;
+    case QueueKind::sent_from_now_on:
+      if (marked) return QueueKind::sent;
+      return errors::timer_queue_claimed();
+  }
+  return kind;
+}
+
 }  // namespace
 
 Timers::Timers(const Context& context) : core_(std::make_shared<Core>(context)) {}
@@ -108,6 +137,7 @@ Task<Result<TimerPlaced>> Timers::set(std::string queue, TimerSpec spec, store::
   if (!placed.ok()) co_return placed.status();
   Repetition sends(core->context(), options);
   std::optional<store::KeyValue> old;
+  QueueKind kind = spec.target.empty() ? QueueKind::claimed : QueueKind::sent;
   while (co_await sends.next()) {
     const Result<std::int64_t> now = co_await core->clock().at_most_now(sends.call());
     if (!now.ok()) co_return now.status();
@@ -115,6 +145,7 @@ Task<Result<TimerPlaced>> Timers::set(std::string queue, TimerSpec spec, store::
     const TimerPointer pointer{*now + placed->in_ms + spread_ms, core->draw()};
     store::TxnRequest txn =
         place_txn(keys, spec.name, pointer, placed->document, old.has_value() ? &*old : nullptr);
+    bind_to_kind(queue, kind, txn);
     const Result<store::TxnResponse> answer =
         co_await store::awaitable::txn(core->context().store, std::move(txn), sends.call());
     TimerPlaced done;
@@ -135,7 +166,11 @@ Task<Result<TimerPlaced>> Timers::set(std::string queue, TimerSpec spec, store::
       co_return done;
     }
     const store::RangeResponse* found = range_at(*answer, 0);
-    LS_MUST(found != nullptr);
+    const store::RangeResponse* mark = range_at(*answer, 1);
+    LS_MUST(found != nullptr && mark != nullptr);
+    const Result<QueueKind> next_kind = other_kind(kind, !mark->kvs.empty());
+    if (!next_kind.ok()) co_return next_kind.status();
+    kind = *next_kind;
     old.reset();
     if (!found->kvs.empty()) old = found->kvs[0];
     if (old.has_value() && spec.only_if_new) co_return errors::timer_exists();

@@ -29,7 +29,8 @@
 // kept in memory here.
 //
 // Queue names: 1 to 255 bytes without "/". Permissions: reading and writing "lockstep/timers/q/QUEUE/",
-// reading "lockstep/timers/clock" (and writing it, where nobody drives yet).
+// reading "lockstep/timers/clock" (and writing it, where nobody drives yet) and "lockstep/timers/sent/QUEUE"
+// (and writing it, for the first timer with a target).
 //
 // Ownership: destroying it is safe at any time; claims that wait end with errors::timers_closed(). Strand
 // only.
@@ -73,7 +74,7 @@ struct TimerSpec {
   std::int64_t missed_max = 100;  // of MissedRuns::all
 
   std::string payload;
-  std::string target;              // printable ASCII: where it is sent to, for queues that are sent
+  std::string target;              // a URL: where it is sent to (target.h); a queue has either all or none
   std::int64_t attempts_max = 16;  // deliveries of one run
   bool only_if_new = false;        // otherwise it replaces one of the same name
 };
@@ -131,10 +132,11 @@ Status timer_queue_wrong();       // invalid_argument
 Status timer_schedule_wrong();    // invalid_argument: not one of after, at, cron; or out of bounds
 Status timer_never();             // invalid_argument: the expression names no moment
 Status timer_payload_too_long();  // invalid_argument
-Status timer_target_wrong();      // invalid_argument
 Status timer_attempts_wrong();    // invalid_argument
 Status timer_claim_wrong();       // invalid_argument: max, visibility, wait or delay out of bounds
 Status timer_exists();            // already_exists
+Status timer_target_missing();    // failed_precondition: the queue's timers are sent
+Status timer_queue_claimed();     // failed_precondition: the queue's timers are not sent
 Status timer_not_found();         // not_found
 Status delivery_lost();           // failed_precondition: its time was over, or it was settled
 Status too_many_claims();         // resource_exhausted

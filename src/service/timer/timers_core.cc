@@ -29,8 +29,13 @@ Status timer_never() {
 Status timer_payload_too_long() {
   return {Code::invalid_argument, "timer: the payload is longer than 64 KiB"};
 }
-Status timer_target_wrong() {
-  return {Code::invalid_argument, "timer: a target is up to 2048 bytes of printable ASCII"};
+Status timer_target_missing() {
+  return {Code::failed_precondition,
+          "timer: this queue's timers are sent: give a target, or take another queue"};
+}
+Status timer_queue_claimed() {
+  return {Code::failed_precondition,
+          "timer: this queue has timers that are claimed: take another queue for those with a target"};
 }
 Status timer_attempts_wrong() {
   return {Code::invalid_argument, "timer: attempts are 1 to 1000, missed runs 0 to 1000"};

@@ -7,6 +7,8 @@
 //   lockstep/timers/q/QUEUE/dead/NAME            what was delivered too often, and what stood under due/ and
 //                                                is no timer: dead letters, the newest of each name
 //
+//   lockstep/timers/sent/QUEUE                   the queue's timers have targets, and are sent there
+//
 // An entry under due/ counts only while its set/ key is the one it belongs to: the one with the mod_revision
 // in its field "of", or, without that field, the entry's own (both were written by one transaction). Whatever
 // replaces or removes a timer writes or removes set/NAME, so what is left of the old one counts no more.
@@ -26,6 +28,7 @@
 namespace lockstep::service {
 
 inline constexpr std::string_view timer_clock_key = "lockstep/timers/clock";
+inline constexpr std::string_view timer_sent_prefix = "lockstep/timers/sent/";
 inline constexpr std::string_view timer_queues_prefix = "lockstep/timers/q/";
 
 // The keys of one queue.

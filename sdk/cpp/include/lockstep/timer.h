@@ -65,6 +65,12 @@ class TimerSpec {
     payload_ = std::move(payload);
     return *this;
   }
+  // A URL, http or https: servers send it there (POST) until that answers 2xx; it is not claimed. A queue's
+  // timers have one, or none has.
+  TimerSpec& target(std::string url) {
+    target_ = std::move(url);
+    return *this;
+  }
   // Once, if nothing is said.
   TimerSpec& missed(MissedRuns missed) {
     missed_ = missed;
@@ -86,6 +92,7 @@ class TimerSpec {
   [[nodiscard]] const std::string& cron() const { return cron_; }
   [[nodiscard]] const std::string& zone() const { return zone_; }
   [[nodiscard]] const std::string& payload() const { return payload_; }
+  [[nodiscard]] const std::string& target() const { return target_; }
   [[nodiscard]] MissedRuns missed() const { return missed_; }
   [[nodiscard]] std::int64_t attempts_max() const { return attempts_max_; }
   [[nodiscard]] bool is_only_if_new() const { return only_if_new_; }
@@ -97,6 +104,7 @@ class TimerSpec {
   std::string cron_;
   std::string zone_;
   std::string payload_;
+  std::string target_;
   MissedRuns missed_ = MissedRuns::once;
   std::int64_t attempts_max_ = 16;
   bool only_if_new_ = false;
