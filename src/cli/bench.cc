@@ -6,6 +6,7 @@
 #include "cli/load.h"
 #include "cli/load_sessions.h"
 #include "cli/load_streams.h"
+#include "cli/load_timers.h"
 #include "cli/text.h"
 
 namespace lockstep::cli {
@@ -181,6 +182,29 @@ Status run_renewal_bench(Session& session, const BenchArguments& arguments) {
   return {};
 }
 
+Status run_timer_bench(Session& session, const TimerLoadOptions& options) {
+  LS_ASSIGN_OR_RETURN(Client * client, session.client());
+  Session::warn(fmt::format("setting {} timers", options.pending + options.due));
+  TimerLoad load(*client, options);
+  LS_ASSIGN_OR_RETURN(const TimerLoadResult result, load.run());
+  const auto seconds = [](Duration time) { return std::max(static_cast<double>(time.count()) / 1e9, 1e-9); };
+  Report report;
+  report.fact("operation", std::string("timers"))
+      .fact("connections", static_cast<std::uint64_t>(options.connections))
+      .fact("pending", static_cast<std::uint64_t>(options.pending))
+      .fact("due", static_cast<std::uint64_t>(options.due))
+      .fact("set_per_second", static_cast<double>(options.pending + options.due) / seconds(result.setting))
+      .fact("acknowledged", result.acknowledged)
+      .fact("seconds", seconds(result.working))
+      .fact("acknowledged_per_second", static_cast<double>(result.acknowledged) / seconds(result.working))
+      .fact("claims", result.claims)
+      .fact("empty_claims", result.empty_claims)
+      .fact("failures", result.failures)
+      .fact("first_failure", result.first_failure);
+  session.print(report);
+  return {};
+}
+
 void add_load_options(CLI::App& command, BenchArguments& arguments, bool with_keys) {
   LoadOptions& load = arguments.load;
   command.add_option("--connections", load.connections, "connections, spread over the endpoints")
@@ -234,6 +258,33 @@ void add_session_bench(Commands& commands, CLI::App& bench) {
       ->check(CLI::Range(1, 10'000'000))
       ->capture_default_str();
   sessions.add_option("--ttl", keeping->ttl, "of each; renewed three times in that time")
+      ->capture_default_str();
+}
+
+void add_timer_bench(Commands& commands, CLI::App& bench) {
+  auto options = std::make_shared<TimerLoadOptions>();
+  CLI::App& timers = commands.command(
+      bench, "timers", "set timers that wait and timers that are due; claim and acknowledge those",
+      "  lockstep bench timers --pending 1000000 --due 200000 --connections 4\n"
+      "  lockstep bench timers --pending 0 --due 10000 -o json\n",
+      [options](Session& session) { return run_timer_bench(session, *options); });
+  timers.add_option("--connections", options->connections, "connections, spread over the endpoints")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  timers.add_option("--in-flight", options->in_flight, "timers being set on each connection")
+      ->check(CLI::Range(1, 10'000))
+      ->capture_default_str();
+  timers.add_option("--pending", options->pending, "timers that only wait, in a queue of their own")
+      ->check(CLI::Range(0, 100'000'000))
+      ->capture_default_str();
+  timers.add_option("--due", options->due, "timers that are worked off")
+      ->check(CLI::Range(1, 100'000'000))
+      ->capture_default_str();
+  timers.add_option("--queues", options->queues, "that those due are spread over")
+      ->check(CLI::Range(1, 10'000))
+      ->capture_default_str();
+  timers.add_option("--payload-size", options->payload_bytes, "bytes of a payload")
+      ->check(CLI::Range(0, 65'536))
       ->capture_default_str();
 }
 
@@ -304,6 +355,7 @@ void add_bench_commands(Commands& commands) {
   }
   add_lock_bench(commands, bench);
   add_session_bench(commands, bench);
+  add_timer_bench(commands, bench);
   add_stream_benches(commands, bench);
 }
 
