@@ -3,6 +3,8 @@
 set(participant_sources
   src/participant/barrier.cc
   src/participant/branch.cc
+  src/participant/outbox.cc
+  src/participant/outbox_relay.cc
   src/participant/participant.cc
   src/participant/sql.cc
   src/participant/xa.cc

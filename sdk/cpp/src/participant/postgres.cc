@@ -152,17 +152,18 @@ bool PostgresSession::is_idle() const {
   return PQstatus(connection_) == CONNECTION_OK && PQtransactionStatus(connection_) == PQTRANS_IDLE;
 }
 
-void PostgresSession::wait(std::chrono::milliseconds time) {
+bool PostgresSession::wait(std::chrono::milliseconds time) {
   bool woken = false;
   const auto take = [&] {
     while (const std::unique_ptr<PGnotify, Clear> one{PQnotifies(connection_)}) woken = true;
   };
   take();  // what came with the last answer
-  if (woken) return;
+  if (woken) return true;
   pollfd waiting{.fd = PQsocket(connection_), .events = POLLIN, .revents = 0};
-  if (waiting.fd < 0 || ::poll(&waiting, 1, static_cast<int>(time.count())) <= 0) return;
+  if (waiting.fd < 0 || ::poll(&waiting, 1, static_cast<int>(time.count())) <= 0) return false;
   PQconsumeInput(connection_);
   take();
+  return woken;
 }
 
 }  // namespace lockstep::v1

@@ -21,8 +21,9 @@ std::string_view level_of(SqlIsolation isolation) {
 
 }  // namespace
 
-void SqlSession::wait(std::chrono::milliseconds time) {
+bool SqlSession::wait(std::chrono::milliseconds time) {
   std::this_thread::sleep_for(time);
+  return false;
 }
 
 void SqlSession::begin(SqlIsolation isolation) {

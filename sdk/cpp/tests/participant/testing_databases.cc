@@ -29,6 +29,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
+bool is_durable = false;
+
 constexpr auto start_time_max = 120s;  // a loaded machine
 
 // In the child between fork and exec: nothing that allocates.
@@ -85,9 +87,10 @@ class Postgres final : public Server {
   void start() {
     const auto deadline = std::chrono::steady_clock::now() + start_time_max;
     do {
-      process_ = spawn({postgres_program("postgres"), "-D", folder_ / "data", "-k", folder_, "-c",
-                        "listen_addresses=", "-c", "fsync=off", "-c", "max_prepared_transactions=100", "-c",
-                        "max_connections=200", "-c", "shared_buffers=32MB"});
+      process_ =
+          spawn({postgres_program("postgres"), "-D", folder_ / "data", "-k", folder_, "-c",
+                 "listen_addresses=", "-c", is_durable ? "fsync=on" : "fsync=off", "-c",
+                 "max_prepared_transactions=100", "-c", "max_connections=200", "-c", "shared_buffers=32MB"});
       while (is_running() && std::chrono::steady_clock::now() < deadline) {
         try {
           open("");
@@ -126,10 +129,12 @@ class Mariadb final : public Server {
 
  private:
   void start() {
-    process_ = spawn({LOCKSTEP_TEST_MARIADB, "--no-defaults", "--datadir=" + (folder_ / "data").string(),
-                      "--socket=" + (folder_ / "socket").string(), "--skip-networking", "--skip-grant-tables",
-                      "--innodb-log-file-size=8M", "--innodb-buffer-pool-size=32M", "--max-connections=200",
-                      "--innodb-flush-log-at-trx-commit=2", "--tmpdir=" + folder_.string()});
+    process_ =
+        spawn({LOCKSTEP_TEST_MARIADB, "--no-defaults", "--datadir=" + (folder_ / "data").string(),
+               "--socket=" + (folder_ / "socket").string(), "--skip-networking", "--skip-grant-tables",
+               "--innodb-log-file-size=8M", "--innodb-buffer-pool-size=32M", "--max-connections=200",
+               is_durable ? "--innodb-flush-log-at-trx-commit=1" : "--innodb-flush-log-at-trx-commit=2",
+               "--tmpdir=" + folder_.string()});
     wait_until_it_serves();
   }
 };
@@ -214,6 +219,10 @@ void Server::wait_until_it_serves() {
     }
   }
   throw std::runtime_error("the database does not start:\n" + output());
+}
+
+void make_durable() {
+  is_durable = true;
 }
 
 Server* server(SqlDialect dialect) {

@@ -44,6 +44,9 @@ class Server {
   pid_t process_ = 0;
 };
 
+// Before the first server() is called: they sync what they commit, for measurements.
+void make_durable();
+
 // The one of this program; nullptr: this build has no client library or found no server for it.
 Server* server(SqlDialect dialect);
 std::vector<SqlDialect> dialects();

@@ -31,7 +31,7 @@ class PostgresSession final : public SqlSession {
   SqlResult run(std::string_view statement, std::span<const SqlValue> values) override;
   [[nodiscard]] bool is_idle() const override;
   // Ends early at a notification on a channel that this session listens to.
-  void wait(std::chrono::milliseconds time) override;
+  bool wait(std::chrono::milliseconds time) override;
 
  private:
   pg_conn* connection_;

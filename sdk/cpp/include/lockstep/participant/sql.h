@@ -105,8 +105,8 @@ class SqlSession {
   virtual SqlResult run(std::string_view statement, std::span<const SqlValue> values) = 0;
   // Connected and in no transaction, as far as is known.
   [[nodiscard]] virtual bool is_idle() const = 0;
-  // Waits until somebody wakes this session (PostgreSQL: a notification) or the time is over.
-  virtual void wait(std::chrono::milliseconds time);
+  // Waits until somebody wakes this session (PostgreSQL: a notification), which it says, or the time is over.
+  virtual bool wait(std::chrono::milliseconds time);
 
   SqlResult execute(std::string_view statement, std::initializer_list<SqlValue> values = {}) {
     return run(statement, std::span<const SqlValue>(values.begin(), values.size()));
