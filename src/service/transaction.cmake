@@ -9,5 +9,5 @@ lockstep_library(transaction PLANTED
   DEPENDS lockstep::service lockstep::saga
   PRIVATE_DEPENDS nlohmann_json::nlohmann_json)
 lockstep_test(transaction_test
-  SOURCES transaction/coordinator_test.cc
+  SOURCES transaction/coordinator_test.cc transaction/faults_test.cc transaction/machines_test.cc
   DEPENDS lockstep::transaction lockstep::replica)

@@ -98,6 +98,7 @@ class WatchedStore final : public store::Store {
     fail_after_ = calls;
     fault_ = fault;
   }
+  [[nodiscard]] bool failed_yet() const { return !fail_after_.has_value(); }
   // Whether the fault that was asked for has happened; if not, it will not any more.
   bool failed() { return !std::exchange(fail_after_, std::nullopt).has_value(); }
 
