@@ -19,6 +19,7 @@ endfunction()
 
 lockstep_participant_library(lockstep_participant ${participant_sources})
 add_library(lockstep::participant ALIAS lockstep_participant)
+add_dependencies(sdk_archive lockstep_participant)
 install(FILES "$<TARGET_FILE:lockstep_participant>" DESTINATION "${CMAKE_INSTALL_LIBDIR}" COMPONENT sdk)
 # With the planted bugs, for the tests.
 lockstep_participant_library(lockstep_participant_planted ${participant_sources})
@@ -33,6 +34,7 @@ function(lockstep_participant_database name source module package)
   endif()
   lockstep_participant_library(lockstep_participant_${name} ${source})
   add_library(lockstep::participant_${name} ALIAS lockstep_participant_${name})
+  add_dependencies(sdk_archive lockstep_participant_${name})  # one target brings all that is installed
   target_link_libraries(lockstep_participant_${name} PUBLIC lockstep::participant PRIVATE PkgConfig::${name}_client)
   install(FILES "$<TARGET_FILE:lockstep_participant_${name}>" DESTINATION "${CMAKE_INSTALL_LIBDIR}" COMPONENT sdk)
 endfunction()
