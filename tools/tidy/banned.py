@@ -22,7 +22,7 @@ class Ban:
 
 # What ends up as a process of its own, or drives one, may look at the clock, print and sleep. The SDK has its caller's
 # threads around it.
-PROCESSES = frozenset({"platform", "bench", "tools", "server", "cli", "tests", "sdk"})
+PROCESSES = frozenset({"platform", "bench", "tools", "server", "cli", "tests", "sdk", "examples"})
 
 # The simulator's program measures its own speed and runs seeds side by side; what it simulates does neither.
 SIMULATOR_MAIN = ("src/sim/planted_hunt.cc", "src/sim/runner.cc", "src/sim/runner_main.cc")
