@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <exception>
 #include <random>
+#include <set>
+#include <stdexcept>
 #include <thread>
 #include <utility>
 
@@ -12,7 +14,8 @@ namespace lockstep::v1 {
 namespace {
 
 constexpr std::int64_t batch_max = 10'000;
-constexpr std::size_t lanes_blocked_max = 10'000;  // then nothing new is tried until some of them are
+constexpr std::size_t lanes_blocked_max =
+    1'000;  // the receiver is as good as away; they are named in each query
 constexpr auto deaf_time_max = std::chrono::milliseconds(100);  // to a request to stop
 constexpr std::size_t reason_bytes_max = 1000;
 constexpr std::string_view sqlite_claim_s = "30";
@@ -124,11 +127,31 @@ void OutboxRelay::let_go() {
   is_claimed_ = false;
 }
 
-std::vector<OutboxRow> OutboxRelay::read(std::int64_t behind) {
-  const SqlResult result = (*session_)->execute(
-      "SELECT id, topic, message_key, payload, attempts FROM lockstep_outbox WHERE id > ? ORDER BY id LIMIT "
-      "?",
-      {behind, batch_});
+// Always from the beginning, in one statement, which sees one state of the table: were it read in pages, a
+// row that commits late would be passed by a later one of its key on the next page.
+std::vector<OutboxRow> OutboxRelay::read() {
+  std::string keys;
+  std::vector<std::int64_t> ids;
+  std::vector<SqlValue> values{detail::planted.high_water_mark ? last_seen_ : 0};
+  for (const auto& [lane, until] : blocked_) {
+    const auto& [topic, key, id] = lane;
+    if (id != 0) {
+      ids.push_back(id);
+      continue;
+    }
+    keys += keys.empty() ? "(?, ?)" : ", (?, ?)";
+    values.emplace_back(topic);
+    values.emplace_back(key);
+  }
+  std::string statement =
+      "SELECT id, topic, message_key, payload, attempts FROM lockstep_outbox WHERE id > ?";
+  if (!keys.empty()) {
+    const bool mariadb = (*session_)->dialect() == SqlDialect::mariadb;
+    statement += std::string(" AND (topic, message_key) NOT IN (") + (mariadb ? "" : "VALUES ") + keys + ")";
+  }
+  if (!ids.empty()) statement += " AND id NOT IN (" + list_of(ids) + ")";
+  values.emplace_back(batch_);
+  const SqlResult result = (*session_)->run(statement + " ORDER BY id LIMIT ?", values);
   std::vector<OutboxRow> rows;
   rows.reserve(result.rows.size());
   for (const SqlRow& columns : result.rows) {
@@ -138,6 +161,7 @@ std::vector<OutboxRow> OutboxRelay::read(std::int64_t behind) {
                     .payload = columns.at(3).value_or(""),
                     .attempts = std::stoll(columns.at(4).value_or("0"))});
   }
+  if (!rows.empty()) last_seen_ = rows.back().id;
   return rows;
 }
 
@@ -167,7 +191,7 @@ void OutboxRelay::count_failure(const OutboxRow& row, const std::string& reason,
   ++turn.died;
 }
 
-void OutboxRelay::publish(const std::vector<OutboxRow>& rows, std::set<Lane>& held, Turn& turn) {
+bool OutboxRelay::publish(const std::vector<OutboxRow>& rows, Turn& turn) {
   std::vector<std::int64_t> removed;
   if (detail::planted.marked_before_published) {
     for (const OutboxRow& row : rows) removed.push_back(row.id);
@@ -175,18 +199,20 @@ void OutboxRelay::publish(const std::vector<OutboxRow>& rows, std::set<Lane>& he
     removed.clear();
   }
   const std::vector<OutboxResult> results = publish_(rows);
-  if (results.size() != rows.size())
+  if (results.size() != rows.size()) {
     throw std::logic_error("lockstep: an outbox publisher answers each of its rows");
+  }
+  bool got_on = false;
   for (std::size_t i = 0; i < rows.size(); ++i) {
     if (results[i].kind() == OutboxResult::Kind::acknowledged) removed.push_back(rows[i].id);
+    got_on = got_on || results[i].kind() != OutboxResult::Kind::skipped;
   }
   remove(removed);
   turn.published += static_cast<std::int64_t>(removed.size());
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    if (results[i].kind() == OutboxResult::Kind::acknowledged) continue;
-    held.insert(lane_of(rows[i]));
     if (results[i].kind() == OutboxResult::Kind::failed) count_failure(rows[i], results[i].reason(), turn);
   }
+  return got_on;
 }
 
 OutboxRelay::Turn OutboxRelay::run_once(const std::stop_token& stop) {
@@ -194,19 +220,12 @@ OutboxRelay::Turn OutboxRelay::run_once(const std::stop_token& stop) {
   try {
     turn.is_working = claim();
     if (!turn.is_working) return turn;
+    // Here only: a row that fails is not tried twice in one look.
     const auto now = Clock::now();
     std::erase_if(blocked_, [&](const auto& one) { return one.second <= now; });
-    std::set<Lane> held;  // for this look: a key that failed in it stays behind its row
-    std::int64_t behind = detail::planted.high_water_mark ? last_seen_ : 0;
-    for (bool is_last = false; !is_last && blocked_.size() < lanes_blocked_max && !stop.stop_requested();) {
-      std::vector<OutboxRow> rows = read(behind);
-      is_last = static_cast<std::int64_t>(rows.size()) < batch_;
-      if (!rows.empty()) behind = last_seen_ = rows.back().id;
-      std::erase_if(rows, [&](const OutboxRow& row) {
-        return held.contains(lane_of(row)) || blocked_.contains(lane_of(row));
-      });
-      if (rows.empty()) continue;
-      publish(rows, held, turn);
+    while (blocked_.size() < lanes_blocked_max && !stop.stop_requested()) {
+      const std::vector<OutboxRow> rows = read();
+      if (rows.empty() || !publish(rows, turn) || static_cast<std::int64_t>(rows.size()) < batch_) break;
       if (!claim()) break;  // SQLite: also says that we are still here
     }
     return turn;

@@ -86,6 +86,7 @@ BranchAnswer Participant::run(const BranchContext& context, std::string_view bod
       if (!is_worth_another(error) || attempt >= options_.attempts_max() || is_late) throw;
       if (error.kind() == SqlError::Kind::no_table && attempt > 1) throw;  // it is the handler's
       create_table = error.kind() == SqlError::Kind::no_table;
+      if (error.kind() == SqlError::Kind::lost) sessions_->close_idle();
     }
     if (create_table) {
       BranchBarrier::create_table(*sessions_->take());

@@ -81,6 +81,14 @@ void SqlSessions::GiveBack::operator()(SqlSession* session) const {
   if (owned->is_reusable()) owner_->give_back(std::move(owned));
 }
 
+void SqlSessions::close_idle() {
+  std::vector<std::unique_ptr<SqlSession>> closing;
+  {
+    const std::lock_guard lock(mutex_);
+    closing.swap(idle_);
+  }
+}
+
 void SqlSessions::give_back(std::unique_ptr<SqlSession> session) {
   const std::lock_guard lock(mutex_);
   if (idle_.size() < idle_max_) idle_.push_back(std::move(session));

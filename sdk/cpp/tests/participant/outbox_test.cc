@@ -118,6 +118,23 @@ TEST_P(OutOfOrder, CommitsLoseNoRow) {
   EXPECT_EQ(slow_transaction(bank_, relay, published_), (Texts{"quick", "slow"}));
 }
 
+// It commits while the relay is between two batches, and its key goes on at once.
+TEST_P(OutOfOrder, CommitsAreNotPassedByLaterRowsOfTheirKey) {
+  const auto slow = bank_.sessions().take();
+  SqlTransaction transaction(*slow);
+  Outbox::add(*slow, "orders", "k", "k1");
+  add("x", "x1");
+  OutboxRelay relay(bank_.sessions(), [&](std::span<const OutboxRow> rows) {
+    if (published_.empty()) {
+      transaction.commit();
+      add("k", "k2");
+    }
+    return publisher()(rows);
+  });
+  relay.batch(1).run_once();
+  EXPECT_EQ(published_, (Texts{"x1", "k1", "k2"}));
+}
+
 TEST_P(OutOfOrder, ThePlantedHighWaterMarkIsFound) {
   lockstep::v1::detail::planted.high_water_mark = true;
   OutboxRelay relay(bank_.sessions(), publisher());
@@ -274,7 +291,7 @@ TEST_P(OutboxOn, ADatabaseKilledUnderTheRelayLosesNothing) {
     relay.run_once();
   } else {
     EXPECT_THROW(relay.run_once(), lockstep::SqlError);
-    bank_.reconnect();
+    bank_.sessions().close_idle();
     relay.run_once();
   }
   EXPECT_EQ(left(), 0);

@@ -57,11 +57,6 @@ class Bank {
     return std::stoll(sessions_.take()->execute(query).rows.at(0).at(0).value_or("-1"));
   }
 
-  // Forgets its connections; a server that was killed has none of them.
-  void reconnect() {
-    for (int i = 0; i < 20; ++i) sessions_.take()->retire();
-  }
-
   Server& database() { return *server_; }
   SqlSessions& sessions() { return sessions_; }
   Participant& participant() { return participant_; }

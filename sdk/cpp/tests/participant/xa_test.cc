@@ -182,8 +182,7 @@ TEST_P(Xa, ADatabaseKilledBetweenPrepareAndCommitHasLostNothing) {
   const auto session = bank_.sessions().take();
   lockstep::SqlTransaction unprepared(*session);
   session->execute("INSERT INTO account VALUES ('unprepared', 1)");
-  bank_.database().kill_and_restart();
-  bank_.reconnect();
+  bank_.database().kill_and_restart();  // under connections that wait for their next turn
   EXPECT_EQ(prepare("kept"), 200);
   EXPECT_EQ(commit("kept"), 200);
   EXPECT_EQ(commit("kept"), 200);
@@ -205,8 +204,8 @@ TEST_P(Xa, RecoveryFinishesWhatIsDecidedAndTouchesNothingElse) {
   other.moves(BranchOperation::prepare, 1);
   EXPECT_EQ(other.xa(BranchOperation::prepare, "theirs").status(), 200);
   bank_.database().kill_and_restart();
-  bank_.reconnect();
-  other.reconnect();
+  bank_.sessions().close_idle();
+  other.sessions().close_idle();
 
   std::set<std::string> asked;
   const auto decide = [&](const std::string& transaction) {

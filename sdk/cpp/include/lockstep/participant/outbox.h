@@ -21,7 +21,6 @@
 #include <functional>
 #include <map>
 #include <optional>
-#include <set>
 #include <span>
 #include <stop_token>
 #include <string>
@@ -132,8 +131,9 @@ class OutboxRelay {
   bool claim();
   void pause(std::chrono::milliseconds time, bool until_woken, const std::stop_token& stop);
   void let_go();
-  std::vector<OutboxRow> read(std::int64_t behind);
-  void publish(const std::vector<OutboxRow>& rows, std::set<Lane>& held, Turn& turn);
+  std::vector<OutboxRow> read();
+  // False: the publisher skipped all of them.
+  bool publish(const std::vector<OutboxRow>& rows, Turn& turn);
   void remove(const std::vector<std::int64_t>& ids);
   void count_failure(const OutboxRow& row, const std::string& reason, Turn& turn);
 

@@ -168,6 +168,8 @@ class SqlSessions {
 
   // An idle connection or a new one; goes back by its destructor.
   Lent take();
+  // Closes the idle ones: after a restart of the server none of them is good.
+  void close_idle();
 
  private:
   void give_back(std::unique_ptr<SqlSession> session);
