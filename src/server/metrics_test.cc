@@ -13,6 +13,7 @@
 #include "gateway/json/testing/fake_responder.h"
 #include "gateway/pages/status_pages.h"
 #include "gateway/pages/testing/exposition.h"
+#include "server/transactions.h"
 
 namespace lockstep::server {
 namespace {
@@ -42,6 +43,7 @@ std::string page() {
   const rpc::Server server(world.strand, world.strand);
   pages.add_metrics([&](gateway::MetricsText& text) {
     write_metrics(some_sample(), &text);
+    write_metrics(TransactionFigures(), &text);
     gateway::write_metrics(server, &text);
     gateway::write_metrics(gateway::HttpMetrics{.requests = 3, .refused = {{404, 2}}}, &text);
   });

@@ -32,6 +32,7 @@
 #include "server/cluster.h"
 #include "server/metrics.h"
 #include "server/root_account.h"
+#include "server/transactions.h"
 #include "service/compaction/auto_compaction.h"
 #include "service/timer/http_callbacks.h"
 #include "service/timer/timer_driver.h"
@@ -151,6 +152,7 @@ class Node::Parts {
   std::unique_ptr<platform::CurlHttpClient> callouts;
   std::unique_ptr<service::TimerCallbacks> timer_callbacks;
   std::unique_ptr<service::AutoCompaction> auto_compaction;
+  std::unique_ptr<TransactionRunner> transactions;
   std::unique_ptr<gateway::HttpServer> http_server;
   std::shared_ptr<env::Streams> streams;
   std::shared_ptr<platform::TlsStreams> tls;  // of clients; null: plain
@@ -184,6 +186,7 @@ Node::Parts::~Parts() {
   root_account.reset();
   auto_compaction.reset();
   timer_callbacks.reset();
+  transactions.reset();
   callouts.reset();
   timer_driver.reset();
   listener.reset();
@@ -311,6 +314,7 @@ void Node::Parts::serve_v1(env::Executor& executor, env::Clock& clock) {
   coordination =
       std::make_unique<gateway::v1::Coordination>(service::Context{*replica, executor, clock, random});
   coordination->callouts = callouts.get();
+  coordination->services = options.services;
   gateway::v1::Options v1_options;
   v1_options.request_timeout = options.request_timeout;
   v1_options.admits = [this] {
@@ -331,6 +335,7 @@ void Node::Parts::serve_http(env::Executor& executor, env::Clock& clock) {
   status_pages = std::make_unique<gateway::StatusPages>(*replica, *cluster, clock);
   status_pages->add_metrics([this](gateway::MetricsText& text) {
     write_metrics(sample(), &text);
+    write_metrics(figures_of(transactions.get(), *callouts), &text);
     gateway::write_metrics(*rpc_server, &text);
     gateway::write_metrics(http_server->metrics(), &text);
   });
@@ -364,12 +369,15 @@ void Node::Parts::start_services() {
   service::CallbackOptions sending;
   sending.principal = store::Principal::cluster();
   timer_callbacks = std::make_unique<service::TimerCallbacks>(coordination->context, *callouts, sending);
+  const auto leads = [this] { return replica->raft().is_leader(); };
+  transactions = std::make_unique<TransactionRunner>(
+      coordination->context, *callouts, logger,
+      TransactionRunner::Options{options.name, store::Principal::cluster(), leads});
   const Result<service::CompactionRule> rule =
       service::parse_compaction_rule(options.auto_compaction_mode, options.auto_compaction_retention);
   LS_MUST(rule.ok(), "the settings were checked");
-  auto_compaction = std::make_unique<service::AutoCompaction>(
-      coordination->context, *rule, [this] { return replica->raft().is_leader(); },
-      store::Principal::cluster());
+  auto_compaction = std::make_unique<service::AutoCompaction>(coordination->context, *rule, leads,
+                                                              store::Principal::cluster());
 }
 
 void Node::Parts::run() {
@@ -435,6 +443,7 @@ void Node::Parts::drain() {
   auto_compaction.reset();
   timer_callbacks.reset();
   timer_driver.reset();
+  transactions.reset();
   v1->drain(deadline, drained);
   rpc_server->drain(deadline, drained);
   http_server->drain(deadline, drained);

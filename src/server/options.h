@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -58,6 +59,7 @@ struct ServerOptions {
   std::vector<std::string> callouts_allow;      // hosts, addresses and ranges; empty: any that is fit
   std::optional<bool> callouts_allow_loopback;  // not said: as `dev`
   std::string callouts_ca_file;
+  std::map<std::string, std::string, std::less<>> services;  // address by the name that sagas use
 
   LogLevel log_level = LogLevel::info;
   LogFormat log_format = LogFormat::text;

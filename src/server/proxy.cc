@@ -28,6 +28,7 @@
 #include "server/callouts.h"
 #include "server/foreign_cluster.h"
 #include "server/root_account.h"
+#include "server/transactions.h"
 #include "service/timer/http_callbacks.h"
 #include "service/timer/timer_driver.h"
 
@@ -58,6 +59,7 @@ class Proxy::Parts {
   std::unique_ptr<service::TimerDriver> timer_driver;
   std::unique_ptr<platform::CurlHttpClient> callouts;
   std::unique_ptr<service::TimerCallbacks> timer_callbacks;
+  std::unique_ptr<TransactionRunner> transactions;
   std::unique_ptr<gateway::StatusPages> status_pages;
   std::unique_ptr<gateway::JsonGateway> json_gateway;
   std::unique_ptr<rpc::Server> rpc_server;
@@ -80,6 +82,7 @@ class Proxy::Parts {
 // Closing the connections answers what they still hold: its owners are there until then.
 Proxy::Parts::~Parts() {
   timer_callbacks.reset();
+  transactions.reset();
   callouts.reset();
   timer_driver.reset();
   listener.reset();
@@ -144,6 +147,7 @@ void Proxy::Parts::serve() {
   json_gateway->register_with(http_server->router());
   status_pages = std::make_unique<gateway::StatusPages>(*store, cluster, clock);
   status_pages->add_metrics([this](gateway::MetricsText& text) {
+    write_metrics(figures_of(transactions.get(), *callouts), &text);
     gateway::write_metrics(*rpc_server, &text);
     gateway::write_metrics(http_server->metrics(), &text);
   });
@@ -151,6 +155,7 @@ void Proxy::Parts::serve() {
   coordination =
       std::make_unique<gateway::v1::Coordination>(service::Context{*store, executor, clock, random});
   coordination->callouts = callouts.get();
+  coordination->services = options.services;
   gateway::v1::Options v1_options;
   v1_options.request_timeout = options.request_timeout;
   v1 = std::make_unique<gateway::v1::V1>(security, executor, clock, random, v1_options);
@@ -159,6 +164,8 @@ void Proxy::Parts::serve() {
   v1->register_with(http_server->router());
   timer_driver = std::make_unique<service::TimerDriver>(coordination->context);
   timer_callbacks = std::make_unique<service::TimerCallbacks>(coordination->context, *callouts);
+  transactions = std::make_unique<TransactionRunner>(coordination->context, *callouts, logger,
+                                                     TransactionRunner::Options{options.name, {}, {}});
   listener = std::make_unique<gateway::Listener>(executor, clock, *rpc_server, *http_server);
 }
 
@@ -209,6 +216,7 @@ void Proxy::Parts::drain() {
   };
   timer_callbacks.reset();
   timer_driver.reset();
+  transactions.reset();
   v1->drain(deadline, drained);
   rpc_server->drain(deadline, drained);
   http_server->drain(deadline, drained);

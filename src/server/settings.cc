@@ -33,6 +33,23 @@ Status read_into(std::vector<NamedAddress>& into, std::string_view text) {
   LS_ASSIGN_OR_RETURN(into, parse_named_addresses(text));
   return {};
 }
+using Services = std::map<std::string, std::string, std::less<>>;
+Status read_into(Services& into, std::string_view text) {
+  into.clear();
+  while (!text.empty()) {
+    const std::string_view one = text.substr(0, text.find(','));
+    text.remove_prefix(std::min(one.size() + 1, text.size()));
+    const std::size_t equals = one.find('=');
+    if (equals == std::string_view::npos || equals == 0)
+      return {Code::invalid_argument, fmt::format("'{}' is not like name=http://host:port", one)};
+    const std::string_view url = one.substr(equals + 1);
+    if (!url.starts_with("http://") && !url.starts_with("https://"))
+      return {Code::invalid_argument, fmt::format("'{}' is no http:// or https:// address", url)};
+    if (!into.emplace(one.substr(0, equals), url).second)
+      return {Code::invalid_argument, fmt::format("'{}' is named twice", one.substr(0, equals))};
+  }
+  return {};
+}
 
 constexpr std::array<std::pair<std::string_view, LogLevel>, 4> levels = {{{"debug", LogLevel::debug},
                                                                           {"info", LogLevel::info},
@@ -83,6 +100,11 @@ std::string shown(LogFormat value) {
 std::string shown(const std::vector<std::string>& values) {
   std::string text;
   for (const std::string& value : values) text += (text.empty() ? "" : ",") + value;
+  return text;
+}
+std::string shown(const Services& services) {
+  std::string text;
+  for (const auto& [name, url] : services) text += (text.empty() ? "" : ",") + name + "=" + url;
   return text;
 }
 std::string shown(const std::vector<NamedAddress>& values) {
@@ -232,6 +254,8 @@ constexpr std::array all_settings = {
             }},
     setting<&Options::callouts_ca_file>("callouts-ca-file", "FILE",
                                         "PEM; whom to trust when calling https; empty: as the system does"),
+    setting<&Options::services>("services", "LIST",
+                                "what sagas call by name: orders=http://host:port,...; in the file a table"),
     setting<&Options::log_level>("log-level", "LEVEL", "debug, info, warning or error"),
     setting<&Options::log_format>("log-format", "FORMAT", "text or json"),
 };

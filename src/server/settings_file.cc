@@ -33,6 +33,17 @@ Result<std::string> text_of(const toml::node& node) {
   return Status(Code::invalid_argument, "expected a text, a whole number, true, false or a list of texts");
 }
 
+// [services] with a line for each, as name=value,…
+Result<std::string> text_of(const toml::table& table) {
+  std::string joined;
+  for (const auto& [name, node] : table) {
+    const auto text = node.value_exact<std::string>();
+    if (!text) return Status(Code::invalid_argument, fmt::format("{}: expected a text", name.str()));
+    joined += fmt::format("{}{}={}", joined.empty() ? "" : ",", name.str(), *text);
+  }
+  return joined;
+}
+
 Result<std::string> read_text(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   if (!file) return Status(Code::not_found, fmt::format("{}: {}", path, std::strerror(errno)));
@@ -78,7 +89,8 @@ Status read_table(const toml::table& table, const std::string& prefix, const std
       continue;
     }
     if (setting == nullptr) return unknown_key(place(path, key.source()), name);
-    const Result<std::string> value = text_of(node);
+    const bool texts = setting->name == "services" && node.is_table();
+    const Result<std::string> value = texts ? text_of(*node.as_table()) : text_of(node);
     if (!value.ok())
       return {Code::invalid_argument, fmt::format("{}: {}: {}", origin, name, value.status().message())};
     (*given)[std::string(setting->name)] = {*value, origin};

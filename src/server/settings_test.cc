@@ -151,5 +151,25 @@ TEST(TextValues, LoopbackIsToldApart) {
   EXPECT_FALSE(is_loopback("0.0.0.0:1"));
 }
 
+TEST(Settings, ServicesAreATableOrAList) {
+  using Services = std::map<std::string, std::string, std::less<>>;
+  const Services wanted = {{"orders", "http://orders:8080"}, {"pay", "https://pay.example.com/api"}};
+  const Result<Resolved> file = resolved(
+      {.file = "[services]\norders = \"http://orders:8080\"\npay = \"https://pay.example.com/api\"\n"});
+  ASSERT_TRUE(file.ok()) << file.status().to_string();
+  EXPECT_EQ(file->options.services, wanted);
+  const Result<Resolved> flag =
+      resolved({.flags = {{"services", "orders=http://orders:8080,pay=https://pay.example.com/api"}}});
+  ASSERT_TRUE(flag.ok()) << flag.status().to_string();
+  EXPECT_EQ(flag->options.services, wanted);
+  EXPECT_THAT(why_refused({.flags = {{"services", "orders"}}}),
+              HasSubstr("'orders' is not like name=http://host:port"));
+  EXPECT_THAT(why_refused({.flags = {{"services", "orders=ftp://a"}}}),
+              HasSubstr("no http:// or https:// address"));
+  EXPECT_THAT(why_refused({.flags = {{"services", "a=http://a,a=http://b"}}}),
+              HasSubstr("'a' is named twice"));
+  EXPECT_THAT(why_refused({.file = "[services]\norders = 7\n"}), HasSubstr("orders: expected a text"));
+}
+
 }  // namespace
 }  // namespace lockstep::server

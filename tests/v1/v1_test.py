@@ -16,26 +16,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "clients"))
 
 import servers
-from world import Asked, Events, Tally
-
-
-def in_thread(function, *arguments, **named):
-    """Begins a call; what it returns waits for the answer."""
-    answers = []
-    thread = threading.Thread(target=lambda: answers.append(function(*arguments, **named)))
-    thread.start()
-
-    def wait():
-        thread.join()
-        return answers[0]
-
-    return wait
+from transactions import transactions
+from world import Asked, Events, Tally, in_thread
 
 
 def simple_locks(asked):
@@ -418,12 +405,14 @@ def main():
     given = arguments.parse_args()
     tally = Tally()
     with tempfile.TemporaryDirectory() as folder:
+        allowed = "--callouts-allow-loopback=true"
         beneath = servers.etcd(folder) if given.store == "etcd" else None
-        server = servers.lockstepd_on(given.lockstepd, folder, beneath) if beneath else servers.lockstepd(given.lockstepd, folder)
+        server = (servers.lockstepd_on(given.lockstepd, folder, beneath, allowed) if beneath
+                  else servers.lockstepd(given.lockstepd, folder, allowed))
         try:
             asked = Asked(server.endpoint, tally)
             for part in (simple_locks, locks, locks_from_outside, sessions, counters, ids, limits,
-                         semaphores, own_idempotency, elections, gatherings, timers, topics,
+                         semaphores, own_idempotency, elections, gatherings, timers, transactions, topics,
                          idempotency, http2, bad_requests, request_ids, routes_asked):
                 part(asked)
             logins(asked, on_etcd=given.store == "etcd")

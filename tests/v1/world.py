@@ -82,6 +82,19 @@ class Asked:
         return self.tally.check(what, holds, f"{got}, not {status} {code or ''} {members}")
 
 
+def in_thread(function, *arguments, **named):
+    """Begins a call; what it returns waits for the answer."""
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append(function(*arguments, **named)))
+    thread.start()
+
+    def wait():
+        thread.join()
+        return answers[0]
+
+    return wait
+
+
 class Events:
     """A stream of server-sent events, read as they come."""
 

@@ -36,7 +36,8 @@ Routes Coordination::routes() {
   Routes all;
   for (const auto family :
        {lock_routes, semaphore_routes, election_routes, latch_routes, barrier_routes, session_routes,
-        counter_routes, id_routes, limit_routes, timer_routes, topic_routes, idempotency_routes, simple_routes}) {
+        counter_routes, id_routes, limit_routes, timer_routes, topic_routes, transaction_routes,
+        transaction_edit_routes, idempotency_routes, simple_routes}) {
     Routes routes = family(*this);
     std::ranges::move(routes, std::back_inserter(all));
   }

@@ -9,6 +9,7 @@
 
 #include "env/http_client.h"
 #include "gateway/v1/route.h"
+#include "gateway/v1/transaction_request.h"
 #include "service/context.h"
 #include "service/counter/counter.h"
 #include "service/election/elections.h"
@@ -20,6 +21,7 @@
 #include "service/simple/simple_lock.h"
 #include "service/timer/timers.h"
 #include "service/topic/topics.h"
+#include "service/transaction/transactions.h"
 
 namespace lockstep::gateway::v1 {
 
@@ -36,6 +38,7 @@ class Coordination {
         elections(with),
         timers(with),
         topics(with),
+        transactions(with),
         simple_lock(with) {}
   Coordination(const Coordination&) = delete;
   Coordination& operator=(const Coordination&) = delete;
@@ -54,6 +57,8 @@ class Coordination {
   service::Elections elections;
   service::Timers timers;
   service::Topics topics;
+  service::transaction::Transactions transactions;
+  ServiceTable services;  // of the server, for sagas
   service::SimpleLock simple_lock;
 };
 
@@ -65,6 +70,8 @@ Routes election_routes(Coordination& recipes);
 Routes latch_routes(Coordination& recipes);
 Routes timer_routes(Coordination& recipes);
 Routes topic_routes(Coordination& recipes);
+Routes transaction_routes(Coordination& recipes);
+Routes transaction_edit_routes(Coordination& recipes);
 Routes idempotency_routes(Coordination& recipes);
 Routes semaphore_routes(Coordination& recipes);
 Routes id_routes(Coordination& recipes);

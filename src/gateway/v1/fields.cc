@@ -40,6 +40,9 @@ Field object_field(std::string name, std::string meaning, Fields fields) {
   made.fields = std::move(fields);
   return made;
 }
+Field json_field(std::string name, std::string meaning) {
+  return field(std::move(name), FieldType::json, std::move(meaning));
+}
 Field object_list_field(std::string name, std::string meaning, Fields fields) {
   Field made = object_field(std::move(name), std::move(meaning), std::move(fields));
   made.type = FieldType::object_list;

@@ -2,7 +2,7 @@
 // answers and describe both in the OpenAPI document, so that those cannot differ.
 //
 // A field of bytes is two members of JSON: "name" for text and "name_base64" for anything, one of which is
-// given. Numbers are integers; there are no floating-point numbers in /v1.
+// given. Numbers are integers; there are no floating-point numbers in /v1, but in JSON that it only hands on.
 #pragma once
 
 #include <cstddef>
@@ -24,6 +24,7 @@ enum class FieldType : std::uint8_t {
   bytes_list,  // ["a", "b"]; with "…_base64" each of them in base64
   object,
   object_list,
+  json,  // any JSON at all, kept as text without white space
 };
 
 struct Field {
@@ -67,6 +68,8 @@ Field integer_field(std::string name, std::string meaning);
 Field boolean_field(std::string name, std::string meaning);
 Field bytes_list_field(std::string name, std::string meaning);
 Field object_field(std::string name, std::string meaning, Fields fields);
+// `between` counts its bytes as they are kept.
+Field json_field(std::string name, std::string meaning);
 Field object_list_field(std::string name, std::string meaning, Fields fields);
 
 // The member of JSON by which a field of bytes is given that is no text.
@@ -83,7 +86,7 @@ class Arguments {
   explicit Arguments(const Fields& table) : table_(&table), values_(table.size()) {}
 
   [[nodiscard]] bool has(std::string_view name) const { return !is_absent(value(name)); }
-  // Of text and bytes. Empty if it was not given.
+  // Of text, bytes and JSON. Empty if it was not given.
   [[nodiscard]] const std::string& text(std::string_view name) const;
   [[nodiscard]] std::int64_t integer(std::string_view name, std::int64_t otherwise = 0) const;
   // Zero also if the table has no such field.

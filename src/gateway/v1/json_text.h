@@ -37,6 +37,12 @@ class JsonText {
     text_ += value.str();
     return *this;
   }
+  // `value` is JSON already.
+  JsonText& json(std::string_view name, std::string_view value) {
+    begin(name);
+    text_ += value;
+    return *this;
+  }
   // What write() writes goes between brackets; elements are begun with element().
   JsonText& begin_list(std::string_view name) {
     begin(name);

@@ -62,6 +62,8 @@ JsonText schema_of(const Field& field, bool base64 = false) {
       schema.text("type", "array").object("items", schema_of_object(field.fields));
       add_bounds(&schema, field, "minItems", "maxItems");
       break;
+    case FieldType::json:
+      break;  // anything
   }
   schema.text("description", base64 ? field.meaning + " (any bytes, in base64)" : field.meaning);
   return schema;

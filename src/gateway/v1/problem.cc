@@ -18,6 +18,7 @@
 #include "service/simple/simple_lock.h"
 #include "service/timer/timers.h"
 #include "service/topic/topics.h"
+#include "service/transaction/transactions.h"
 
 namespace lockstep::gateway::v1 {
 namespace {
@@ -28,6 +29,7 @@ constexpr std::int64_t retry_after_ms_default = 100;
 
 constexpr std::string_view not_holder = "The lock is not held by whoever asks";
 constexpr std::string_view mode_conflict = "The session would wait for itself";
+constexpr std::string_view decided_otherwise = "The decision was the other one";
 constexpr std::string_view session_over = "The session is over";
 
 // Several errors may have one code; its first line is the code's own.
@@ -99,6 +101,23 @@ constexpr std::array kinds = {
                 service::errors::timer_queue_claimed},
     ProblemKind{"timer_not_found", 404, false, "There is no such timer", service::errors::timer_not_found},
     ProblemKind{"delivery_lost", 409, false, "The delivery is over", service::errors::delivery_lost},
+    ProblemKind{"transaction_not_found", 404, false, "There is no such transaction",
+                service::transaction::errors::transaction_not_found},
+    ProblemKind{"transaction_exists", 409, false, "Another transaction has that gid",
+                service::transaction::errors::transaction_exists},
+    ProblemKind{"transaction_finished", 409, false, "The transaction is finished",
+                service::transaction::errors::transaction_finished},
+    ProblemKind{"transaction_not_open", 409, false, "The transaction takes no branches any more",
+                service::transaction::errors::transaction_not_open},
+    ProblemKind{"branch_exists", 409, false, "Another branch has that id",
+                service::transaction::errors::branch_exists},
+    ProblemKind{"branch_not_called", 409, false, "The branch has no call that could be skipped",
+                service::transaction::errors::branch_not_called},
+    ProblemKind{"decided_otherwise", 409, false, decided_otherwise,
+                [] { return service::transaction::errors::decided_otherwise(true); }},
+    ProblemKind{"decided_otherwise", 409, false, decided_otherwise,
+                [] { return service::transaction::errors::decided_otherwise(false); }},
+    ProblemKind{"address_forbidden", 403, false, "That address may not be called"},
     ProblemKind{"not_a_limit", 409, false, "The key holds no limit", service::errors::not_a_limit},
     ProblemKind{"not_a_counter", 409, false, "The key holds no counter", service::errors::not_a_counter},
     ProblemKind{"counter_overflow", 409, false, "The sum leaves 64 bits", service::errors::counter_overflow},

@@ -9,6 +9,7 @@
 #include "base/assert.h"
 #include "gateway/json/base64.h"
 #include "gateway/json/json_reader.h"
+#include "gateway/v1/json_text.h"
 
 namespace lockstep::gateway::v1 {
 namespace {
@@ -44,6 +45,8 @@ std::string expected(const Field& field) {
       return "an object was expected";
     case FieldType::object_list:
       return "an array of objects was expected";
+    case FieldType::json:
+      return "JSON of at most " + std::to_string(field.most) + " bytes was expected";
   }
   LS_UNREACHABLE("all types have a text");
 }
@@ -101,6 +104,51 @@ std::string is_missing(const Field& field) {
   return "is missing; give '" + field.name + "' or '" + field.name + std::string(base64_suffix) + "'";
 }
 
+// JSON of users as it comes, written again without white space.
+class HandedOn {
+ public:
+  using Text = boost::json::string_view;
+  void open(char bracket) {
+    comma();
+    text_ += bracket;
+    comma_ = false;
+    ++depth_;
+  }
+  void close(char bracket) {
+    text_ += bracket;
+    comma_ = true;
+    --depth_;
+  }
+  void key(std::string_view name) {
+    comma();
+    append_json_string(&text_, name);
+    text_ += ':';
+    comma_ = false;
+  }
+  void string(std::string_view value) {
+    comma();
+    append_json_string(&text_, value);
+  }
+  void literal(std::string_view value) {
+    comma();
+    text_ += value;
+  }
+  [[nodiscard]] bool inside() const { return depth_ > 0; }
+  [[nodiscard]] std::size_t size() const { return text_.size(); }
+  std::string take() {
+    comma_ = false;
+    return std::exchange(text_, {});
+  }
+
+ private:
+  void comma() {
+    if (std::exchange(comma_, true)) text_ += ',';
+  }
+  std::string text_;
+  std::size_t depth_ = 0;
+  bool comma_ = false;
+};
+
 // Builds the arguments while the parser reads. Each on_…() returns false with `error` set to stop it.
 class Builder {
  public:
@@ -124,12 +172,16 @@ class Builder {
   bool on_key(Text part, std::size_t /*size*/, Error& error);
   bool on_string_part(Text part, std::size_t /*size*/, Error& /*error*/) { return append(part); }
   bool on_string(Text part, std::size_t /*size*/, Error& error);
-  bool on_number_part(Text /*part*/, Error& /*error*/) { return true; }
+  bool on_number_part(Text part, Error& /*error*/) { return !hands_on() || append(part); }
   bool on_int64(std::int64_t number, Text /*text*/, Error& error);
-  bool on_uint64(std::uint64_t /*number*/, Text /*text*/, Error& error) { return refuse_value(error); }
-  bool on_double(double /*number*/, Text /*text*/, Error& error) { return refuse_value(error); }
+  bool on_uint64(std::uint64_t /*number*/, Text text, Error& error) {
+    return hands_on() ? hand_on_number(text, error) : refuse_value(error);
+  }
+  bool on_double(double /*number*/, Text text, Error& error) {
+    return hands_on() ? hand_on_number(text, error) : refuse_value(error);
+  }
   bool on_bool(bool value, Error& error);
-  bool on_null(Error& error) { return refuse_value(error); }
+  bool on_null(Error& error) { return hands_on() ? hand_on("null", error) : refuse_value(error); }
   bool on_comment_part(Text /*part*/, Error& /*error*/) { return true; }
   bool on_comment(Text /*part*/, Error& /*error*/) { return true; }
 
@@ -161,6 +213,26 @@ class Builder {
   [[nodiscard]] const Field* expected_field() const {
     return frames_.empty() ? nullptr : frames_.back().named.field;
   }
+  // What comes is part of a field of any JSON.
+  [[nodiscard]] bool hands_on() const {
+    const Field* field = expected_field();
+    return field != nullptr && field->type == FieldType::json;
+  }
+  bool hand_on(std::string_view literal, Error& error) {
+    handed_on_.literal(literal);
+    return handed_on(error);
+  }
+  bool hand_on_number(Text text, Error& error) {
+    append(text);
+    return hand_on(std::exchange(text_, {}), error);
+  }
+  // After each part of it: the whole is there when nothing is open any more.
+  bool handed_on(Error& error) {
+    const Field& field = *expected_field();
+    if (handed_on_.size() > static_cast<std::size_t>(field.most)) return refuse_value(error);
+    if (!handed_on_.inside()) place() = handed_on_.take();
+    return true;
+  }
   Arguments::Value& place() {
     const Frame& frame = frames_.back();
     return frame.arguments->at(frame.named.index);
@@ -168,7 +240,8 @@ class Builder {
 
   Arguments* root_;
   std::vector<Frame> frames_;
-  std::string text_;  // parts of a key or string
+  std::string text_;  // parts of a key, string or number
+  HandedOn handed_on_;
   std::string reason_;
 };
 
@@ -188,6 +261,10 @@ bool Builder::on_object_begin(Error& error) {
     frames_.push_back({root_, {}, false, 0});
     return true;
   }
+  if (hands_on()) {
+    handed_on_.open('{');
+    return handed_on(error);
+  }
   const Frame& frame = frames_.back();
   const Field* field = frame.named.field;
   const bool fits = field != nullptr && (field->type == FieldType::object_list
@@ -206,6 +283,10 @@ bool Builder::on_object_begin(Error& error) {
 
 bool Builder::on_object_end(std::size_t /*count*/, Error& error) {
   LS_MUST(!frames_.empty());
+  if (handed_on_.inside()) {
+    handed_on_.close('}');
+    return handed_on(error);
+  }
   Frame& frame = frames_.back();
   frame.named = {};
   if (const Field* absent = missing(*frame.arguments); absent != nullptr) {
@@ -219,6 +300,10 @@ bool Builder::on_object_end(std::size_t /*count*/, Error& error) {
 }
 
 bool Builder::on_array_begin(Error& error) {
+  if (hands_on()) {
+    handed_on_.open('[');
+    return handed_on(error);
+  }
   const Field* field = expected_field();
   if (field == nullptr || frames_.back().in_array ||
       (field->type != FieldType::bytes_list && field->type != FieldType::object_list)) {
@@ -236,6 +321,10 @@ bool Builder::on_array_begin(Error& error) {
 }
 
 bool Builder::on_array_end(std::size_t count, Error& error) {
+  if (handed_on_.inside()) {
+    handed_on_.close(']');
+    return handed_on(error);
+  }
   LS_MUST(!frames_.empty() && frames_.back().in_array);
   frames_.back().in_array = false;
   const std::string wrong = check_length(*frames_.back().named.field, count);
@@ -245,6 +334,10 @@ bool Builder::on_array_end(std::size_t count, Error& error) {
 bool Builder::on_key(Text part, std::size_t /*size*/, Error& error) {
   append(part);
   const std::string name = std::exchange(text_, {});
+  if (handed_on_.inside()) {
+    handed_on_.key(name);
+    return handed_on(error);
+  }
   Frame& frame = frames_.back();
   frame.named = {};
   const Named named = find_member(frame.arguments->table(), name);
@@ -258,6 +351,10 @@ bool Builder::on_key(Text part, std::size_t /*size*/, Error& error) {
 bool Builder::on_string(Text part, std::size_t /*size*/, Error& error) {
   append(part);
   std::string text = std::exchange(text_, {});
+  if (hands_on()) {
+    handed_on_.string(text);
+    return handed_on(error);
+  }
   const Field* field = expected_field();
   if (field == nullptr) return refuse_value(error);
   Frame& frame = frames_.back();
@@ -282,7 +379,8 @@ bool Builder::on_string(Text part, std::size_t /*size*/, Error& error) {
   return true;
 }
 
-bool Builder::on_int64(std::int64_t number, Text /*text*/, Error& error) {
+bool Builder::on_int64(std::int64_t number, Text text, Error& error) {
+  if (hands_on()) return hand_on_number(text, error);
   const Field* field = expected_field();
   if (field == nullptr || field->type != FieldType::integer || number < field->least || number > field->most)
     return refuse_value(error);
@@ -291,6 +389,7 @@ bool Builder::on_int64(std::int64_t number, Text /*text*/, Error& error) {
 }
 
 bool Builder::on_bool(bool value, Error& error) {
+  if (hands_on()) return hand_on(value ? "true" : "false", error);
   const Field* field = expected_field();
   if (field == nullptr || field->type != FieldType::boolean) return refuse_value(error);
   place() = value;

@@ -47,6 +47,30 @@ TEST(RequestReader, TakesWhatTheTableHolds) {
   EXPECT_EQ(arguments.integer("ttl_ms", 7), 7);
 }
 
+// Any JSON of a user comes through as it is, but for white space.
+TEST(RequestReader, HandsJsonOn) {
+  const Fields fields = {json_field("definition", "").between(0, 90), integer_field("after", "")};
+  Arguments arguments;
+  const auto read = [&](const std::string& text) {
+    const std::optional<Misread> misread = read_body(text, fields, &arguments);
+    return misread.has_value() ? misread->pointer + ": " + misread->why : arguments.text("definition");
+  };
+  const std::string nested = R"({"a":[1,-2.50,1e3,18446744073709551615,[],{}],"b":{"c":null,"d":"\"x"}})";
+  EXPECT_EQ(read("{\"after\":1,\"definition\":" + nested + "}"), nested);
+  EXPECT_EQ(read(R"({ "definition" : [ true , { "a" : "b" } , false ] , "after" : 7 })"),
+            R"([true,{"a":"b"},false])");
+  EXPECT_EQ(arguments.integer("after"), 7);
+  EXPECT_EQ(read(R"({"definition":"text"})"), R"("text")");
+  EXPECT_EQ(read(R"({"definition":null})"), "null");
+  EXPECT_EQ(read(R"({"definition":7.0})"), "7.0");
+  EXPECT_EQ(read(R"({"definition":{"a":1}x})"), "/definition: not JSON: syntax error");
+  EXPECT_EQ(read(R"({"definition":{},"definition":{}})"), "/definition: is given twice");
+  EXPECT_EQ(read(R"({"definition":{},"other":{}})"), ": there is no field 'other'");
+  EXPECT_EQ(read("{\"definition\":\"" + std::string(90, 'x') + "\"}"),
+            "/definition: JSON of at most 90 bytes was expected");
+  EXPECT_EQ(read("{\"definition\":[" + std::string(80, '[') + "}"), "/definition: not JSON: too deep");
+}
+
 TEST(RequestReader, RefusesEverythingElseWithItsPlace) {
   EXPECT_EQ(refused(""), "/name: is missing; give 'name' or 'name_base64'");
   EXPECT_EQ(refused("{"), ": the JSON ends too early");

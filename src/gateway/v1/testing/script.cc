@@ -40,6 +40,8 @@ std::string shorter(const std::string& text) {
 Script::Script()
     : recipes_({world_.store, world_.strand, world_.strand, numbers_}),
       v1_(world_.security, world_.strand, world_.strand, numbers_, {}) {
+  recipes_.services = {{"payment", "http://payment/"}, {"unused", "http://unused/"}};
+  recipes_.callouts = &callouts_;
   v1_.add(recipes_.routes());
   v1_.set_idempotency(std::make_unique<StoredAnswers>(recipes_.context));
   v1_.register_with(router_);

@@ -60,6 +60,18 @@ class Script {
     Prng prng_{1};
   };
 
+  // Nothing is called here; whatever names "metadata" may not be.
+  class Callouts final : public env::HttpClient {
+   public:
+    void call(env::HttpCall /*call*/, TimePoint /*deadline*/,
+              std::move_only_function<void(Result<env::HttpReply>)> /*done*/) override {}
+    [[nodiscard]] Status refusal_of(const std::string& url) const override {
+      if (!url.contains("//metadata")) return {};
+      return {Code::permission_denied, "metadata may not be called"};
+    }
+  };
+
+  Callouts callouts_;
   gateway::testing::World world_;
   Numbers numbers_;
   Coordination recipes_;
