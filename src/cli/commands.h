@@ -45,6 +45,7 @@ void add_semaphore_commands(Commands& commands);
 void add_elect_commands(Commands& commands);
 void add_count_commands(Commands& commands);
 void add_timer_commands(Commands& commands);
+void add_tx_commands(Commands& commands);
 void add_member_commands(Commands& commands);
 void add_endpoint_commands(Commands& commands);
 void add_upkeep_commands(Commands& commands);

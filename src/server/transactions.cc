@@ -41,7 +41,7 @@ TransactionRunner::~TransactionRunner() {
 
 void TransactionRunner::look() {
   const bool leads = leads_();
-  if (leads != std::exchange(led_, leads)) coordinator_.lead(leads);
+  if (std::exchange(led_, leads) != leads) coordinator_.lead(leads);
   timer_ = context_.executor.schedule(context_.clock.now() + look_interval, [this] { look(); });
 }
 

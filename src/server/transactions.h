@@ -8,6 +8,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "env/executor.h"
@@ -51,7 +52,7 @@ class TransactionRunner {
   service::Context context_;
   std::function<bool()> leads_;
   service::transaction::Coordinator coordinator_;
-  bool led_ = false;
+  std::optional<bool> led_;  // as the coordinator was told
   env::TimerId timer_;
 };
 
