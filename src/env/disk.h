@@ -40,9 +40,10 @@ class File {
   // Makes all earlier writes durable (fdatasync). After an error the state of the file is unknown: the caller
   // ends the process, it never retries.
   virtual Status sync() = 0;
-  // Writes and syncs as one, then calls done on the strand: inside the call if `small` (a wake-up of another
-  // thread costs more than the write), else from the disk's own thread by way of the strand. Calls are served
-  // in order: behind a call that is not done yet, a `small` one waits its turn like any other.
+  // Writes and syncs as one, then calls done on the strand. If `small` the strand does it, in the call or
+  // when it is quiet (a wake-up of another thread costs more than the write); else the disk's own thread.
+  // Calls are served in order: behind a call that is not done yet, a `small` one waits its turn like any
+  // other.
   virtual void write_and_sync(std::vector<Write> writes, bool small,
                               std::move_only_function<void(Status)> done) = 0;
   virtual Result<std::uint64_t> size() = 0;

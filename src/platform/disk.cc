@@ -68,7 +68,7 @@ Descriptor::~Descriptor() {
   if (number_ >= 0) ::close(number_);
 }
 
-Result<std::unique_ptr<FileDisk>> FileDisk::open(const std::string& root, env::Executor& executor) {
+Result<std::unique_ptr<FileDisk>> FileDisk::open(const std::string& root, AsioExecutor& executor) {
   std::error_code error;
   std::filesystem::create_directories(root, error);
   if (error) return system_error(error.value(), "create " + root);
@@ -78,7 +78,7 @@ Result<std::unique_ptr<FileDisk>> FileDisk::open(const std::string& root, env::E
   return std::unique_ptr<FileDisk>(new FileDisk(root, std::move(directory), executor));
 }
 
-FileDisk::FileDisk(std::string root, Descriptor directory, env::Executor& executor)
+FileDisk::FileDisk(std::string root, Descriptor directory, AsioExecutor& executor)
     : root_(std::move(root)),
       directory_(std::move(directory)),
       executor_(executor),

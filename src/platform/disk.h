@@ -16,7 +16,7 @@
 
 #include "base/latency_histogram.h"
 #include "env/disk.h"
-#include "env/executor.h"
+#include "platform/executor.h"
 #include "platform/work_thread.h"
 
 namespace lockstep::platform {
@@ -48,7 +48,7 @@ struct DiskMetrics {
 class FileDisk final : public env::Disk {
  public:
   // Creates the root directory (and its parents) if it is missing.
-  static Result<std::unique_ptr<FileDisk>> open(const std::string& root, env::Executor& executor);
+  static Result<std::unique_ptr<FileDisk>> open(const std::string& root, AsioExecutor& executor);
 
   Result<std::unique_ptr<env::File>> open(const std::string& path, env::OpenMode mode) override;
   Result<std::vector<std::string>> list(const std::string& directory) override;
@@ -63,12 +63,12 @@ class FileDisk final : public env::Disk {
   [[nodiscard]] const DiskMetrics& metrics() const { return *metrics_; }
 
  private:
-  FileDisk(std::string root, Descriptor directory, env::Executor& executor);
+  FileDisk(std::string root, Descriptor directory, AsioExecutor& executor);
   Result<Descriptor> open_directory(const std::string& path);
 
   std::string root_;
   Descriptor directory_;
-  env::Executor& executor_;
+  AsioExecutor& executor_;
   std::shared_ptr<DiskMetrics> metrics_ = std::make_shared<DiskMetrics>();  // files may outlive this
   WorkThread sync_thread_;
 };

@@ -39,6 +39,7 @@ AsioExecutor::~AsioExecutor() {
   // Before the context: what closures hold (sockets) needs it.
   queue_.clear();
   turn_end_.clear();
+  quiet_.clear();
   other_threads_.clear();
   timers_ = TimerHeap();
 }
@@ -87,6 +88,11 @@ void AsioExecutor::at_turn_end(env::Closure closure) {
   turn_end_.push_back(std::move(closure));
 }
 
+void AsioExecutor::when_quiet(env::Closure closure) {
+  LS_MUST(on_strand() || !running_.load(std::memory_order_relaxed));
+  quiet_.push_back(std::move(closure));
+}
+
 void AsioExecutor::run() {
   LS_MUST(!running_.exchange(true), "one thread at a time is the strand");
   LS_MUST(current_strand == nullptr, "strands do not nest");
@@ -127,10 +133,20 @@ void AsioExecutor::turn() {
   take_from_other_threads();
   drain(queue_, draining_);
   drain(turn_end_, turn_end_draining_);
+  run_quiet();
+}
+
+// One turn is waited for and no more: those who post again and again must not keep the disk idle.
+void AsioExecutor::run_quiet() {
+  if (quiet_.empty()) return;
+  if (!queue_.empty() && !std::exchange(quiet_has_waited_, true)) return;
+  quiet_has_waited_ = false;
+  drain(quiet_, quiet_draining_);
+  drain(turn_end_, turn_end_draining_);
 }
 
 void AsioExecutor::wait_for_work() {
-  if (!queue_.empty() || !turn_end_.empty()) return;
+  if (!queue_.empty() || !turn_end_.empty() || !quiet_.empty()) return;
   const TimePoint deadline = timers_.earliest();
   if (deadline != no_deadline && deadline <= clock_.now()) return;
   if (!begin_sleep()) return;

@@ -2,7 +2,8 @@
 //
 // A turn: wait for I/O (only if nothing else is to be done), run a bounded number of I/O handlers, then the
 // timers that are due, then what was posted before this point, then the closures of at_turn_end(). What a
-// closure posts runs in the next turn, so neither I/O nor timers starve.
+// closure posts runs in the next turn, so neither I/O nor timers starve. Closures of when_quiet() run behind
+// all that, if nothing was posted, else behind the next turn.
 //
 // Invariants: 1. closures posted by one thread run in that order, one at a time; 2. a cancelled timer never
 // runs; 3. any number of post_from_any_thread() calls cost at most one wake-up of a sleeping strand, and none
@@ -51,6 +52,9 @@ class AsioExecutor final : public env::Executor {
   env::TimerId schedule(TimePoint deadline, env::Closure closure) override;
   void cancel(env::TimerId timer) override;
   void at_turn_end(env::Closure closure) override;
+  // Runs `closure` once, after what is ready now and what that leads to, but soon: the place for what holds
+  // the strand up, like waiting for a disk. On the strand.
+  void when_quiet(env::Closure closure);
 
   // Runs turns until stop(). May be called again afterwards.
   void run();
@@ -74,6 +78,7 @@ class AsioExecutor final : public env::Executor {
   void poll_io();
   void fire_timers();
   void take_from_other_threads();
+  void run_quiet();
   void drain(std::vector<env::Closure>& queue, std::vector<env::Closure>& draining);
 
   RealClock& clock_;
@@ -82,6 +87,9 @@ class AsioExecutor final : public env::Executor {
   std::vector<env::Closure> draining_;
   std::vector<env::Closure> turn_end_;
   std::vector<env::Closure> turn_end_draining_;
+  std::vector<env::Closure> quiet_;
+  std::vector<env::Closure> quiet_draining_;
+  bool quiet_has_waited_ = false;    // for a turn
   std::vector<env::Closure> taken_;  // swapped with other_threads_, to keep both capacities
   std::unique_ptr<Loop> loop_;
   ExecutorMetrics metrics_;

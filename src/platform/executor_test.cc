@@ -101,6 +101,30 @@ TEST(Executor, TurnEndClosuresRunOnceAfterEverythingOfTheTurn) {
   EXPECT_THAT(order, ElementsAre(1, 2, 3, 4));
 }
 
+TEST(Executor, WhatIsForAQuietStrandComesBehindOneTurnOfOthersAtMost) {
+  Driven driven;
+  std::vector<int> order;
+  driven.executor.post([&] {
+    driven.executor.when_quiet([&] {
+      order.push_back(3);
+      driven.executor.at_turn_end([&] { order.push_back(4); });
+    });
+    driven.executor.post([&] {
+      order.push_back(2);
+      driven.executor.post([&] {
+        order.push_back(5);
+        driven.executor.when_quiet([&] {
+          order.push_back(6);
+          driven.executor.stop();
+        });
+      });
+    });
+    order.push_back(1);
+  });
+  driven.run();
+  EXPECT_THAT(order, ElementsAre(1, 2, 3, 4, 5, 6));
+}
+
 TEST(Executor, TimersFireInTheOrderOfDeadlinesAndNeverEarly) {
   Driven driven;
   std::vector<int> order;
@@ -227,9 +251,10 @@ TEST(Executor, WhatDidNotRunIsDestroyedWithTheExecutor) {
     driven.executor.post([held] {});
     driven.executor.post_from_any_thread([held] {});
     driven.executor.at_turn_end([held] {});
+    driven.executor.when_quiet([held] {});
     driven.executor.schedule(no_deadline, [held] {});
     boost::asio::post(driven.executor.context(), [held] {});
-    EXPECT_EQ(held.use_count(), 6);
+    EXPECT_EQ(held.use_count(), 7);
   }
   EXPECT_EQ(held.use_count(), 1);
 }

@@ -74,9 +74,10 @@ Status sync_data(int descriptor, const std::string& path) {
 struct DiskFile::Open {
   std::string path;
   Descriptor descriptor;
-  std::uint64_t pending = 0;  // strand only: calls given to the sync thread whose `done` has not run
+  std::uint64_t pending = 0;  // strand only: calls whose `done` has not run
 
   std::shared_ptr<DiskMetrics> metrics;
+  env::Closure waiting = nullptr;  // for a quiet strand: the only call that is pending, if there is one
 
   Status write_and_sync(const std::vector<env::Write>& writes, Duration* took) const {
     const TimePoint begun = RealClock().now();
@@ -85,13 +86,18 @@ struct DiskFile::Open {
     *took = RealClock().now() - begun;
     return status;
   }
-  void count(std::uint64_t bytes, Duration took) const {
+  void finish(std::uint64_t bytes, Duration took) {
+    LS_MUST(pending > 0);
+    --pending;
     metrics->syncs.add(took);
     metrics->bytes_written += bytes;
   }
+  void serve_waiting() {
+    if (env::Closure call = std::exchange(waiting, nullptr)) call();
+  }
 };
 
-DiskFile::DiskFile(std::string path, Descriptor descriptor, env::Executor& executor, WorkThread& sync_thread,
+DiskFile::DiskFile(std::string path, Descriptor descriptor, AsioExecutor& executor, WorkThread& sync_thread,
                    std::shared_ptr<DiskMetrics> metrics)
     : open_(std::make_shared<Open>(std::move(path), std::move(descriptor), 0, std::move(metrics))),
       executor_(executor),
@@ -129,11 +135,18 @@ void DiskFile::write_and_sync(std::vector<env::Write> writes, bool small,
                               std::move_only_function<void(Status)> done) {
   std::uint64_t bytes = 0;
   for (const env::Write& write : writes) bytes += write.bytes.size();
+  open_->serve_waiting();  // in order
   if (small && open_->pending == 0) {
-    Duration took{};
-    Status status = open_->write_and_sync(writes, &took);
-    open_->count(bytes, took);
-    return done(std::move(status));
+    ++open_->pending;
+    open_->waiting = [open = open_.get(), writes = std::move(writes), done = std::move(done),
+                      bytes]() mutable {
+      Duration took{};
+      Status status = open->write_and_sync(writes, &took);
+      open->finish(bytes, took);
+      done(std::move(status));
+    };
+    executor_.when_quiet([open = open_] { open->serve_waiting(); });
+    return;
   }
   ++open_->pending;
   sync_thread_.push([open = open_, writes = std::move(writes), done = std::move(done), bytes,
@@ -142,9 +155,7 @@ void DiskFile::write_and_sync(std::vector<env::Write> writes, bool small,
     Status status = open->write_and_sync(writes, &took);
     executor.post_from_any_thread([open = std::move(open), bytes, took, writes = std::move(writes),
                                    done = std::move(done), status = std::move(status)]() mutable {
-      LS_MUST(open->pending > 0);
-      --open->pending;
-      open->count(bytes, took);
+      open->finish(bytes, took);
       done(std::move(status));
     });
   });

@@ -10,7 +10,7 @@ namespace lockstep::platform {
 
 class DiskFile final : public env::File {
  public:
-  DiskFile(std::string path, Descriptor descriptor, env::Executor& executor, WorkThread& sync_thread,
+  DiskFile(std::string path, Descriptor descriptor, AsioExecutor& executor, WorkThread& sync_thread,
            std::shared_ptr<DiskMetrics> metrics);
 
   Result<std::size_t> read_at(std::uint64_t offset, std::span<char> buffer) override;
@@ -26,7 +26,7 @@ class DiskFile final : public env::File {
   struct Open;
 
   std::shared_ptr<Open> open_;
-  env::Executor& executor_;
+  AsioExecutor& executor_;
   WorkThread& sync_thread_;
 };
 

@@ -54,7 +54,7 @@ void Replica::on_raft_message(NodeId from, const SharedBytes& message) {
     return;
   }
   raft_->receive(now(), from, *std::move(decoded));
-  drive();
+  schedule_flush();
 }
 
 void Replica::tell_birth(NodeId to) {
@@ -162,7 +162,7 @@ void Replica::on_forward(NodeId from, const SharedBytes& message) {
   if (!any_term && forward->term != seen_forwards_.term()) {
     // It was meant for an earlier leadership of ours, which may have taken it already: messages come twice.
     proposals_.fail(std::move(batch), unknown_lost());
-    return drive();
+    return schedule_flush();
   }
   if (!any_term && !seen_forwards_.take(from, forward->id)) return;
   // Only now: a second copy of what was taken gets no answer of its own. A leader knows its members. One that
@@ -171,21 +171,21 @@ void Replica::on_forward(NodeId from, const SharedBytes& message) {
     proposals_.fail(std::move(batch), Status(Code::unavailable,
                                              "etcdserver: the member has been permanently "
                                              "removed from the cluster"));
-    return drive();
+    return schedule_flush();
   }
   if (!raft_->is_leader()) {
     proposals_.fail(std::move(batch), Status(Code::unavailable, "etcdserver: not leader"));
-    return drive();
+    return schedule_flush();
   }
   store::BatchHeader header;
   header.store_time_ms = std::max(store_clock_.read_ms(now()), machine_->store_time_ms());
   Result<std::string> payload = store::restamp_batch(forward->batch.view(), header);
   if (!payload.ok()) {
     proposals_.fail(std::move(batch), payload.status());
-    return drive();
+    return schedule_flush();
   }
   propose_batch(*std::move(payload), std::move(batch));
-  drive();
+  schedule_flush();
 }
 
 void Replica::on_forward_answer(NodeId from, const SharedBytes& message) {
@@ -204,7 +204,7 @@ void Replica::on_forward_answer(NodeId from, const SharedBytes& message) {
   } else {
     proposals_.complete(std::move(*batch), std::move(answer->results), header());
   }
-  drive();
+  schedule_flush();
 }
 
 void Replica::send_answers() {

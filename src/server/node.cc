@@ -40,6 +40,10 @@
 namespace lockstep::server {
 namespace {
 
+// A group of some hundred small commands: the disk takes little longer for it than for one, and handing it to
+// another thread and back costs two wake-ups, about what the disk takes.
+constexpr std::size_t log_inline_bytes_max = 32 * limits::kibibyte;
+
 constexpr Duration hand_over_timeout = 2s;
 // By then a member has found its leader, as a rule.
 constexpr Duration start_up_time = 2s;
@@ -50,7 +54,7 @@ std::string hexadecimal(std::uint64_t number) {
 
 // Who this directory is: what it says, if it has been used before, so that a member keeps its id when its
 // address changes.
-Result<NodeId> identify(const ServerOptions& options, env::Executor& executor) {
+Result<NodeId> identify(const ServerOptions& options, platform::AsioExecutor& executor) {
   const ClusterId cluster = replica::cluster_id_of(options.cluster_token);
   LS_ASSIGN_OR_RETURN(const std::unique_ptr<platform::FileDisk> disk,
                       platform::FileDisk::open(options.data_directory, executor));
@@ -242,6 +246,7 @@ Status Node::Parts::open_replica() {
   replica_options.quota_bytes = options.quota_bytes;
   replica_options.security.token_lifetime = options.token_ttl;
   replica_options.engine = engine.get();
+  replica_options.log.inline_bytes_max = log_inline_bytes_max;
   replica_options.on_fatal = [this](const Status& why) {
     logger.error("halts", {{"why", why.to_string()}});
     std::_Exit(1);
