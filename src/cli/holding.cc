@@ -8,6 +8,8 @@
 namespace lockstep::cli {
 namespace {
 
+constexpr int exit_of_signal = 128;  // as a shell tells it
+
 // Says when a holding is over, however that comes: the session's end, or a forced release.
 class Watchman {
  public:
@@ -109,11 +111,22 @@ Status hold_and_run(Session& session, const HoldArguments& arguments, const Acqu
     waiting.wait = wait > Duration::zero();
     waiting.options.deadline = client->clock().now() + (waiting.wait ? wait : client->settings().timeout);
   }
-  const Result<HeldThing> held = acquire(*client, holder, name, waiting);
+  int signal = 0;
+  const Result<HeldThing> held = [&] {
+    const ToldToEnd told(*client);
+    waiting.options.cancellation = told.token();
+    Result<HeldThing> got = acquire(*client, holder, name, waiting);
+    signal = told.signal();
+    return got;
+  }();
   Status status = held.status();
-  if (held.ok()) status = run_while_held(session, *client, arguments, *held, holder);
+  if (held.ok() && signal == 0) status = run_while_held(session, *client, arguments, *held, holder);
   // Everything of the session goes with it; if this fails, when its time is out.
   const Status closed = finish(*client, holder->close(client->options()));
+  if (signal != 0) {
+    session.exit_with(exit_of_signal + signal);
+    return {};
+  }
   if (!held.ok() && status.code() == Code::deadline_exceeded)
     return {Code::deadline_exceeded, fmt::format("not got within {}", arguments.wait)};
   if (status.ok() && !closed.ok()) Session::warn(closed.message());

@@ -116,6 +116,14 @@ bool wait_for_signal(Client& client, const std::stop_token& over, const std::fun
   return by_signal;
 }
 
+ToldToEnd::ToldToEnd(Client& client)
+    : signals_(std::make_unique<platform::Signals>(client.executor(), signals_to_end, [this](int signal) {
+        signal_ = signal;
+        stop_.request_stop();
+      })) {}
+
+ToldToEnd::~ToldToEnd() = default;
+
 Result<CommandEnd> run_guarded(Client& client, const GuardedCommand& command) {
   Guard guard(client, command);
   LS_RETURN_IF_ERROR(guard.start());

@@ -10,6 +10,7 @@
 #include "base/task.h"
 #include "cli/client.h"
 #include "cli/session.h"
+#include "platform/signals.h"
 #include "service/context.h"
 #include "service/lock/description.h"
 #include "service/session/session.h"
@@ -35,6 +36,24 @@ service::Description description_of(const Session& session, const std::string& r
 // Calls `begun` and waits until `over` is stopped (false) or the program is told to end by SIGINT, SIGTERM or
 // SIGHUP (true).
 bool wait_for_signal(Client& client, const std::stop_token& over, const std::function<void()>& begun);
+
+// While it lives, SIGINT, SIGTERM and SIGHUP do not end this program: whoever waits is told, and can leave in
+// good order.
+class ToldToEnd {
+ public:
+  explicit ToldToEnd(Client& client);
+  ~ToldToEnd();
+  ToldToEnd(const ToldToEnd&) = delete;
+  ToldToEnd& operator=(const ToldToEnd&) = delete;
+
+  [[nodiscard]] std::stop_token token() const { return stop_.get_token(); }
+  [[nodiscard]] int signal() const { return signal_; }  // zero: none
+
+ private:
+  std::stop_source stop_;
+  int signal_ = 0;
+  std::unique_ptr<platform::Signals> signals_;
+};
 
 // A command that runs while something is held.
 struct GuardedCommand {

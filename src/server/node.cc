@@ -271,6 +271,7 @@ Status Node::Parts::open_front() {
   services->register_with(*rpc_server);
   gateway::HttpServerOptions http_options;
   http_options.connections_max = options.connections_max;
+  http_options.host_names = options.http_hosts;
   http_server = std::make_unique<gateway::HttpServer>(executor, clock, http_options);
   rpc_server->set_plain(http_server->plain_handler(), http_options.limits.body_bytes_max);
   LS_RETURN_IF_ERROR(open_streams());

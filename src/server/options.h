@@ -37,6 +37,8 @@ struct ServerOptions {
   std::string auto_compaction_retention = "1h";
   std::uint64_t quota_bytes = 0;
   std::uint64_t connections_max = 10'000;
+  // Under which HTTP clients ask, besides localhost and addresses. Empty: any.
+  std::vector<std::string> http_hosts;
   Duration shutdown_timeout = 10s;
 
   std::string tls_certificate;

@@ -140,6 +140,7 @@ void Proxy::Parts::serve() {
   services->register_store_with(*rpc_server);
   gateway::HttpServerOptions http_options;
   http_options.connections_max = options.connections_max;
+  http_options.host_names = options.http_hosts;
   http_server = std::make_unique<gateway::HttpServer>(executor, clock, http_options);
   rpc_server->set_plain(http_server->plain_handler(), http_options.limits.body_bytes_max);
   json_gateway = std::make_unique<gateway::JsonGateway>(executor);

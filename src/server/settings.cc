@@ -166,6 +166,21 @@ Status read_store(ServerOptions& options, std::string_view text) {
   return {Code::invalid_argument, "no address stands behind etcd://"};
 }
 
+Status read_http_hosts(ServerOptions& options, std::string_view text) {
+  options.http_hosts.clear();
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find(','), text.size());
+    if (end == 0) return {Code::invalid_argument, "a name is empty"};
+    options.http_hosts.emplace_back(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return {};
+}
+
+std::string show_http_hosts(const ServerOptions& options) {
+  return shown(options.http_hosts);
+}
+
 std::string show_store(const ServerOptions& options) {
   return options.store.empty() ? std::string() : std::string(store_scheme) + shown(options.store);
 }
@@ -222,6 +237,9 @@ constexpr std::array all_settings = {
     size_setting<&Options::quota_bytes>("quota",
                                         "size of the data above which writes are refused; 0: no limit"),
     count_setting<&Options::connections_max>("connections-max", "connections of clients; more are refused"),
+    Setting{"http-hosts", "LIST",
+            "names under which HTTP is asked, besides localhost and addresses; others are refused: name,name",
+            read_http_hosts, show_http_hosts},
     setting<&Options::shutdown_timeout>("shutdown-timeout", "TIME",
                                         "how long running requests may take after SIGTERM"),
     setting<&Options::tls_certificate>("tls-certificate", "FILE", "PEM; clients then need TLS"),

@@ -83,6 +83,7 @@ TEST(Settings, WhatDoesNotFitTogetherIsRefusedWithAWayOut) {
       {{{"initial-cluster", "default=127.0.0.1:1,b=127.0.0.1:1"}}, "has the address 127.0.0.1:1 twice"},
       {{{"join", "127.0.0.1:2"}}, "--join needs --peer-listen"},
       {{{"election-timeout", "200ms"}}, "at least three times --heartbeat-interval 100ms"},
+      {{{"http-hosts", "a,,b"}}, "--http-hosts: a name is empty"},
       {{{"listen", "nowhere"}}, "--listen: 'nowhere' is not an address"},
       {{{"log-level", "loud"}}, "'loud' is none of debug, info, warning, error"},
       {{{"auto-compaction-mode", "always"}}, "none of periodic, revision"},

@@ -62,6 +62,13 @@ def locks(person):
     person.tally.check("it is listed", [row["name"] for row in person.asks("lock", "ls")["locks"]] == ["orders"])
     person.expect("nobody else gets it at once", ("lock", "orders", "--wait", "0s", "--", "true"), 4, error="the lock is held")
     person.expect("nor in time", ("lock", "orders", "--wait", "200ms", "--", "true"), 6, error="not got within 200ms")
+    waiting = person.begin("lock", "orders", "--ttl", "600s", "--", "true")
+    while len(person.asks("lock", "show", "orders")["contenders"]) < 2:
+        pass
+    waiting.send_signal(signal.SIGINT)
+    person.tally.check("who is told to end while it waits does", waiting.wait(60) == 128 + signal.SIGINT, waiting.returncode)
+    left = person.asks("lock", "show", "orders")["contenders"]
+    person.tally.check("and leaves its place", len(left) == 1, left)
     person.expect("taking it away is asked about", ("lock", "release", "orders"), 4)
     person.expect("or confirmed beforehand", ("lock", "release", "orders", "--yes", "--reason", "the test says so"))
     _, errors = holder.communicate(timeout=60)

@@ -58,6 +58,12 @@ def locks(asked):
     second = waiting()
     asked.expect("who waited has it", second, 200)
     asked.tally.check("with a larger token", second["token"] > held["token"], (held, second))
+    again = asked.post("/v1/locks/acquire", name="orders", session=second["session"], reentrant=True)
+    asked.expect("held twice", again, 200, count=2, token=second["token"])
+    inner = {"name": "orders", "session": second["session"], "token": second["token"], "count": 2}
+    asked.expect("given back one time", asked.post("/v1/locks/release", **inner), 200, count=1)
+    asked.expect("the same, repeated, counts once", asked.post("/v1/locks/release", **inner), 200, count=1)
+    asked.expect("not that often", asked.post("/v1/locks/release", **{**inner, "count": 7}), 409, "lock_count_differs")
     for bad in ({"ttl_ms": 0}, {"ttl_ms": -1}, {"ttl_ms": 10**18}, {"wait_ms": -1}, {"session": "x"}, {"mode": "both"}):
         asked.expect(f"{bad} is refused", asked.post("/v1/locks/acquire", name="free", **bad), 400, "invalid_request")
     session = asked.post("/v1/sessions/open", ttl_ms=20000)["session"]

@@ -131,6 +131,7 @@ Task<Outcome> release(Coordination* recipes, Call call) {
   what.mode = lock_mode_of(call);
   what.session = *id;
   what.token = Revision(call.arguments.integer("token"));
+  what.count = call.arguments.integer("count");
   const Result<service::Released> released = co_await recipes->locks.release(what, call.options);
   if (!released.ok()) co_return released.status();
   if (released->count == 0 && call.arguments.boolean("close_session")) {
@@ -200,10 +201,13 @@ Routes lock_routes(Coordination& recipes) {
   releasing.request = named_by("whose it is");
   releasing.request.push_back(
       boolean_field("close_session", "nothing else belongs to the session: it need not end by itself"));
+  releasing.request.push_back(
+      integer_field("count", "how often it is held: then giving back one time of several may be repeated")
+          .between(1, INT64_MAX));
   releasing.answer = {
       lock_name_field(),
       integer_field("count", "how often it must still be released; 0: it is free").required()};
-  releasing.problems = {"not_holder", "stale_token"};
+  releasing.problems = {"not_holder", "stale_token", "lock_count_differs"};
   routes.push_back(std::move(releasing));
   for (Route& route : lock_state_routes(recipes)) routes.push_back(std::move(route));
   return routes;

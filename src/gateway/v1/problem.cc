@@ -19,6 +19,7 @@
 #include "service/timer/timers.h"
 #include "service/topic/topics.h"
 #include "service/transaction/transactions.h"
+#include "store/errors.h"
 
 namespace lockstep::gateway::v1 {
 namespace {
@@ -37,6 +38,7 @@ constexpr std::array kinds = {
     // Of the request.
     ProblemKind{"invalid_request", 400, false, "The request is not what this path takes"},
     ProblemKind{"unauthenticated", 401, false, "Who asks is not known"},
+    ProblemKind{"unauthenticated", 401, false, "Who asks is not known", store::errors::user_name_empty},
     ProblemKind{"permission_denied", 403, false, "Who asks may not do that"},
     ProblemKind{"not_found", 404, false, "What the request names does not exist"},
     ProblemKind{"no_such_path", 404, false, "There is no such path"},
@@ -58,6 +60,8 @@ constexpr std::array kinds = {
     ProblemKind{"not_holder", 409, false, not_holder, service::errors::not_holder},
     ProblemKind{"stale_token", 409, false, "The token is over: somebody held it since",
                 service::errors::stale_token},
+    ProblemKind{"lock_count_differs", 409, false, "The lock is held more or less often",
+                service::errors::lock_count_differs},
     ProblemKind{"place_lost", 409, true, "The place in line was taken away", service::errors::place_lost},
     ProblemKind{"lock_mode_conflict", 409, false, mode_conflict, service::errors::lock_mode_conflict},
     ProblemKind{"lock_mode_conflict", 409, false, mode_conflict, service::errors::session_in_conflict},
