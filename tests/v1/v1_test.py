@@ -168,6 +168,10 @@ def gatherings(asked):
     asked.expect("shown", asked.get("/v1/latches/show", name="start"), 200, count=0)
     asked.expect("removed", asked.post("/v1/latches/remove", name="start"), 200)
     asked.expect("gone", asked.get("/v1/latches/show", name="start"), 404, "latch_not_found")
+    asked.post("/v1/latches/make", name="crowd", of=30)
+    crowd = [in_thread(asked.post, "/v1/latches/count-down", name="crowd", party=f"p{i}") for i in range(30)]
+    counts = sorted(wait()["count"] for wait in crowd)
+    asked.tally.check("many count at once, each is told its own count", counts == list(range(30)), counts)
     parties = [in_thread(asked.post, "/v1/barriers/enter", name="b", parties=3, ttl_ms=60000, wait_ms=60000) for _ in range(3)]
     passed = [wait() for wait in parties]
     asked.tally.check("all go on together", {(p.status, p["generation"]) for p in passed} == {(200, 1)}, passed)

@@ -1,5 +1,7 @@
 #include "service/latch/latches.h"
 
+#include <algorithm>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -18,6 +20,8 @@ namespace lockstep::service {
 namespace {
 
 constexpr Duration watch_pause = 100ms;
+constexpr Duration count_pause_min = 1ms;
+constexpr Duration count_pause_max = 50ms;
 
 std::string latch_key(const std::string& name) {
   return "lockstep/latches/" + key_segment(name);
@@ -79,8 +83,10 @@ Task<Result<LatchState>> count(Context context, std::string name, std::string pa
   if (Status wrong = check_name(name); !wrong.ok()) co_return wrong;
   if (party.empty()) party = new_attempt(context);
   if (Status wrong = check_name(party); !wrong.ok()) co_return wrong;
+  const store::CallOptions wanted = options;
   Repeating repeating(context, std::move(options));
   std::optional<store::KeyValue> known;
+  Duration pause_max{};
   while (true) {
     store::TxnRequest txn;
     LatchState counted;
@@ -110,6 +116,15 @@ Task<Result<LatchState>> count(Context context, std::string name, std::string pa
     if (!state.ok() || there == nullptr) co_return state;
     const bool counted_before = !there->kvs.empty() && !LS_PLANTED(latch_counts_party_twice);
     if (state->count == 0 || counted_before) co_return state;
+    if (known.has_value()) {
+      // Others counted at the same moment: not all of them again at the same one.
+      pause_max = std::min(2 * pause_max + count_pause_min, count_pause_max);
+      const auto share = context.random.next() % static_cast<std::uint64_t>(pause_max.count());
+      const TimePoint again = context.clock.now() + Duration(static_cast<std::int64_t>(share));
+      if (Status ended = co_await pause_until(context, again, wanted); !ended.ok())
+        co_return repeating.maybe_done() ? Status(Code::unknown_outcome, std::string(ended.message()))
+                                         : ended;
+    }
     known = latch->kvs[0];
   }
 }
@@ -148,6 +163,8 @@ Task<Result<LatchState>> await(Context context, std::string name, store::CallOpt
       if (watched.ok()) {
         Result<LatchState> followed = co_await follow(context, name, *watched.value(), options);
         if (!followed.ok() || followed->count == 0) co_return followed;
+      } else if (watched.status().code() != Code::unavailable) {
+        co_return watched.status();  // asking again would be polling
       }
     } else if (range.status().code() != Code::unavailable) {
       co_return range.status();

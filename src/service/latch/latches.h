@@ -7,8 +7,8 @@
 //   3. Whoever waits is told in the moment in which the latch opens, or is removed.
 //
 // Keys: lockstep/latches/NAME says {"count":2,"of":3}; lockstep/latches/NAME/PARTY stands for who has
-// counted. NAME and PARTY are written as key_segment() does. Costs: counting is one read and one write; each
-// count is a notice to each who waits.
+// counted. NAME and PARTY are written as key_segment() does. Costs: counting is one read and one write, and
+// both again after a pause where others counted at the same moment; each count is a notice to each who waits.
 //
 // A latch belongs to nobody and outlives all sessions. Strand only; calls end by themselves or by their
 // options.
