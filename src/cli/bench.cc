@@ -357,6 +357,7 @@ void add_bench_commands(Commands& commands) {
   add_session_bench(commands, bench);
   add_timer_bench(commands, bench);
   add_stream_benches(commands, bench);
+  add_topic_bench(commands, bench);
 }
 
 }  // namespace lockstep::cli

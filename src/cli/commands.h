@@ -45,6 +45,7 @@ void add_semaphore_commands(Commands& commands);
 void add_elect_commands(Commands& commands);
 void add_count_commands(Commands& commands);
 void add_timer_commands(Commands& commands);
+void add_topic_commands(Commands& commands);
 void add_tx_commands(Commands& commands);
 void add_member_commands(Commands& commands);
 void add_endpoint_commands(Commands& commands);
@@ -55,6 +56,7 @@ void add_user_commands(Commands& commands);
 void add_role_commands(Commands& commands);
 void add_auth_commands(Commands& commands);
 void add_bench_commands(Commands& commands);
+void add_topic_bench(Commands& commands, CLI::App& bench);
 void add_config_commands(Commands& commands);
 void add_completion_command(Commands& commands);
 
