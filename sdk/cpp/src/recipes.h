@@ -13,6 +13,7 @@
 #include "service/semaphore/semaphores.h"
 #include "service/timer/timer_driver.h"
 #include "service/timer/timers.h"
+#include "service/transaction/transactions.h"
 #include "sessions.h"
 
 namespace lockstep::v1::detail {
@@ -28,6 +29,7 @@ class Recipes {
         semaphores(context),
         elections(context),
         timers(context),
+        transactions(context),
         context_(context) {}
   // Gives back what is held.
   void begin_close() {
@@ -44,6 +46,7 @@ class Recipes {
   service::Semaphores semaphores;
   service::Elections elections;
   service::Timers timers;
+  service::transaction::Transactions transactions;
 
   // From now on this client is a candidate for driving the timer clock.
   void drive_timers() {

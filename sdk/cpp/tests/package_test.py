@@ -2,12 +2,14 @@
 find_package and by pkg-config, and runs what was built against a real lockstepd."""
 
 import argparse
+import http.server
 import os
 import pathlib
 import re
 import subprocess
 import sys
 import tempfile
+import threading
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[2] / "tests" / "clients"))
@@ -89,6 +91,21 @@ def write_snippets(folder):
     return names
 
 
+class Willing(http.server.BaseHTTPRequestHandler):
+    """A service that says yes to everything, for programs that need one."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", required=True)
@@ -104,15 +121,19 @@ def main():
         documented = write_snippets(snippets) + extract_snippets(HERE.parents[2] / "docs" / "sdk", snippets)
         programs = [build_by_pkg_config(COMPILERS[0], prefix, folder)]
         builds = [build_consumer(compiler, prefix, folder, snippets) for compiler in COMPILERS]
-        server = servers.lockstepd(arguments.lockstepd, str(folder))
+        server = servers.lockstepd(arguments.lockstepd, str(folder), "--callouts-allow-loopback=true")
+        service = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Willing)
+        threading.Thread(target=service.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{service.server_address[1]}"
         try:
             for build in builds:
                 print(build.name, run(build / "smoke", server.endpoint, f"{build.name}/").strip())
                 programs += [build / name for name in ("lock", *documented)]
             for program in programs:
-                print(program.name, run(program, server.endpoint, cwd=folder).strip())
+                print(program.name, run(program, server.endpoint, url, cwd=folder).strip())
         finally:
             server.stop()
+            service.shutdown()
 
 
 if __name__ == "__main__":

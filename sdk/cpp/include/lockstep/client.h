@@ -25,6 +25,7 @@
 #include "lockstep/semaphore.h"
 #include "lockstep/session.h"
 #include "lockstep/timer.h"
+#include "lockstep/transaction.h"
 
 namespace lockstep::LOCKSTEP_INLINE v1 {
 
@@ -162,6 +163,11 @@ class Client {
   Latch latch(std::string name);
   Timers timers(std::string queue);
   Counter counter(std::string name);
+  // Empty: a gid is made up, and the same one cannot be asked for again.
+  Saga saga(std::string gid = {});
+  Tcc tcc(std::string gid = {});
+  TransactionalMessage transactional_message(std::string gid, std::string check);
+  Transaction transaction(std::string gid);
   Ids ids(std::string name);
   Limiter limiter(std::string name, const LimitRule& rule);
   Idempotency idempotency(std::string key);

@@ -21,3 +21,4 @@
 #include "lockstep/session.h"
 #include "lockstep/task.h"
 #include "lockstep/timer.h"
+#include "lockstep/transaction.h"
