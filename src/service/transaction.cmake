@@ -11,3 +11,6 @@ lockstep_library(transaction PLANTED
 lockstep_test(transaction_test
   SOURCES transaction/coordinator_test.cc transaction/faults_test.cc transaction/machines_test.cc
   DEPENDS lockstep::transaction lockstep::replica)
+lockstep_test(transaction_planted_test
+  SOURCES transaction/planted_test.cc
+  DEPENDS lockstep::transaction_planted lockstep::replica_planted)

@@ -280,6 +280,7 @@ void Term::on_reply(std::uint64_t serial, const SentCall& sent, Result<env::Http
 // Nothing is to be done for it now: what can be read again need not be kept.
 void Term::rest(Active& active) {
   if (!active.under_way.empty() || !active.arrived.empty()) return;
+  active.next.reset();
   if (machines_ > options_.machines_max || machine_bytes_ > options_.machine_bytes_max)
     forget_machine(active);
   if (active.unsaved || active.state->journal.size() <= resting_journal_bytes_max) return;

@@ -16,6 +16,7 @@
 #include "sim/recipes/line_model.h"
 #include "sim/recipes/machine_faults.h"
 #include "sim/recipes/timer_model.h"
+#include "sim/recipes/transaction_model.h"
 #include "sim/workload.h"
 
 #if defined(__SANITIZE_ADDRESS__) || (defined(__has_feature) && __has_feature(address_sanitizer))
@@ -118,6 +119,7 @@ class RecipeRun {
 void RecipeRun::add_models() {
   if (options_.has("line")) fleet_->add(std::make_unique<LineModel>(*fleet_));
   if (options_.has("timer")) fleet_->add(std::make_unique<TimerModel>(*fleet_));
+  if (options_.has("transaction")) fleet_->add(std::make_unique<TransactionModel>(*fleet_));
   if (options_.has("counter")) fleet_->add(std::make_unique<CounterModel>(*fleet_));
   if (options_.has("election")) fleet_->add(std::make_unique<ElectionModel>(*fleet_));
   if (options_.has("limit")) fleet_->add(std::make_unique<LimitModel>(*fleet_));
@@ -261,7 +263,8 @@ RecipeOptions draw_recipe_options(std::uint64_t seed) {
   // Two or so at a time; the line most of all.
   for (const auto& [name, percent] :
        {std::pair("line", 50), std::pair("counter", 25), std::pair("timer", 25), std::pair("election", 30),
-        std::pair("limit", 30), std::pair("ids", 15), std::pair("once", 20), std::pair("gathering", 20)}) {
+        std::pair("limit", 30), std::pair("ids", 15), std::pair("once", 20), std::pair("gathering", 20),
+        std::pair("transaction", 25)}) {
     if (prng.chance(static_cast<std::uint64_t>(percent), 100)) options.recipes += std::string(name) + " ";
   }
   if (options.recipes.empty()) options.recipes = "line counter ";
