@@ -37,7 +37,8 @@ KEYS = {
     "idempotency": ["lockstep/idempotency/p"],
     "limits": ["lockstep/limits/p", "lockstep/takes/p"],
     "ids": ["lockstep/ids/p"],
-    "timers": ["lockstep/timers/q/p", "lockstep/timers/clock"],
+    "timers": ["lockstep/timers/q/p", "lockstep/timers/sent/p", "lockstep/timers/clock"],
+    "transactions": ["lockstep/tx/"],
 }
 NOBODYS = None  # leases belong to no key: whoever is logged in may use sessions that hold nothing
 
@@ -164,6 +165,19 @@ def after(path, before, body):
     return make
 
 
+def decided(walk):
+    """A transaction whose one branch is called in vain."""
+    walk.root("/v1/transactions", gid="x5", mode="tcc")
+    walk.root("/v1/transactions/branches", gid="x5", **BRANCH)
+    walk.root("/v1/transactions/decide", gid="x5", decision="commit")
+    return {"gid": "x5", "branch": "b", "by": "ann", "reason": "a test"}
+
+
+def transaction(gid, **more):
+    return after("/v1/transactions", {"gid": gid, "mode": "tcc"}, {"gid": gid, **more})
+
+
+BRANCH = {"branch": "b", "confirm": "http://services.invalid/", "cancel": "http://services.invalid/"}
 FAR = 8999999999
 TIMER = {"queue": "pq", "name": "p1"}
 # method, path, whose keys, what is asked
@@ -211,6 +225,12 @@ WRITES = [
                                                   {"queue": "pq", "name": "c"})),
     ("POST", "/v1/timers/revive", "timers", TIMER),
     ("POST", "/v1/timers/drop-dead", "timers", TIMER),
+    ("POST", "/v1/transactions", "transactions", {"gid": "x1", "mode": "tcc"}),
+    ("POST", "/v1/transactions/branches", "transactions", transaction("x2", **BRANCH)),
+    ("POST", "/v1/transactions/decide", "transactions", transaction("x3", decision="commit")),
+    ("POST", "/v1/transactions/retry", "transactions", transaction("x4", by="ann", reason="a test")),
+    ("POST", "/v1/transactions/skip", "transactions", decided),
+    ("POST", "/v1/transactions/finish", "transactions", transaction("x6", by="ann", reason="a test")),
 ]
 READS = [
     ("POST", "/v1/locks/renew", "locks", lock_of("pl4")),
@@ -229,6 +249,11 @@ READS = [
     ("GET", "/v1/timers/show", "timers", TIMER),
     ("GET", "/v1/timers/list", "timers", {"queue": "pq"}),
     ("GET", "/v1/timers/dead", "timers", {"queue": "pq"}),
+    ("GET", "/v1/transactions", "transactions", {}),
+    ("GET", "/v1/transactions/show", "transactions", {"gid": "x1"}),
+    ("GET", "/v1/transactions/wait", "transactions", {"gid": "x1"}),
+    ("GET", "/v1/transactions/watch", "transactions", {"gid": "x1"}),
+    ("GET", "/v1/transactions/definition", "transactions", {"gid": "x1"}),
 ]
 OF_SESSIONS = [
     ("POST", "/v1/sessions/open", NOBODYS, {"ttl_ms": 60000}),
@@ -237,9 +262,10 @@ OF_SESSIONS = [
     ("GET", "/v1/sessions/show", NOBODYS, lambda walk: {"session": session(walk)}),
     ("GET", "/v1/sessions/watch", NOBODYS, lambda walk: {"session": session(walk)}),
 ]
-STREAMS = {("GET", path) for path in ("/v1/locks/watch", "/v1/elections/observe", "/v1/counters/watch", "/v1/sessions/watch")}
+STREAMS = {("GET", path) for path in ("/v1/locks/watch", "/v1/elections/observe", "/v1/counters/watch", "/v1/sessions/watch",
+                                    "/v1/transactions/watch")}
 # Routes of which this table says nothing.
-OF_OTHERS = ("/v1/topics/", "/v1/transactions/", "/v1/transactions")
+OF_OTHERS = ("/v1/topics/", "/v1/transactions/new-gid", "/v1/transactions/forward", "/v1/transactions/compensate")
 # What was asked may be refused for other reasons: then permission was not the reason.
 NOT_ASKED_FOR = {"/v1/timers/revive": 404, "/v1/timers/drop-dead": 404}
 

@@ -40,8 +40,10 @@ Task<Outcome> register_branch(Coordination* recipes, Call call) {
   const Result<tx::TransactionView> view =
       co_await recipes->transactions.register_branch(call.arguments.text("gid"), document, call.options);
   const Status& status = view.status();
-  if (status.code() == Code::invalid_argument || status == tx::errors::document_too_large())
-    co_return branch_problem(status);
+  // Not that of who is not logged in, which has the same code in the store.
+  const bool wrong =
+      status.code() == Code::invalid_argument && problem_of(status).kind->code == "invalid_request";
+  if (wrong || status == tx::errors::document_too_large()) co_return branch_problem(status);
   co_return answer_of(view);
 }
 
