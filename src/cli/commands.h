@@ -47,6 +47,7 @@ void add_count_commands(Commands& commands);
 void add_timer_commands(Commands& commands);
 void add_topic_commands(Commands& commands);
 void add_tx_commands(Commands& commands);
+void add_saga_commands(Commands& commands);
 void add_member_commands(Commands& commands);
 void add_endpoint_commands(Commands& commands);
 void add_upkeep_commands(Commands& commands);

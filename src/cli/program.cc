@@ -149,6 +149,7 @@ void add_all_commands(Commands& commands) {
   add_timer_commands(commands);
   add_tx_commands(commands);
   add_topic_commands(commands);
+  add_saga_commands(commands);
   add_member_commands(commands);
   add_endpoint_commands(commands);
   add_upkeep_commands(commands);

@@ -136,6 +136,35 @@ TEST_F(Program, DestructiveCommandsAskAndOffATerminalRefuse) {
   EXPECT_THAT(ran.error, HasSubstr("say --yes"));
 }
 
+TEST_F(Program, SagasAreLookedAtWithoutAServer) {
+  const std::string file = testing::TempDir() + "lockstep-saga-test.json";
+  const auto write = [&](const char* text) { std::ofstream(file, std::ios::binary) << text; };
+  write(R"({"name": "trip", "steps": [
+    {"name": "air", "action": "http://air/book", "compensate": "http://air/cancel"},
+    {"name": "inn", "action": "http://inn/book"}]})");
+  const Ran lint({"saga", "lint", file});
+  EXPECT_EQ(lint.exit, 0);
+  EXPECT_THAT(lint.out,
+              AllOf(HasSubstr("note: /steps/1: has no compensate"), HasSubstr("trip can be run: 2 steps\n")));
+  EXPECT_THAT(Ran({"saga", "lint", file, "-o", "json"}).out, HasSubstr("\"runnable\": true"));
+  EXPECT_EQ(Ran({"saga", "lint", file, "--strict"}).exit, 0) << "notes are no warnings";
+  const Ran simulated({"saga", "simulate", file});
+  EXPECT_EQ(simulated.exit, 0);
+  EXPECT_THAT(simulated.out,
+              HasSubstr("4. inn is refused: aborted\n    air  |====    <<<<|\n    inn  |    xxxx    |\n"));
+  EXPECT_THAT(Ran({"saga", "simulate", file, "-o", "raw"}).out,
+              HasSubstr("4\tinn is refused\taborted\t3\tair\tcompensate\tdone\thttp://air/cancel\n"));
+  EXPECT_THAT(Ran({"saga", "simulate", file, "--answer", "tea=1"}).error, HasSubstr("no task 'tea'"));
+  write(R"({"steps": [{"name": "a", "action": "http://a"}, {"action": "http://b", "after": ["aa"]}]})");
+  const Ran refused({"saga", "lint", file});
+  EXPECT_EQ(refused.exit, 4);
+  EXPECT_THAT(refused.out, HasSubstr("error: /steps/1/after/0: there is no step 'aa'; did you mean a?\n"));
+  EXPECT_THAT(refused.error, HasSubstr("would be refused"));
+  EXPECT_EQ(Ran({"saga", "simulate", file}).exit, 4);
+  std::remove(file.c_str());
+  EXPECT_EQ(Ran({"saga", "lint", file}).exit, 3);
+}
+
 TEST_F(Program, CompletionKnowsEveryCommand) {
   for (const char* shell : {"bash", "zsh", "fish"}) {
     const Ran ran({"completion", shell});

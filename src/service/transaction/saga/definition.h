@@ -1,6 +1,6 @@
 // A saga as it is run, whatever language it was written in, and the reading of both.
 //
-// Of steps:
+// Of steps (docs/transactions/sagas.md):
 //   {"name": "order", "timeout": "10m", "on_failure": "compensate" | "forward",
 //    "compensation": "newest_first" | "parallel", "headers": {"Tenant": "a"},
 //    "retry": {"timeout": "3s", "interval": "1s", "interval_max": "60s", "backoff": 2, "attempts_max": 0,

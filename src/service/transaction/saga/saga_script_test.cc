@@ -197,6 +197,74 @@ TEST(SagaStories, GoAsTheyAreTold) {
   }
 }
 
+// Users copy from it.
+TEST(SagaPage, ItsDefinitionsCanBeRun) {
+  std::ifstream page("docs/transactions/sagas.md");
+  std::string block;
+  bool inside = false;
+  int count = 0;
+  for (std::string line; std::getline(page, line);) {
+    if (inside && line == "```") {
+      const saga::LintReport report = saga::lint(block);
+      EXPECT_TRUE(report.runnable) << block << saga::to_text(report);
+      ++count;
+    }
+    if (line.starts_with("```")) {
+      inside = line == "```json";
+      block.clear();
+    } else if (inside) {
+      block += line + "\n";
+    }
+  }
+  EXPECT_GE(count, 3);
+}
+
+TEST(SagaLimits, WhatIsTooLargeIsRefusedAsSuch) {
+  const auto refused = [](const std::string& document) {
+    const Status status = make_saga(document, "g").status();
+    EXPECT_EQ(status.code(), Code::resource_exhausted);
+    return status.to_string();
+  };
+  EXPECT_EQ(refused(std::string(definition_bytes_max + 1, ' ')),
+            "resource_exhausted: a definition has at most 1048576 bytes, this one has 1048577");
+  std::string steps;
+  std::string states;
+  for (int i = 0; i < 10'000; ++i) {
+    steps += std::string(i == 0 ? "" : ",") + R"({"action": "http://a"})";
+    states += std::string(i == 0 ? "" : ",") + "\"s" + std::to_string(i) + R"(": {"Type": "Succeed"})";
+  }
+  EXPECT_EQ(refused("{\"steps\": [" + steps + "]}"),
+            "resource_exhausted: /steps: a saga has at most 1000 steps, this one has 10000");
+  EXPECT_EQ(refused(R"({"StartState": "s0", "States": {)" + states + "}}"),
+            "resource_exhausted: /States: a saga has at most 1000 states, this one has 10000");
+}
+
+// The largest saga that there may be, once through and back.
+TEST(SagaLimits, AThousandStepsAtOnce) {
+  std::string steps;
+  for (std::size_t i = 0; i + 1 < branches_max; ++i)
+    steps += R"({"action": "http://a", "compensate": "http://b", "after": []},)";
+  Result<std::unique_ptr<Machine>> machine = make_saga(
+      R"({"compensation": "parallel", "steps": [)" + steps + R"({"name": "last", "action": "http://z"}]})",
+      "g");
+  ASSERT_TRUE(machine.ok()) << machine.status().to_string();
+  std::size_t undone = 0;
+  for (Next next = (*machine)->next(); !final(next.verdict); next = (*machine)->next()) {
+    EXPECT_LE(next.calls.size(), calls_at_once_max);
+    ASSERT_FALSE(next.calls.empty());
+    for (const Call& call : next.calls) {
+      Entry entry;
+      entry.branch = call.branch;
+      entry.operation = call.operation;
+      if (call.branch == "last") entry.outcome = Outcome::refused;
+      undone += call.operation == Operation::compensate ? 1 : 0;
+      ASSERT_TRUE((*machine)->learn(entry).ok());
+    }
+  }
+  EXPECT_EQ((*machine)->next().verdict, Verdict::aborted);
+  EXPECT_EQ(undone, branches_max - 1);
+}
+
 }  // namespace
 }  // namespace lockstep::service::transaction
 
