@@ -1,11 +1,14 @@
-"""The shop's account and its orders, without any process of the shop.
+"""The shop of examples/shop, run and killed by the demo's own code: 100 orders, and every one accounted for.
 
-usage: shop_test.py
+usage: shop_test.py --programs FOLDER
 
-An account of made-up rows that are right is clean, and every wrong row that is planted is noticed; the checked-in orders are
-those that their generator writes.
+On SQLite; with LOCKSTEP_LONG set also on PostgreSQL, MariaDB, and three nodes. Before that, without any process: an account
+of made-up rows that are right is clean, and every wrong row that the demo plants is noticed; so is that the checked-in
+orders are those that their generator writes.
 """
 
+import argparse
+import os
 import pathlib
 import shutil
 import subprocess
@@ -18,6 +21,9 @@ sys.path.insert(0, str(ROOT / "tools" / "demo"))
 
 import shop_account  # noqa: E402
 import shop_databases  # noqa: E402
+
+PROGRAMS = None
+LINES = ["oversold: 0", "lost: 0", "charged twice: 0", "stuck: 0", "wrong: 0", "money conserved: yes", "would it notice? yes"]
 
 
 class Account(unittest.TestCase):
@@ -89,5 +95,43 @@ class Orders(unittest.TestCase):
                 self.assertEqual((pathlib.Path(folder) / name).read_text(), (example / name).read_text(), name)
 
 
+class Killed(unittest.TestCase):
+    """The whole demo: exit status, every line of the account, nothing left behind."""
+
+    def replay(self, *options):
+        with tempfile.TemporaryDirectory() as folder:
+            done = subprocess.run([sys.executable, "-B", ROOT / "tools" / "demo" / "demo.py", "--programs", PROGRAMS,
+                                   "--folder", pathlib.Path(folder) / "demo", "--end", "--orders", "100", "--kills", "13", *options],
+                                  capture_output=True, text=True, timeout=280)
+            said = done.stdout + done.stderr
+            self.assertEqual(done.returncode, 0, said)
+            for line in LINES:
+                self.assertIn("\n  " + line, said)
+
+    def test_on_sqlite(self):
+        self.replay()
+
+    @unittest.skipUnless(os.environ.get("LOCKSTEP_LONG"), "long")
+    def test_on_postgres(self):
+        self.replay("--database", "postgres")
+
+    @unittest.skipUnless(os.environ.get("LOCKSTEP_LONG"), "long")
+    def test_on_mariadb(self):
+        self.replay("--database", "mariadb")
+
+    @unittest.skipUnless(os.environ.get("LOCKSTEP_LONG"), "long")
+    def test_on_three_nodes(self):
+        self.replay("--cluster")
+
+
+def main():
+    global PROGRAMS
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--programs", type=pathlib.Path, required=True)
+    arguments, rest = parser.parse_known_args()
+    PROGRAMS = arguments.programs.resolve()
+    unittest.main(argv=[sys.argv[0], *rest], verbosity=2)
+
+
 if __name__ == "__main__":
-    unittest.main(verbosity=2)
+    main()

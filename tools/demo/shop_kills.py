@@ -96,7 +96,7 @@ class Killer:
         return found
 
     def look(self, gid):
-        return self.ask(f"/v1/transactions/{gid}")
+        return self.ask(f"/v1/transactions/show?gid={gid}")
 
     def unfinished(self):
         """gids, some of them where there are many."""

@@ -1,19 +1,27 @@
-# Three real members: leaders killed under load, lock holders paused (beside a real Redis), a hot counter; then the account.
+# A shop on a real node: services, databases and the node are killed while 2,000 orders are placed; then the account.
 #
-# usage: ./do demo [-- option...]       (options go to the demo; ./do demo -- --help lists them)
+# usage: ./do demo [--cluster] [-- option...]       (options go to the demo; ./do demo -- --help lists them)
 #
 #   ./do demo
-#   ./do demo -- --kills 20       more of them
-#   ./do demo -- --only locks     one part: writes, locks or counter
-#   ./do demo -- --stay           leave the cluster running until Ctrl-C
+#   ./do demo --cluster                  on three nodes, killing the leader
+#   ./do demo -- --database postgres     the shop's databases in a PostgreSQL of the demo's own; or mariadb, or postgres://…
+#   ./do demo -- --stop                  end what it left running
+#   ./do demo -- --only writes           other parts, on three members: writes, locks or counter (--stay: until Ctrl-C)
 #
-# Builds lockstepd and lockstep first (optimised), and installs what is missing before that; then takes about a
-# minute. Everything it writes lies in a temporary folder that it removes.
+# Builds lockstepd, lockstep and the shop first (optimised), and installs what is missing before that; then takes
+# one to two minutes. The node and the shop stay, for a look around; the next run ends them.
 
 command_main() {
   ensure_setup
   configure release
-  compile release lockstepd lockstep
+  local programs=(lockstepd lockstep shop-order shop-stock shop-payment shop-mail) options=()
+  if [[ ${1:-} == --cluster ]]; then
+    options+=(--cluster)
+    shift
+  fi
   [[ ${1:-} != -- ]] || shift
-  exec python3 tools/demo/demo.py --programs "$(dirname "$(binary release lockstepd)")" "$@"
+  [[ " $* " != *" --only "* || " $* " == *" --only shop "* ]] || programs=(lockstepd lockstep)
+  compile release "${programs[@]}"
+  exec python3 -B tools/demo/demo.py --programs "$(dirname "$(binary release lockstepd)")" --folder "$build_root/demo" \
+    "${options[@]}" "$@"
 }
