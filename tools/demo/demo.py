@@ -53,7 +53,6 @@ def parse():
 
 def stay(cluster):
     say(f"\nThe cluster stays: etcdctl --endpoints {cluster.endpoints} … Ctrl-C ends it.")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         signal.pause()
     except KeyboardInterrupt:
@@ -116,6 +115,7 @@ def run_others(arguments):
 def main():
     arguments = parse()
     os.environ["LOCKSTEP_CLIENT_CONFIG"] = os.devnull
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0 if arguments.stay else 1))  # and whatever was started is ended
     if arguments.stop:
         left_running.end(arguments.folder.absolute())
     elif arguments.only == "shop":
