@@ -7,7 +7,7 @@
 //   invalid_argument     the URL is none, or has a scheme other than http and https: nothing was sent
 //   permission_denied    the address may not be called: nothing was sent
 //   unavailable          no connection came about: nothing was sent
-//   resource_exhausted   the answer is longer than answer_bytes_max: it was heard
+//   resource_exhausted   the answer is longer than answer_bytes_max, and not to be cut: it was heard
 //   unknown_outcome      anything else, the deadline included: it may have been heard
 // A status of any value is an answer, not an error.
 //
@@ -32,6 +32,7 @@ struct HttpCall {
   std::vector<std::pair<std::string, std::string>> headers;
   std::string body;
   std::size_t answer_bytes_max = 64 * 1024;  // of its body
+  bool cut_answer = false;                   // a longer one is cut there: its status is what counts
 };
 
 struct HttpReply {

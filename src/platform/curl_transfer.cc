@@ -133,7 +133,7 @@ void CurlTransfer::begin(const env::HttpCall& call, const std::string& host, voi
   host_ = host;
   reply_ = {};
   head_bytes_ = 0;
-  answer_too_long_ = head_too_long_ = tried_to_connect_ = false;
+  answer_too_long_ = answer_cut_ = head_too_long_ = tried_to_connect_ = false;
   refused_ = {};
   error_[0] = '\0';
   ::curl_easy_setopt(easy_, CURLOPT_PRIVATE, owner);
@@ -186,9 +186,12 @@ void CurlTransfer::set_headers() {
 std::size_t CurlTransfer::on_body(char* data, std::size_t size, std::size_t count, void* self) {
   auto& transfer = *static_cast<CurlTransfer*>(self);
   const std::size_t bytes = size * count;
-  if (bytes > transfer.call_->answer_bytes_max - transfer.reply_.body.size()) {
-    transfer.answer_too_long_ = true;
-    return 0;
+  const std::size_t room = transfer.call_->answer_bytes_max - transfer.reply_.body.size();
+  if (bytes > room) {
+    transfer.answer_cut_ = transfer.call_->cut_answer;
+    transfer.answer_too_long_ = !transfer.answer_cut_;
+    if (transfer.answer_cut_) transfer.reply_.body.append(data, room);
+    return 0;  // no more of it
   }
   transfer.reply_.body.append(data, bytes);
   return bytes;
@@ -256,7 +259,7 @@ Result<env::HttpReply> CurlTransfer::finish(CURLcode code) {
   const std::string text = error_[0] != '\0' ? error_.data() : ::curl_easy_strerror(code);
   const std::size_t answer_bytes_max = call_->answer_bytes_max;
   end();
-  if (code == CURLE_OK && status >= 100) {
+  if ((code == CURLE_OK || answer_cut_) && status >= 100) {
     reply_.status = static_cast<int>(status);
     return std::move(reply_);
   }

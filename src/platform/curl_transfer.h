@@ -61,6 +61,7 @@ class CurlTransfer {
   env::HttpReply reply_;
   std::size_t head_bytes_ = 0;
   bool answer_too_long_ = false;
+  bool answer_cut_ = false;
   bool head_too_long_ = false;
   bool tried_to_connect_ = false;
   Status refused_;

@@ -137,6 +137,14 @@ TEST_F(HttpClientTest, ALongAnswerIsCutOffAtItsBoundWithoutBeingRead) {
   exact.url = url();
   exact.answer_bytes_max = 104857600;
   EXPECT_EQ(call(exact)->body.size(), 104857600U);
+  // Who only wants to know the status has it.
+  env::HttpCall cut;
+  cut.url = url();
+  cut.cut_answer = true;
+  const Reply reply = call(cut);
+  ASSERT_TRUE(reply.ok()) << reply.status().to_string();
+  EXPECT_EQ(reply->status, 200);
+  EXPECT_EQ(reply->body.size(), cut.answer_bytes_max);
 }
 
 TEST_F(HttpClientTest, WhoNeverAnswersIsGivenUpAtTheDeadline) {

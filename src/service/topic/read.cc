@@ -75,7 +75,6 @@ Task<Result<MessagesRead>> read_messages(Context context, std::string topic, std
     const Result<store::RangeResponse> read =
         co_await store::awaitable::range(context.store, std::move(request), options);
     if (!read.ok()) co_return read.status();
-    const std::int64_t before = found.next;
     for (const store::KeyValue& kv : read->kvs) {
       Result<TopicBlock> block = parse_topic_block(kv.value);
       if (!block.ok()) co_return block.status();
@@ -83,7 +82,16 @@ Task<Result<MessagesRead>> read_messages(Context context, std::string topic, std
       if (at > found.next) found.next = std::min(at, end);  // a hole: what stood there was let go
       take(found, bytes, at, *std::move(block), end, max);
     }
-    if (read->kvs.empty()) found.next = std::min(end, before + blocks_per_read * block_span);
+    if (!read->kvs.empty()) continue;
+    // A hole: to the next block there is, in one step.
+    store::RangeRequest next = one_key(keys.block(partition, found.next));
+    next.range_end = keys.block(partition, end);
+    next.limit = 1;
+    next.keys_only = true;
+    const Result<store::RangeResponse> behind =
+        co_await store::awaitable::range(context.store, std::move(next), options);
+    if (!behind.ok()) co_return behind.status();
+    found.next = behind->kvs.empty() ? end : std::clamp(offset_of_key(behind->kvs[0].key), found.next, end);
   }
   co_return found;
 }

@@ -40,6 +40,11 @@ Task<Status> Topics::Claiming::settle(std::shared_ptr<Core> core, std::string to
   store::TxnRequest txn;
   txn.compare = {modified_at(owner, token.revision)};
   if (settlement.reject) {
+    // Read only for whoever holds the claim.
+    const Result<store::RangeResponse> held =
+        co_await store::awaitable::range(core->context().store, one_key(owner), call);
+    if (!held.ok()) co_return held.status();
+    if (held->kvs.empty() || held->kvs[0].mod_revision != token.revision) co_return errors::claim_lost();
     Result<MessagesRead> read =
         co_await read_messages(core->context(), topic, token.partition, cursor.next, token.to, 1, call);
     if (!read.ok()) co_return read.status();

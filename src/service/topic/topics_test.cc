@@ -147,6 +147,37 @@ TEST_F(TopicsTest, ARedrivenLetterComesToItsGroupOnly) {
   EXPECT_EQ(show(claim("orders", 10, 16, "other")), "");
 }
 
+TEST_F(TopicsTest, ALetterWithAllItsHeadersIsRedrivenToo) {
+  ASSERT_EQ(create("orders"), Status());
+  std::vector<TopicMessage> messages = {message("k", "full")};
+  for (std::size_t i = 0; i < message_headers_max; ++i)
+    messages[0].headers.emplace_back("h" + std::to_string(i), "v");
+  ASSERT_TRUE(run(topics.publish("orders", messages, {})).ok());
+  MessageSettlement reject;
+  reject.reject = true;
+  EXPECT_EQ(run(topics.settle("orders", "g", claim("orders").token, reject, {})), Status());
+  EXPECT_EQ(run(topics.redrive("orders", "g", {0, 0}, {})), Status());
+  const MessageClaim again = claim("orders");
+  ASSERT_EQ(show(again), "1:full");
+  EXPECT_EQ(again.messages[0].message.headers.size(), message_headers_max + 1);
+}
+
+TEST_F(TopicsTest, AForgedClaimReadsNothing) {
+  ASSERT_EQ(create("orders"), Status());
+  ASSERT_TRUE(publish("orders", {"a"}).ok());
+  MessageSettlement reject;
+  reject.reject = true;
+  ClaimToken forged{0, Revision(1), LeaseId(1), 0, offset_max, 1};
+  EXPECT_EQ(run(topics.settle("orders", "g", forged, reject, {})), errors::claim_lost());
+  // And whoever holds one and lies about its end is done in a few reads.
+  forged = claim("orders").token;
+  forged.to = offset_max;
+  forged.from = 1;
+  const int before = world.store.ranges;
+  EXPECT_EQ(run(topics.settle("orders", "g", forged, reject, {})), errors::settlement_wrong());
+  EXPECT_LT(world.store.ranges - before, 10);
+}
+
 TEST_F(TopicsTest, AWaitingConsumerIsToldAtOnce) {
   ASSERT_EQ(create("orders", 4), Status());
   MessageClaimRequest request;

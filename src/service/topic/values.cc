@@ -57,7 +57,7 @@ Result<Headers> parse_headers(std::string_view text) {
   while (!text.empty()) {
     const std::size_t end = text.find('\n');
     const std::size_t colon = text.find(':');
-    if (end == std::string_view::npos || colon >= end || headers.size() == message_headers_max)
+    if (end == std::string_view::npos || colon >= end || headers.size() > message_headers_max)
       return damaged("headers");
     const std::string_view name = text.substr(0, colon);
     const std::string_view value = text.substr(colon + 1, end - colon - 1);

@@ -45,7 +45,7 @@ struct TopicMessage {
   friend bool operator==(const TopicMessage&, const TopicMessage&) = default;
 };
 
-// Delivered to that group only: what was redriven for it.
+// Delivered to that group only: what was redriven for it. It comes on top of message_headers_max.
 inline constexpr std::string_view only_group_header = "lockstep-group";
 
 struct TopicKeys {

@@ -32,6 +32,7 @@ env::HttpCall request_of(const Call& call, std::string_view gid, Mode mode, std:
   request.url = call.url;
   request.body = call.body;
   request.answer_bytes_max = answer_bytes_max;
+  request.cut_answer = true;  // done is done, however much is said about it
   request.headers = call.headers;
   request.headers.reserve(call.headers.size() + 8);
   const std::string operation(to_string(call.operation));
