@@ -233,7 +233,7 @@ def topics(asked):
     asked.tally.check("published", [at["offset"] for at in published["positions"]] == [0, 1, 2], published)
     first = wait()
     asked.tally.check("whoever waited has them", [one["payload"] for one in first["messages"]] == ["placed", "paid", "sent"], first)
-    asked.expect("longer", asked.post("/v1/topics/extend", claim=first["claim"]), 200)
+    asked.expect("longer", asked.post("/v1/topics/extend", claim=first["claim"], **billing), 200)
     asked.expect("the first is done, the next is none of ours",
                  asked.post("/v1/topics/settle", claim=first["claim"], through=0, reject=True, reason="no such order", **billing), 200)
     asked.expect("once", asked.post("/v1/topics/settle", claim=first["claim"], all=True, **billing), 409, "claim_lost")

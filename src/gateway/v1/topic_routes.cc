@@ -155,7 +155,8 @@ Task<Outcome> settle(Coordination* recipes, Call call) {
 Task<Outcome> extend(Coordination* recipes, Call call) {
   const Result<service::ClaimToken> token = service::parse_claim_token(call.arguments.text("claim"));
   if (!token.ok()) co_return wrong_field("claim", token.status().message());
-  const Result<Duration> left = co_await recipes->topics.extend(*token, std::move(call.options));
+  const Result<Duration> left = co_await recipes->topics.extend(
+      call.arguments.text("topic"), call.arguments.text("group"), *token, std::move(call.options));
   if (!left.ok()) co_return left.status();
   JsonText json;
   co_return std::move(json.number("visibility_ms", *left / 1ms));
@@ -389,7 +390,7 @@ Routes topic_routes(Coordination& recipes) {
       bytes_field("after", "the last name of the page before").between(0, service::name_bytes_max)};
   listing.answer = {object_list_field("topics", "in the order of their names", {named_topic()}).required()};
   Route extending = post(recipes, "/v1/topics/extend", "A claim's time begins anew", extend);
-  extending.request = {claim_field()};
+  extending.request = {named_topic(), group_field(), claim_field()};
   extending.answer = {integer_field("visibility_ms", "from now on").required()};
   extending.problems = {"claim_lost"};
   const Fields letter = {named_topic(), group_field(), partition_field(), offset_field()};

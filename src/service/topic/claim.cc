@@ -61,6 +61,7 @@ Task<Result<Topics::Claiming::Look>> Topics::Claiming::look(std::shared_ptr<Core
   look.at = read->header.revision;
   for (const store::KeyValue& kv : heads->kvs) {
     Candidate candidate;
+    candidate.config_revision = config->kvs[0].mod_revision;
     candidate.partition = partition_of_key(kv.key);
     const Result<TopicHead> head = parse_topic_head(kv.value);
     if (!head.ok()) co_return head.status();
@@ -130,7 +131,9 @@ Task<Result<std::optional<MessageClaim>>> Topics::Claiming::take(std::shared_ptr
   const std::string cursor = keys.cursor(who.group, candidate.partition);
   ++candidate.cursor.attempts;
   store::TxnRequest txn;
-  txn.compare = {created_at(owner, Revision()), modified_at(cursor, candidate.cursor_revision)};
+  // Of this topic, not of one that was made since under its name.
+  txn.compare = {created_at(owner, Revision()), modified_at(cursor, candidate.cursor_revision),
+                 modified_at(keys.config(), candidate.config_revision)};
   txn.success = {operation(put_of(owner, "{}", lease->id)),
                  operation(put_of(cursor, encode(candidate.cursor), LeaseId()))};
   const Result<store::TxnResponse> answer =
@@ -169,7 +172,8 @@ Task<Result<std::optional<MessageClaim>>> Topics::Claiming::deliver(std::shared_
   const TopicKeys keys(who.topic);
   const std::string owner = keys.owner(who.group, candidate.partition);
   store::TxnRequest txn;
-  txn.compare = {modified_at(owner, claim.token.revision)};
+  txn.compare = {modified_at(owner, claim.token.revision),
+                 modified_at(keys.config(), candidate.config_revision)};
   txn.success = {operation(removal_of(owner)),
                  operation(put_of(keys.cursor(who.group, candidate.partition),
                                   encode(GroupCursor{read->next, 0, ""}), LeaseId()))};
@@ -196,7 +200,8 @@ Task<Status> Topics::Claiming::bury(std::shared_ptr<Core> core, const Who& who, 
   if (!read.ok()) co_return read.status();
   store::TxnRequest txn;
   txn.compare = {created_at(keys.owner(who.group, candidate.partition), Revision()),
-                 modified_at(keys.cursor(who.group, candidate.partition), candidate.cursor_revision)};
+                 modified_at(keys.cursor(who.group, candidate.partition), candidate.cursor_revision),
+                 modified_at(keys.config(), candidate.config_revision)};
   if (read->messages.empty()) {
     txn.success = {operation(put_of(keys.cursor(who.group, candidate.partition),
                                     encode(GroupCursor{read->next, 0, ""}), LeaseId()))};

@@ -135,6 +135,7 @@ class Topics::Claiming {
     TopicHead head;
     GroupCursor cursor;
     Revision cursor_revision;
+    Revision config_revision;
   };
   struct Look {
     std::vector<Candidate> candidates;

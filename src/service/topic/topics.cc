@@ -275,8 +275,18 @@ Task<Status> Topics::settle(std::string topic, std::string group, ClaimToken tok
                           std::move(options));
 }
 
-Task<Result<Duration>> Topics::extend(ClaimToken token, store::CallOptions options) {
+Task<Result<Duration>> Topics::extend(std::string topic, std::string group, ClaimToken token,
+                                      store::CallOptions options) {
   const std::shared_ptr<Core> core = core_;
+  if (Status named = check_name(topic); !named.ok()) co_return named;
+  if (Status named = check_name(group); !named.ok()) co_return named;
+  // Only the claim's own lease.
+  const Result<store::RangeResponse> held = co_await store::awaitable::range(
+      core->context().store, one_key(TopicKeys(topic).owner(group, token.partition)), plain(options));
+  if (!held.ok()) co_return held.status();
+  const bool own =
+      !held->kvs.empty() && held->kvs[0].mod_revision == token.revision && held->kvs[0].lease == token.lease;
+  if (!own) co_return errors::claim_lost();
   const Result<store::LeaseKeepAliveResponse> renewed = co_await store::awaitable::lease_keep_alive(
       core->context().store, store::LeaseKeepAliveRequest{token.lease}, plain(options));
   if (!renewed.ok()) co_return renewed.status();

@@ -128,7 +128,8 @@ class MessageBroker {
   [[nodiscard]] virtual Task<Status> settle(std::string topic, std::string group, ClaimToken token,
                                             MessageSettlement settlement, store::CallOptions options) = 0;
   // The claim's visibility begins anew; what it is then.
-  [[nodiscard]] virtual Task<Result<Duration>> extend(ClaimToken token, store::CallOptions options) = 0;
+  [[nodiscard]] virtual Task<Result<Duration>> extend(std::string topic, std::string group, ClaimToken token,
+                                                      store::CallOptions options) = 0;
 };
 
 class Topics final : public MessageBroker {
@@ -155,7 +156,8 @@ class Topics final : public MessageBroker {
                                                  store::CallOptions options) override;
   [[nodiscard]] Task<Status> settle(std::string topic, std::string group, ClaimToken token,
                                     MessageSettlement settlement, store::CallOptions options) override;
-  [[nodiscard]] Task<Result<Duration>> extend(ClaimToken token, store::CallOptions options) override;
+  [[nodiscard]] Task<Result<Duration>> extend(std::string topic, std::string group, ClaimToken token,
+                                              store::CallOptions options) override;
   // Holds as long as the claim does: for a transaction of the consumer's.
   [[nodiscard]] static store::Compare held(const std::string& topic, const std::string& group,
                                            const ClaimToken& token);

@@ -102,7 +102,7 @@ TEST_F(TopicsTest, AClaimThatIsExtendedStays) {
   const MessageClaim first = claim("orders");
   for (int i = 0; i < 5; ++i) {
     world.advance(6s, 100ms);
-    EXPECT_TRUE(run(topics.extend(first.token, {})).ok());
+    EXPECT_TRUE(run(topics.extend("orders", "g", first.token, {})).ok());
   }
   EXPECT_EQ(show(claim("orders")), "");
   EXPECT_EQ(acknowledge("orders", first), Status());
@@ -170,6 +170,7 @@ TEST_F(TopicsTest, AForgedClaimReadsNothing) {
   ClaimToken forged{0, Revision(1), LeaseId(1), 0, offset_max, 1};
   EXPECT_EQ(run(topics.settle("orders", "g", forged, reject, {})), errors::claim_lost());
   // And whoever holds one and lies about its end is done in a few reads.
+  EXPECT_EQ(run(topics.extend("orders", "g", forged, {})).status(), errors::claim_lost());
   forged = claim("orders").token;
   forged.to = offset_max;
   forged.from = 1;
