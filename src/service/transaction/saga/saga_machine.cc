@@ -264,12 +264,14 @@ void SagaMachine::goes_on() {
 }
 
 void SagaMachine::start_step(std::size_t step) {
+  if (phase_ != Phase::running) return;  // one before it gave up
   const State& state = definition_.states[step];
   Instance instance;
   instance.state = step;
   instance.branch = state.name;
   Result<Json> body = state.action.body->evaluate(Json(), gid_);
-  LS_MUST(body.ok(), "a step's payload has no expressions");
+  if (!body.ok())
+    return give_up("the payload of " + state.name + ": " + std::string(body.status().message()));
   instance.body = body->dump();
   instance_of_[step] = instances_.size();
   begin(std::move(instance));

@@ -77,6 +77,14 @@ std::string read_url(ObjectReader* reader, std::string_view name) {
   return url;
 }
 
+// Measured as it will be when it is sent, so that no machine meets one that cannot be.
+Template read_payload(ObjectReader* reader, std::string_view name, const Json& payload) {
+  Template body(payload);
+  const Status fits = body.evaluate(Json(), {}).status();
+  if (!fits.ok()) reader->problems().error(reader->path(name), std::string(fits.message()), fits.code());
+  return body;
+}
+
 // `common` has what the step does not say itself.
 State read_step(ObjectReader* reader, const Target& common, std::size_t number) {
   State step;
@@ -95,14 +103,14 @@ State read_step(ObjectReader* reader, const Target& common, std::size_t number) 
   read_retry(reader, "retry", &step.action.retry);
   read_retry(reader, "compensate_retry", &undo_rule);
   const Json* payload = reader->any("payload");
-  step.action.body = Template(payload == nullptr ? Json(Json::Object{}) : *payload);
+  step.action.body = read_payload(reader, "payload", payload == nullptr ? Json(Json::Object{}) : *payload);
   const Json* undo_payload = reader->any("compensate_payload");
   if (!undo.empty()) {
     Target& target = step.compensate.emplace();
     target.url = undo;
     target.headers = step.action.headers;
     target.retry = undo_rule;
-    if (undo_payload != nullptr) target.body = Template(*undo_payload);
+    if (undo_payload != nullptr) target.body = read_payload(reader, "compensate_payload", *undo_payload);
   } else if (undo_payload != nullptr || reader->has("compensate_retry")) {
     reader->problems().error(reader->path("compensate"), "is missing, and how to call it is given");
   }
