@@ -118,6 +118,7 @@ Status SagaMachine::learn_undo(Instance& instance, const Entry& entry) {
   }
   if (instance.undoing != Undoing::held) {
     instance.hold.clear();
+    instance.undo_body.clear();
     if (definition_.parallel_compensation) settle(instance.state);
   }
   goes_on();

@@ -25,6 +25,9 @@
 namespace lockstep::service::transaction::saga {
 
 inline constexpr std::size_t saga_result_bytes_max = 256 * 1024;
+// Of all requests of a saga of states: they are made of variables, which may be large, and kept.
+inline constexpr std::size_t saga_bodies_bytes_max = 4 << 20;
+static_assert(saga_bodies_bytes_max > template_bytes_max, "one request of the largest size fits");
 
 class SagaMachine final : public Machine {
  public:
@@ -132,6 +135,7 @@ class SagaMachine final : public Machine {
   std::vector<std::optional<std::size_t>> instance_of_;
   // states
   std::vector<std::size_t> visits_;
+  std::size_t bodies_bytes_ = 0;
 
   // compensation
   std::size_t undo_end_ = 0;            // newest first: those from here on are settled

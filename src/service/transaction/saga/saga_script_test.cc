@@ -282,6 +282,74 @@ TEST(SagaLimits, AThousandStepsAtOnce) {
   EXPECT_EQ(undone, branches_max - 1);
 }
 
+// Every answer makes the variables larger, and every request is all of them.
+TEST(SagaLimits, VariablesThatGrowAreBounded) {
+  Result<std::unique_ptr<Machine>> machine = make_saga(R"({"definition": {"States": [
+    {"Name": "A", "Type": "ServiceTask", "ServiceName": "s", "ServiceMethod": "m", "CompensateMethod": "n",
+     "Input": [["$.#root", "$.#root"]], "Output": {"v": ["$.#root", "$.#root", "$.#root"]}, "Next": "C"},
+    {"Name": "C", "Type": "Choice", "Choices": [{"Expression": "1 == 1", "Next": "A"}]}]},
+    "services": {"s": "http://s"}})",
+                                                       "g");
+  ASSERT_TRUE(machine.ok()) << machine.status().to_string();
+  const std::string output = "\"" + std::string(output_bytes_max - 2, 'x') + "\"";
+  std::size_t calls = 0;
+  for (Next next = (*machine)->next(); !final(next.verdict); next = (*machine)->next()) {
+    Entry entry;
+    entry.branch = next.calls.at(0).branch;
+    entry.operation = next.calls.at(0).operation;
+    if (entry.operation == Operation::action) entry.output = output;
+    ASSERT_TRUE((*machine)->learn(entry).ok());
+    ++calls;
+  }
+  EXPECT_EQ((*machine)->next().reason, "what its tasks are sent is larger than 4194304 bytes together");
+  EXPECT_LT(calls, 200U);
+}
+
+// Tasks that do not wait for one another are all begun at once: of a document of 1 MiB that must not make 1
+// GiB.
+TEST(SagaLimits, WhatManyTasksAreSentIsBoundedTogether) {
+  std::string states;
+  for (int i = 0; i < 900; ++i) {
+    states += "\"T" + std::to_string(i) +
+              R"(": {"Type": "ServiceTask", "ServiceName": "s", "ServiceMethod": "m", "IsAsync": true,
+                 "Input": ["$.[x]"], "Next": "T)" +
+              std::to_string(i + 1) + "\"},";
+  }
+  const Result<std::unique_ptr<Machine>> machine =
+      make_saga(R"({"services": {"s": "http://s"}, "input": {"x": ")" + std::string(700'000, 'x') +
+                    R"("}, "definition": {"StartState": "T0", "States": {)" + states +
+                    R"("T900": {"Type": "Succeed"}}}})",
+                "g");
+  ASSERT_TRUE(machine.ok()) << machine.status().to_string();
+  EXPECT_EQ((*machine)->next().verdict, Verdict::aborted);
+  EXPECT_EQ((*machine)->next().reason, "what its tasks are sent is larger than 4194304 bytes together");
+}
+
+// A number has more bytes in memory than in a document.
+TEST(SagaLimits, APayloadOfManyNumbersIsSentAsItIs) {
+  std::string payload = "[1.55";
+  for (int i = 1; i < 98'000; ++i) payload += ",1.55";
+  payload += "]";
+  const Result<std::unique_ptr<Machine>> machine =
+      make_saga(R"({"steps": [{"action": "http://a", "payload": )" + payload + "}]}", "g");
+  ASSERT_TRUE(machine.ok()) << machine.status().to_string();
+  ASSERT_EQ((*machine)->next().calls.size(), 1U);
+  EXPECT_EQ((*machine)->next().calls[0].body, payload);
+}
+
+TEST(SagaLimits, ATaskThatIsItsOwnCatchEnds) {
+  const Result<std::unique_ptr<Machine>> machine =
+      make_saga(R"({"services": {"s": "http://s"}, "input": {"x": ")" + std::string(600'000, 'x') +
+                    R"("}, "definition": {"StartState": "A", "States": {
+          "A": {"Type": "ServiceTask", "ServiceName": "s", "ServiceMethod": "m", "Input": ["$.[x]", "$.[x]"],
+                "Catch": [{"Exceptions": ["java.lang.Throwable"], "Next": "A"}], "Next": "B"},
+          "B": {"Type": "Succeed"}}}})",
+                "g");
+  ASSERT_TRUE(machine.ok()) << machine.status().to_string();
+  EXPECT_EQ((*machine)->next().verdict, Verdict::aborted);
+  EXPECT_EQ((*machine)->next().reason, "more than 1000 tasks were begun");
+}
+
 }  // namespace
 }  // namespace lockstep::service::transaction
 

@@ -14,9 +14,9 @@ void SagaMachine::enter(std::optional<std::size_t> state) {
       case StateKind::task:
         choices = 0;
         if (!start_task(*state)) {
+          if (phase_ != Phase::running) return;  // given up
           state = caught(here, &ExceptionSet::no_input);
-          if (state.has_value()) continue;
-          return;  // given up
+          continue;
         }
         if (!here.is_async) return;
         state = here.next;
@@ -53,10 +53,11 @@ void SagaMachine::enter(std::optional<std::size_t> state) {
   ended_ = true;
 }
 
-// False: its input could not be made. Nobody catches that: the saga is given up.
+// False: its input could not be made. If nobody catches that the saga is given up.
 bool SagaMachine::start_task(std::size_t state) {
   const State& here = definition_.states[state];
-  if (instances_.size() == branches_max) {
+  // One whose input cannot be made is no instance, and its Catch may lead back to it.
+  if (instances_.size() == branches_max || visits_[state] == branches_max) {
     give_up("more than " + std::to_string(branches_max) + " tasks were begun");
     return false;
   }
@@ -73,6 +74,12 @@ bool SagaMachine::start_task(std::size_t state) {
     return false;
   }
   instance.body = body->dump();
+  bodies_bytes_ += instance.body.size();
+  if (bodies_bytes_ > saga_bodies_bytes_max) {
+    give_up("what its tasks are sent is larger than " + std::to_string(saga_bodies_bytes_max) +
+            " bytes together");
+    return false;
+  }
   begin(std::move(instance));
   return true;
 }
