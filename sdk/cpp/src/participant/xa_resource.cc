@@ -23,11 +23,17 @@ std::string global_name(std::string_view prefix, const XaName& name) {
   return "ls/" + std::string(prefix) + "/" + name.transaction;
 }
 
+// What a branch's headers may say, and all that is ever written into a statement: printable ASCII, in which
+// no client encoding hides a quote or a backslash.
+bool is_name(std::string_view text) {
+  return std::ranges::all_of(text, [](char c) { return c > ' ' && c <= '~'; });
+}
+
 std::optional<XaName> parse(std::string_view prefix, std::string_view global, std::string_view branch) {
   const std::string ours = "ls/" + std::string(prefix) + "/";
-  if (!global.starts_with(ours) || branch.empty()) return std::nullopt;
+  if (!global.starts_with(ours) || branch.empty() || !is_name(branch)) return std::nullopt;
   global.remove_prefix(ours.size());
-  if (global.empty() || global.find('/') != std::string_view::npos) return std::nullopt;
+  if (global.empty() || global.find('/') != std::string_view::npos || !is_name(global)) return std::nullopt;
   return XaName{.transaction = std::string(global), .branch = std::string(branch)};
 }
 
@@ -87,7 +93,24 @@ void check_xa_prefix(std::string_view prefix) {
   }
 }
 
+std::string xa_literal(SqlDialect dialect, std::string_view prefix, const XaName& name) {
+  const std::string global = global_name(prefix, name);
+  if (dialect == SqlDialect::mariadb) {
+    return "X'" + hexadecimal(global) + "',X'" + hexadecimal(name.branch) + "'," + std::string(format_id);
+  }
+  // E'': what a backslash means in it does not depend on standard_conforming_strings, which a role or a
+  // database may switch off. A quote is doubled, never escaped: backslash_quote does not matter either.
+  std::string quoted = "E'";
+  for (const char c : global + "/" + name.branch) {
+    if (c == '\'' || c == '\\') quoted += c;
+    quoted += c;
+  }
+  return quoted + "'";
+}
+
 std::optional<std::string> XaResource::refuses(const XaName& name) const {
+  if (name.transaction.empty() || name.branch.empty() || !is_name(name.transaction) || !is_name(name.branch))
+    return "transaction and branch must be printable ASCII without spaces";
   const std::size_t global_bytes = global_name(prefix_, name).size();
   switch (session_->dialect()) {
     case SqlDialect::sqlite:
@@ -105,16 +128,6 @@ std::optional<std::string> XaResource::refuses(const XaName& name) const {
          std::to_string(name.branch.size()) + "; MariaDB takes 64 of each";
 }
 
-std::string XaResource::literal(const XaName& name) const {
-  const std::string global = global_name(prefix_, name);
-  if (session_->dialect() == SqlDialect::mariadb) {
-    return "X'" + hexadecimal(global) + "',X'" + hexadecimal(name.branch) + "'," + std::string(format_id);
-  }
-  std::string quoted = "'";
-  for (const char c : global + "/" + name.branch) quoted += c == '\'' ? "''" : std::string(1, c);
-  return quoted + "'";
-}
-
 bool XaResource::start(const XaName& name, SqlIsolation isolation) {
   if (session_->dialect() == SqlDialect::postgres) {
     session_->begin(isolation);
@@ -127,7 +140,7 @@ bool XaResource::start(const XaName& name, SqlIsolation isolation) {
     session_->execute("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE");
   }
   try {
-    session_->execute("XA START " + literal(name));
+    session_->execute("XA START " + xa_literal(session_->dialect(), prefix_, name));
     return true;
   } catch (const SqlError& error) {
     if (error.kind() == SqlError::Kind::xid_taken) return false;
@@ -137,11 +150,12 @@ bool XaResource::start(const XaName& name, SqlIsolation isolation) {
 
 void XaResource::prepare(const XaName& name) {
   if (session_->dialect() == SqlDialect::mariadb) {
-    session_->execute("XA END " + literal(name));
-    session_->execute("XA PREPARE " + literal(name));
+    session_->execute("XA END " + xa_literal(session_->dialect(), prefix_, name));
+    session_->execute("XA PREPARE " + xa_literal(session_->dialect(), prefix_, name));
     return;
   }
-  const SqlResult result = session_->execute("PREPARE TRANSACTION " + literal(name));
+  const SqlResult result =
+      session_->execute("PREPARE TRANSACTION " + xa_literal(session_->dialect(), prefix_, name));
   session_->note_end_of_transaction();
   if (result.command == "ROLLBACK") {
     throw SqlError(SqlError::Kind::other, "25P02", "a statement had failed: the transaction was rolled back");
@@ -155,7 +169,7 @@ void XaResource::abandon(const XaName& name) noexcept {
   }
   for (const char* verb : {"XA END ", "XA ROLLBACK "}) {
     try {
-      session_->execute(verb + literal(name));
+      session_->execute(verb + xa_literal(session_->dialect(), prefix_, name));
     } catch (...) {  // it was not that far; the connection ends anyway, and what is not prepared with it
     }
   }
@@ -198,8 +212,9 @@ std::vector<PreparedXa> XaResource::list() {
 
 bool XaResource::finish(std::string_view verb, const XaName& name) {
   const bool mariadb = session_->dialect() == SqlDialect::mariadb;
-  const std::string statement = mariadb ? "XA " + std::string(verb) + " " + literal(name)
-                                        : std::string(verb) + " PREPARED " + literal(name);
+  const std::string statement =
+      mariadb ? "XA " + std::string(verb) + " " + xa_literal(session_->dialect(), prefix_, name)
+              : std::string(verb) + " PREPARED " + xa_literal(session_->dialect(), prefix_, name);
   try {
     session_->execute(statement);
     return true;

@@ -11,7 +11,7 @@
 #include "lockstep/participant/branch.h"
 #include "lockstep/participant/sql.h"
 
-namespace lockstep::v1::detail {
+namespace lockstep::LOCKSTEP_INLINE v1::detail {
 
 // Throws std::invalid_argument: 1 to 16 letters, digits, '-' and '_'.
 void check_xa_prefix(std::string_view prefix);
@@ -27,6 +27,10 @@ struct PreparedXa {
   std::string shown;                        // as the database lists it
   std::optional<std::chrono::seconds> age;  // where the database knows
 };
+
+// The name as a statement has it, for the commands that take no parameters. Safe for any bytes but those that
+// refuses() refuses, under any setting of the database.
+std::string xa_literal(SqlDialect dialect, std::string_view prefix, const XaName& name);
 
 class XaResource {
  public:
@@ -50,7 +54,6 @@ class XaResource {
   std::vector<PreparedXa> list();
 
  private:
-  [[nodiscard]] std::string literal(const XaName& name) const;
   // False: there is none of that name.
   bool finish(std::string_view verb, const XaName& name);
   BranchAnswer remember_rollback(const XaName& name);
@@ -59,4 +62,4 @@ class XaResource {
   std::string prefix_;
 };
 
-}  // namespace lockstep::v1::detail
+}  // namespace lockstep::LOCKSTEP_INLINE

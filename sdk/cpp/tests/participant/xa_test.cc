@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 #include <lockstep/participant/xa.h>
 
+#include "participant/xa_resource.h"
 #include "testing_bank.h"
 
 namespace {
@@ -112,6 +113,25 @@ TEST_P(Xa, BranchesOfOneTransactionAreApart) {
   EXPECT_EQ(rollback("it's", "stock/2"), 200);
   EXPECT_EQ(bank_.number("SELECT COUNT(*) FROM account WHERE name = 'stock/1'"), 1);
   EXPECT_EQ(bank_.number("SELECT COUNT(*) FROM account WHERE name = 'stock/2'"), 0);
+}
+
+// The commands of two-phase commit take no parameters: names are written into them.
+TEST_P(Xa, ANameThatWouldEndItsTextIsANameWhateverTheDatabaseIsSetTo) {
+  const auto set = [&](const std::string& how) {
+    if (GetParam() != SqlDialect::postgres) return;
+    bank_.sessions().take()->execute("ALTER DATABASE postgres " + how);
+    bank_.sessions().close_idle();
+  };
+  set("SET standard_conforming_strings = off");
+  const std::string branch = R"(\';DROP/**/TABLE/**/account;--)";
+  for (const std::string transaction : {R"(a\)", R"(a\')", R"(a"?b)"}) {
+    EXPECT_EQ(prepare(transaction, branch), 200);
+    EXPECT_EQ(commit(transaction, branch), 200);
+    EXPECT_EQ(prepare(transaction, R"(\)"), 200);
+    EXPECT_EQ(rollback(transaction, R"(\)"), 200);
+  }
+  set("RESET standard_conforming_strings");
+  EXPECT_EQ(bank_.balance(), 970);
 }
 
 TEST_P(Xa, APrepareAfterItsRollbackIsRefused) {
@@ -247,6 +267,15 @@ TEST_P(Xa, NamesThatDoNotFitAreRefusedPrecisely) {
   EXPECT_EQ(bank_.runs(), 0);
   EXPECT_THROW(XaRecovery(bank_.sessions(), "a/b"), std::invalid_argument);
   EXPECT_THROW(XaRecovery(bank_.sessions(), ""), std::invalid_argument);
+}
+
+TEST(XaNames, QuotesAndBackslashesAreDoubledAndMariadbGetsHexadecimal) {
+  using lockstep::v1::detail::xa_literal;
+  EXPECT_EQ(xa_literal(SqlDialect::postgres, "p", {.transaction = "g1", .branch = "b/1"}), "E'ls/p/g1/b/1'");
+  EXPECT_EQ(xa_literal(SqlDialect::postgres, "p", {.transaction = "it's", .branch = R"(\';--)"}),
+            R"(E'ls/p/it''s/\\'';--')");
+  EXPECT_EQ(xa_literal(SqlDialect::mariadb, "p", {.transaction = "'", .branch = R"(\')"}),
+            "X'6c732f702f27',X'5c27',19539");
 }
 
 TEST(XaOnSqlite, IsRefused) {
