@@ -43,6 +43,7 @@ struct Active {
   std::string gid;
   std::uint64_t serial = 0;
   Revision revision;
+  Revision created;            // of what is stored of it; or a later one, at which it was there
   std::optional<State> state;  // nothing: to be read
   std::unique_ptr<Machine> machine;
   std::size_t machine_bytes = 0;

@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include "service/store_requests.h"
+#include "service/transaction/document_cache.h"
+#include "service/transaction/keys.h"
 #include "service/transaction/testing_transactions.h"
 
 namespace lockstep::service::transaction::testing {
@@ -321,6 +324,43 @@ TEST_F(CoordinatorTest, WhoeverLeadsAndLeavesHandsOver) {
   EXPECT_FALSE(coordinator->figures().coordinates);
   world.advance(20s);
   EXPECT_TRUE(coordinator->figures().coordinates) << "nobody else did";
+}
+
+TEST_F(CoordinatorTest, WhatTheCacheHasWrongIsReadAgain) {
+  const auto branch = [](const std::string& id) {
+    return R"({"id":")" + id + R"(","commit":"http://db/c","rollback":"http://db/r"})";
+  };
+  EXPECT_EQ(submit("t1", Mode::xa, "{}"), Status());
+  EXPECT_TRUE(run(transactions.register_branch("t1", branch("a"), {})).ok());
+  EXPECT_TRUE(run(transactions.register_branch("t1", branch("b"), {})).ok());
+  world.advance(100ms);
+  // What a watch tells that lags behind: as many branches as there are, and one of them twice.
+  for (const auto& [key, value] :
+       {std::pair(definition_key("t1"), std::string("{}")), std::pair(branch_key("t1", "a"), branch("a")),
+        std::pair(branch_key("t1", "a"), branch("a"))}) {
+    world.store.put(put_of(key, value, LeaseId()), {}, [](const Result<store::PutResponse>&) {});
+    world.advance(100ms);
+  }
+  EXPECT_EQ(decide("t1", true), Status());
+  world.advance(1s);
+  EXPECT_EQ(verdict("t1"), "committed");
+  EXPECT_TRUE(alarms.empty());
+}
+
+TEST(DocumentCacheTest, WhatIsOlderThanAReadChangesNothing) {
+  DocumentCache cache(1 << 20);
+  const auto at = [](std::int64_t revision) { return Revision(revision); };
+  cache.put("g", {"read", {"A"}}, at(20));
+  cache.put("g", {"put", {}}, at(10));
+  cache.add("g", "A", at(15));
+  ASSERT_NE(cache.find("g", 1, at(10)), nullptr) << "a watch that lags told nothing new";
+  EXPECT_EQ(cache.find("g", 1, at(10))->document, "read");
+  cache.add("g", "B", at(25));
+  ASSERT_NE(cache.find("g", 2, at(10)), nullptr);
+  EXPECT_EQ(cache.find("g", 2, at(10))->registered, (std::vector<std::string>{"A", "B"}));
+  EXPECT_EQ(cache.find("g", 2, at(30)), nullptr) << "a gid that is used again";
+  cache.put("g", {"again", {}}, at(30));
+  EXPECT_NE(cache.find("g", 0, at(30)), nullptr);
 }
 
 }  // namespace

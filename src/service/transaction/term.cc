@@ -115,9 +115,9 @@ void Term::see_definition(const store::KeyValue& kv) {
   const std::string_view name = std::string_view(kv.key).substr(definitions_prefix.size());
   const std::size_t slash = name.find('/');
   if (slash == std::string_view::npos) {
-    documents_.put(std::string(name), {kv.value, {}});
+    documents_.put(std::string(name), {kv.value, {}}, kv.mod_revision);
   } else {
-    documents_.add(std::string(name.substr(0, slash)), kv.value);
+    documents_.add(std::string(name.substr(0, slash)), kv.value, kv.mod_revision);
   }
 }
 
@@ -149,6 +149,7 @@ void Term::take_newer(Active& active) {
   forget_machine(active);
   active.recorded.clear();
   active.revision = kv.mod_revision;
+  active.created = kv.create_revision;
   if (!state.ok()) {
     active.state.reset();
     schedule(active, -1);

@@ -100,7 +100,7 @@ class Term : public std::enable_shared_from_this<Term> {
 
   // term_store.cc: reading and writing, many transactions at a time.
   bool build(Active& active);
-  bool build_from(Active& active, std::string_view document, const std::vector<std::string>& registered);
+  Status build_from(Active& active, std::string_view document, const std::vector<std::string>& registered);
   void want_load(Active& active);
   void load_wanted();
   void on_loaded(const std::vector<std::pair<std::uint64_t, std::string>>& asked,

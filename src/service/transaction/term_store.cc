@@ -51,28 +51,25 @@ bool Term::build(Active& active) {
     return false;
   }
   if (active.state.has_value()) {
-    if (const auto* documents = documents_.find(active.gid, active.state->branches)) {
-      return build_from(active, documents->document, documents->registered);
+    if (const auto* documents = documents_.find(active.gid, active.state->branches, active.created)) {
+      if (build_from(active, documents->document, documents->registered).ok()) return true;
+      documents_.erase(active.gid);  // it may be the cache that is wrong: the store knows
     }
   }
   want_load(active);
   return false;
 }
 
-bool Term::build_from(Active& active, std::string_view document, const std::vector<std::string>& registered) {
+Status Term::build_from(Active& active, std::string_view document,
+                        const std::vector<std::string>& registered) {
   auto machine = replay(*active.state, active.gid, document, registered);
-  if (!machine.ok()) {
-    // Nothing is called of what is not understood; it is looked at again when somebody edits it, or later.
-    schedule(active, now_ms() + damaged_pause_ms);
-    tell_of(active, active.state->mode, std::string(machine.status().message()));
-    return false;
-  }
+  if (!machine.ok()) return machine.status();
   active.machine = *std::move(machine);
   active.machine_bytes = document.size() + active.state->journal.size();
   for (const std::string& branch : registered) active.machine_bytes += branch.size();
   machine_bytes_ += active.machine_bytes;
   ++machines_;
-  return true;
+  return {};
 }
 
 void Term::want_load(Active& active) {
@@ -138,13 +135,21 @@ void Term::on_loaded_one(Active& active, Result<Loaded> loaded) {
     store::KeyValue kv;
     kv.value = encode(loaded->view.state);
     kv.mod_revision = loaded->view.revision;
+    kv.create_revision = loaded->seen;
     active.newer = std::move(kv);
   }
-  documents_.put(active.gid, {loaded->document, loaded->registered});
+  documents_.put(active.gid, {loaded->document, loaded->registered}, loaded->seen);
   if (active.newer.has_value()) take_newer(active);
   if (!active.state.has_value()) return;
   const bool fits = std::cmp_equal(active.state->branches, loaded->registered.size());
-  if (fits && active.machine == nullptr) build_from(active, loaded->document, loaded->registered);
+  if (fits && active.machine == nullptr) {
+    const Status built = build_from(active, loaded->document, loaded->registered);
+    if (!built.ok()) {
+      // Nothing is called of what is not understood; it is looked at again when somebody edits it, or later.
+      schedule(active, now_ms() + damaged_pause_ms);
+      tell_of(active, active.state->mode, std::string(built.message()));
+    }
+  }
   if (active.machine != nullptr) schedule(active, 0);
 }
 
