@@ -19,6 +19,12 @@ namespace {
 constexpr std::array<std::uint8_t, 12> mapped_prefix = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 constexpr std::array<std::uint8_t, 12> compatible_prefix = {};
 constexpr std::array<std::uint8_t, 12> nat64_prefix = {0, 0x64, 0xff, 0x9b};
+constexpr std::array<std::uint8_t, 6> local_nat64_prefix = {0, 0x64, 0xff, 0x9b, 0, 1};           // RFC 8215
+constexpr std::array<std::uint8_t, 2> six_to_four_prefix = {0x20, 0x02};                          // RFC 3056
+constexpr std::array<std::uint8_t, 12> translated_prefix = {0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};  // RFC 2765
+// Where a translator looks for the four bytes: at 48, 56, 64 and 96 bits (RFC 6052, 2.2; byte 8 is none).
+constexpr std::array<std::array<std::uint8_t, 4>, 4> nat64_layouts = {
+    {{6, 7, 9, 10}, {7, 9, 10, 11}, {9, 10, 11, 12}, {12, 13, 14, 15}}};
 constexpr std::size_t host_bytes_max = 253;  // RFC 1035, 2.3.4
 
 bool begins_with(const IpAddress& address, std::span<const std::uint8_t> prefix) {
@@ -32,13 +38,32 @@ IpAddress mapped(const std::uint8_t* four) {
   return address;
 }
 
-// The IPv4 address that is meant in the end, if there is one.
-IpAddress unwrapped(const IpAddress& address) {
-  if (begins_with(address, nat64_prefix)) return mapped(address.bytes.data() + nat64_prefix.size());
-  if (!begins_with(address, compatible_prefix)) return address;
-  const std::span tail = std::span(address.bytes).subspan(compatible_prefix.size());
+// A network's own translator: how long its prefix is only its operator knows, so every reading is judged. One
+// that begins with 0 is the filling of another, unless all do.
+std::vector<IpAddress> local_nat64_readings(const IpAddress& address) {
+  std::vector<IpAddress> readings;
+  for (const auto& layout : nat64_layouts) {
+    std::array<std::uint8_t, 4> four{};
+    std::ranges::transform(layout, four.begin(), [&](std::uint8_t at) { return address.bytes.at(at); });
+    if (four.front() != 0) readings.push_back(mapped(four.data()));
+  }
+  if (readings.empty()) readings.push_back(mapped(address.bytes.data() + nat64_prefix.size()));
+  return readings;
+}
+
+// What is meant in the end: the IPv4 address inside, if there is one. All of them have to be fit to be
+// called.
+std::vector<IpAddress> unwrapped(const IpAddress& address) {
+  const std::span tail = std::span(address.bytes).last(4);
+  if (begins_with(address, nat64_prefix) || begins_with(address, translated_prefix))
+    return {mapped(tail.data())};
+  if (begins_with(address, local_nat64_prefix)) return local_nat64_readings(address);
+  if (begins_with(address, six_to_four_prefix))
+    return {mapped(address.bytes.data() + six_to_four_prefix.size())};
+  if (!begins_with(address, compatible_prefix)) return {address};
   const bool v6_itself = tail[0] == 0 && tail[1] == 0 && tail[2] == 0 && tail[3] <= 1;  // ::, ::1
-  return v6_itself ? address : mapped(tail.data());
+  if (v6_itself) return {address};
+  return {mapped(tail.data())};
 }
 
 std::string_view never_called_v4(const std::uint8_t* bytes) {
@@ -187,7 +212,11 @@ bool CallPolicy::names(std::string_view host) const {
 }
 
 Status CallPolicy::judge(std::string_view host, const IpAddress& address) const {
-  const IpAddress real = unwrapped(address);
+  for (const IpAddress& real : unwrapped(address)) LS_RETURN_IF_ERROR(judge_unwrapped(host, real));
+  return {};
+}
+
+Status CallPolicy::judge_unwrapped(std::string_view host, const IpAddress& real) const {
   if (const std::string_view kind = never_called(real); !kind.empty())
     return refuse(fmt::format("{} is {}: such addresses are never called", real.to_string(), kind));
   if (is_loopback(real) && !allow_loopback_)

@@ -46,6 +46,7 @@ class CallPolicy {
   [[nodiscard]] Status judge_host(std::string_view host) const;
 
  private:
+  [[nodiscard]] Status judge_unwrapped(std::string_view host, const IpAddress& real) const;
   struct Range {
     IpAddress network;
     int bits = 128;  // of the 128

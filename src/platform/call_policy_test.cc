@@ -20,21 +20,49 @@ bool allows(const CallPolicy& by, const std::string& host, const std::string& ad
 
 TEST(CallPolicy, SomeAddressesAreNeverCalledHoweverTheyAreWritten) {
   const CallPolicy open = policy({}, true);
-  for (const std::string never :
-       {"169.254.169.254", "169.254.0.1", "224.0.0.1", "239.255.255.255", "0.0.0.0", "0.1.2.3", "240.0.0.1",
-        "255.255.255.255", "::", "fe80::1", "febf::1", "ff02::1", "::ffff:169.254.169.254", "::ffff:0.0.0.0",
-        "::169.254.169.254", "64:ff9b::169.254.169.254", "64:ff9b::224.0.0.1"}) {
+  for (const std::string never : {"169.254.169.254",
+                                  "169.254.0.1",
+                                  "224.0.0.1",
+                                  "239.255.255.255",
+                                  "0.0.0.0",
+                                  "0.1.2.3",
+                                  "240.0.0.1",
+                                  "255.255.255.255",
+                                  "::",
+                                  "fe80::1",
+                                  "febf::1",
+                                  "ff02::1",
+                                  "::ffff:169.254.169.254",
+                                  "::ffff:0.0.0.0",
+                                  "::169.254.169.254",
+                                  "64:ff9b::169.254.169.254",
+                                  "64:ff9b::224.0.0.1",
+                                  "::ffff:0:169.254.169.254",
+                                  "2002:a9fe:a9fe::1",
+                                  "2002:a9fe:a9fe:1:2:3:4:5",
+                                  "2002::1",
+                                  "64:ff9b:1::169.254.169.254",
+                                  "64:ff9b:1:ffff::169.254.169.254",
+                                  "64:ff9b:1:a9fe:a9:fe00::",
+                                  "64:ff9b:1:a9fe:a9:fe00:5db8:d822",
+                                  "64:ff9b:1:a9:fe:a9fe::",
+                                  "64:ff9b:1:0:a9:fea9:fe00:0",
+                                  "64:ff9b:1::",
+                                  "64:ff9b:1::1"}) {
     EXPECT_EQ(open.judge("a.example", parse_ip_address(never).value()).code(), Code::permission_denied)
         << never;
     EXPECT_FALSE(policy({"0.0.0.0/0", "::/0", "a.example"}, true).judge_host(never).ok()) << never;
   }
-  for (const std::string fine : {"10.0.0.1", "192.168.1.1", "93.184.216.34", "2001:db8::1", "fd00::1",
-                                 "64:ff9b::10.0.0.1", "170.254.0.1", "169.253.0.1", "fec0::1"})
+  for (const std::string fine :
+       {"10.0.0.1", "192.168.1.1", "93.184.216.34", "2001:db8::1", "fd00::1", "64:ff9b::10.0.0.1",
+        "64:ff9b:1::10.0.0.1", "64:ff9b:2::1", "64:ff9b:1:a00:0:100::", "2002:5db8:d822::1",
+        "::ffff:0:10.0.0.1", "2003::a9fe:a9fe", "170.254.0.1", "169.253.0.1", "fec0::1"})
     EXPECT_TRUE(allows(open, "a.example", fine)) << fine;
 }
 
 TEST(CallPolicy, ThisMachineIsCalledOnlyIfSaidSo) {
-  for (const std::string self : {"127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1", "64:ff9b::127.0.0.1"}) {
+  for (const std::string self : {"127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1", "64:ff9b::127.0.0.1",
+                                 "64:ff9b:1::127.0.0.1", "2002:7f00:1::", "::ffff:0:127.0.0.1"}) {
     EXPECT_FALSE(allows(policy(), "localhost", self)) << self;
     EXPECT_FALSE(allows(policy({"127.0.0.0/8", "localhost"}), "localhost", self)) << self;
     EXPECT_TRUE(allows(policy({}, true), "localhost", self)) << self;
@@ -54,6 +82,12 @@ TEST(CallPolicy, AListNamesHostsAndAddresses) {
   EXPECT_TRUE(allows(listed, "x.example", "10.1.255.255"));
   EXPECT_FALSE(allows(listed, "x.example", "10.2.0.0"));
   EXPECT_TRUE(allows(listed, "x.example", "::ffff:10.1.2.3"));
+  EXPECT_TRUE(allows(listed, "x.example", "2002:a01:203::1"));
+  EXPECT_TRUE(allows(listed, "x.example", "64:ff9b:1::10.1.2.3"));
+  EXPECT_FALSE(allows(listed, "x.example", "64:ff9b:1::10.2.2.3"));
+  EXPECT_FALSE(allows(listed, "x.example", "64:ff9b:1:a02:2:300:a01:203"));
+  EXPECT_TRUE(allows(listed, "x.example", "::ffff:0:10.1.2.3"));
+  EXPECT_FALSE(allows(listed, "x.example", "2002:a02:203::1"));
   EXPECT_TRUE(allows(listed, "x.example", "192.168.0.7"));
   EXPECT_FALSE(allows(listed, "x.example", "192.168.0.8"));
   EXPECT_TRUE(allows(listed, "x.example", "2001:db8:7fff::1"));
