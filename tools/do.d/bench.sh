@@ -3,12 +3,14 @@
 # usage: ./do bench core [-- option...]
 #        ./do bench etcd [option...]      (./do bench etcd --help lists them)
 #        ./do bench locks [option...]     (./do bench locks --help lists them)
+#        ./do bench tx [option...]        (./do bench tx --help lists them)
 #
 #   ./do bench core                       durable puts, reads, restarts, three processes; 3 minutes
 #   ./do bench etcd                       all of etcd's table: etcd and lockstepd in turn; half an hour
 #   ./do bench etcd --only put --seconds 2
 #   ./do bench etcd --only kill --events 5
 #   ./do bench locks                      locks beside etcd's, Redis's and ZooKeeper's; five minutes
+#   ./do bench tx                         sagas and tcc beside DTM, which is built from its Go module; five minutes
 #
 # Optimised build, real disk. Run it on a quiet machine. Beside Debian's etcd it measures a newer one if Go is there to
 # build it from its module (bench/etcd/newest); LOCKSTEP_ETCD=label=program names another one.
@@ -75,10 +77,43 @@ bench_locks() {
     --folder build/bench "${peers[@]}" "$@"
 }
 
+dtm_version=v1.19.0
+
+# Prints the program; without Go, or if it does not build, says so and prints nothing.
+dtm_program() {
+  local program=build/bench-dtm/dtm-$dtm_version source
+  if [[ ! -x $program ]]; then
+    if ! command -v go >/dev/null; then
+      echo "DTM is not measured: that needs Go" >&2
+      return 0
+    fi
+    mkdir -p build/bench-dtm/source
+    echo "building DTM $dtm_version; the first time it takes minutes" >&2
+    source=$(cd build/bench-dtm && go mod download -json "github.com/dtm-labs/dtm@$dtm_version" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p') || true
+    if [[ -z $source ]] || ! { cp -r "$source"/. build/bench-dtm/source && chmod -R u+w build/bench-dtm/source &&
+      (cd build/bench-dtm/source && go build -mod=mod -o "../dtm-$dtm_version" .) >&2; }; then
+      echo "DTM is not measured: it did not build" >&2
+      return 0
+    fi
+  fi
+  echo "$PWD/$program"
+}
+
+bench_tx() {
+  local peers=() dtm
+  configure release
+  compile release lockstepd lockstep tx-load
+  dtm=$(dtm_program)
+  [[ -z $dtm ]] || peers+=(--dtm "$dtm")
+  mkdir -p build/bench
+  exec python3 bench/tx/tx.py --lockstepd "$(binary release lockstepd)" --lockstep "$(binary release lockstep)" \
+    --tx-load build/release/bench/tx-load --folder build/bench "${peers[@]}" "$@"
+}
+
 command_main() {
   local what=${1:-}
-  [[ $what == core || $what == etcd || $what == locks ]] ||
-    die "name what to measure" "./do bench core, ./do bench etcd, or ./do bench locks"
+  [[ $what == core || $what == etcd || $what == locks || $what == tx ]] ||
+    die "name what to measure" "./do bench core, ./do bench etcd, ./do bench locks, or ./do bench tx"
   shift
   ensure_setup
   "bench_$what" "$@"

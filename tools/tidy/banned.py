@@ -52,7 +52,7 @@ BANS = (
     Ban("printing", r"\bstd::(cout|cerr|clog)\b|(?<![\w:.>])(std::)?(printf|fprintf|puts)\(",
         "return a Status, or a trace line in the output", PROCESSES | {"sim", "fuzz"}, tests=True,
         files=("src/base/assert.cc",)),
-    Ban("asio", r"\basio\b", "sockets and timers live in platform/", frozenset({"platform", "gateway", "remote", "tests"})),
+    Ban("asio", r"\basio\b", "sockets and timers live in platform/", frozenset({"platform", "gateway", "remote", "tests", "bench"})),
     Ban("assert", r"(?<![\w_])assert\(|<cassert>", "LS_MUST (base/assert.h): assertions are on in every build"),
     Ban("using-namespace", r"\busing\s+namespace\s+std\s*;", "name what is used"),
     Ban("pointer-order", r"\bstd::(map|set|multimap|multiset)<\s*(const\s+)?[\w:]+\s*\*",

@@ -36,7 +36,7 @@ ALSO_IN_TESTS = {"sim", "platform"}
 
 # Other people's libraries: where their headers may be included. `tests` means test files anywhere.
 THIRD_PARTY = {
-    "boost/": {"platform", "gateway"},
+    "boost/": {"platform", "gateway", "bench"},
     "nghttp2/": {"rpc"},
     "google/protobuf/": {"proto", "gateway", "remote", "cli"},
     "curl/": {"platform"},
