@@ -325,18 +325,6 @@ TEST(SagaLimits, WhatManyTasksAreSentIsBoundedTogether) {
   EXPECT_EQ((*machine)->next().reason, "what its tasks are sent is larger than 4194304 bytes together");
 }
 
-// A number has more bytes in memory than in a document.
-TEST(SagaLimits, APayloadOfManyNumbersIsSentAsItIs) {
-  std::string payload = "[1.55";
-  for (int i = 1; i < 98'000; ++i) payload += ",1.55";
-  payload += "]";
-  const Result<std::unique_ptr<Machine>> machine =
-      make_saga(R"({"steps": [{"action": "http://a", "payload": )" + payload + "}]}", "g");
-  ASSERT_TRUE(machine.ok()) << machine.status().to_string();
-  ASSERT_EQ((*machine)->next().calls.size(), 1U);
-  EXPECT_EQ((*machine)->next().calls[0].body, payload);
-}
-
 TEST(SagaLimits, ATaskThatIsItsOwnCatchEnds) {
   const Result<std::unique_ptr<Machine>> machine =
       make_saga(R"({"services": {"s": "http://s"}, "input": {"x": ")" + std::string(600'000, 'x') +

@@ -89,7 +89,6 @@ Status Template::make(const Json& root, Making* making, Json* into) const {
 }
 
 Result<Json> Template::evaluate(const Json& root, std::string_view id) const {
-  if (kind_ == Kind::literal) return literal_;
   Making making;
   making.id = id;
   Json value;

@@ -4,8 +4,7 @@
 // `$Sequence` an id, the same one whenever it is asked for again: "GID-BRANCH", then "GID-BRANCH-2" …. A text
 // that really begins with `$` is written as an expression, "$.'$5'".
 //
-// Bounded: what one evaluation makes has at most template_bytes_max bytes and json_depth_max levels; what is
-// always the same is as large as its definition, and evaluating it never fails.
+// Bounded: what one evaluation makes has at most template_bytes_max bytes and json_depth_max levels.
 // Pure. Errors: invalid_argument when parsed; failed_precondition and resource_exhausted when evaluated.
 #pragma once
 
