@@ -7,7 +7,6 @@
 #pragma once
 
 #include <cstdint>
-#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -22,8 +21,6 @@
 #include "store/types.h"
 
 namespace lockstep::service::transaction {
-
-inline constexpr std::int64_t never_ms = std::numeric_limits<std::int64_t>::max() / 4;
 
 struct SentCall {
   std::string branch;

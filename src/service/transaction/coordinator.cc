@@ -24,6 +24,8 @@ constexpr Duration pause_after_error = 200ms;
 constexpr std::uint64_t pause_spread_ms = 300;
 constexpr std::int64_t page_keys = 500;
 constexpr std::size_t answers_per_turn_max = 16;
+// Whatever falls due within thousands of years can still be stored.
+constexpr std::int64_t clock_ms_max = stored_ms_max / 2;
 
 }  // namespace
 
@@ -130,7 +132,8 @@ class Coordinator::Run : public std::enable_shared_from_this<Run> {
     if (!clock->kvs.empty()) {
       const Result<FlatJson> shown = FlatJson::parse(clock->kvs[0].value);
       // A damaged clock begins anew: what was due by it is done late, or now; nothing is lost.
-      if (shown.ok()) office.clock_ms = std::max<std::int64_t>(shown->number("now_ms").value_or(0), 0);
+      const std::int64_t now_ms = shown.ok() ? shown->number("now_ms").value_or(0) : 0;
+      if (now_ms > 0 && now_ms <= clock_ms_max) office.clock_ms = now_ms;
     }
     co_return office;
   }

@@ -347,6 +347,31 @@ TEST_F(CoordinatorTest, WhatTheCacheHasWrongIsReadAgain) {
   EXPECT_TRUE(alarms.empty());
 }
 
+TEST_F(CoordinatorTest, TimesThatNobodyCouldHaveMeantAreDamage) {
+  const auto put = [&](std::string_view key, const std::string& value) {
+    world.store.put(put_of(std::string(key), value, LeaseId()), {}, [](const Result<store::PutResponse>&) {});
+  };
+  const std::string state = R"({"mode":"tcc","state":"trying","next_ms":)";
+  put(definition_key("t1"), two_branches());
+  // Farther away than there are nanoseconds, and as far as may be: the turns of the strand come to an end.
+  put(unfinished_key("t1"), state + "9300000000000000}\n");
+  world.advance(2s);
+  EXPECT_EQ(alarms, std::vector<std::string>{"t1: transaction: the stored state holds no good next_ms"});
+  put(unfinished_key("t1"), state + "1000000000000000}\n");
+  world.advance(2h);
+  put(unfinished_key("t1"), state + "0}\n");
+  world.advance(1s);
+  EXPECT_EQ(decide("t1", true), Status());
+  world.advance(1s);
+  EXPECT_EQ(verdict("t1"), "committed");
+  // A clock near the end of numbers begins anew.
+  put(clock_key, R"({"now_ms":9223372036854775807})");
+  restart();
+  EXPECT_EQ(submit("t2", Mode::tcc, tried_branches(R"(,"timeout":"10s")")), Status());
+  world.advance(1s);
+  EXPECT_EQ(verdict("t2"), "committed");
+}
+
 TEST(DocumentCacheTest, WhatIsOlderThanAReadChangesNothing) {
   DocumentCache cache(1 << 20);
   const auto at = [](std::int64_t revision) { return Revision(revision); };

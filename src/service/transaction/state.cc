@@ -152,7 +152,7 @@ std::optional<CallState> parse_call(Words words) {
   if (!operation || !branch || branch->empty() || !attempts || !ongoing || !due_ms || !status || !error) {
     return std::nullopt;
   }
-  if (*status > 999) return std::nullopt;
+  if (*status > 999 || *due_ms > stored_ms_max) return std::nullopt;
   call.operation = *operation;
   call.branch = *std::move(branch);
   call.attempts = *attempts;
@@ -296,6 +296,8 @@ Result<State> parse_state(std::string_view text) {
   for (const NumberField& field : number_fields) {
     const auto number = number_of(*json, field.name);
     if (!number.has_value()) return damaged(std::string(field.name).c_str());
+    const bool is_never = field.field == &State::next_ms && *number == never_ms;
+    if (*number > stored_ms_max && !is_never) return damaged(std::string(field.name).c_str());
     state.*field.field = *number;
   }
   state.needs_operator = json->text("needs_operator").value_or("");

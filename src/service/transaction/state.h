@@ -16,6 +16,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -30,6 +31,11 @@ namespace lockstep::service::transaction {
 inline constexpr std::size_t journal_output_bytes_max = std::size_t{512} * 1024;
 inline constexpr std::size_t result_bytes_max = std::size_t{64} * 1024;
 inline constexpr std::size_t reason_bytes_max = 512;
+// As next_ms: nothing is to be done until something happens.
+inline constexpr std::int64_t never_ms = std::numeric_limits<std::int64_t>::max() / 4;
+// Of stored times, 31,000 years: sums of them, and the same in nanoseconds since a near time, stay in range.
+inline constexpr std::int64_t stored_ms_max = 1'000'000'000'000'000;
+static_assert(stored_ms_max < never_ms);
 
 std::string_view to_string(Mode mode);
 std::optional<Mode> parse_mode(std::string_view text);

@@ -15,6 +15,7 @@ constexpr Duration call_time_max = 5s;
 // Steps of one turn: others on the strand have their turn, too.
 constexpr int steps_per_pump_max = 256;
 constexpr std::size_t gone_max_min = 1024;
+constexpr std::int64_t wake_distance_max_ms = 3'600'000;
 
 }  // namespace
 
@@ -224,7 +225,10 @@ void Term::set_wake_timer() {
   if (wake_timer_ != env::TimerId()) context_.executor.cancel(std::exchange(wake_timer_, {}));
   wake_ms_ = due_ms;
   if (due_ms == never_ms) return;
-  const TimePoint when = clock_at_ + std::chrono::milliseconds(std::max<std::int64_t>(due_ms - clock_ms_, 0));
+  // What is further away is looked at again: its distance in nanoseconds may be more than there are.
+  const std::int64_t until_ms = std::min(due_ms, now_ms() + wake_distance_max_ms);
+  const TimePoint when =
+      clock_at_ + std::chrono::milliseconds(std::max<std::int64_t>(until_ms - clock_ms_, 0));
   wake_timer_ = context_.executor.schedule(std::max(when, context_.clock.now()), [weak = weak_from_this()] {
     const auto self = weak.lock();
     if (self == nullptr) return;
