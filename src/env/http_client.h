@@ -7,11 +7,13 @@
 //   invalid_argument     the URL is none, or has a scheme other than http and https: nothing was sent
 //   permission_denied    the address may not be called: nothing was sent
 //   unavailable          no connection came about: nothing was sent
+//   deadline_exceeded    its turn did not come, for there are too many calls: nothing was sent or tried
 //   resource_exhausted   the answer is longer than answer_bytes_max, and not to be cut: it was heard
 //   unknown_outcome      anything else, the deadline included: it may have been heard
 // A status of any value is an answer, not an error.
 //
-// Bounded: an implementation holds a stated number of requests, and answers further ones with `unavailable`.
+// Bounded: an implementation holds a stated number of requests, and answers further ones with
+// `deadline_exceeded`.
 // Strand only.
 #pragma once
 

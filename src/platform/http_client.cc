@@ -98,9 +98,9 @@ Status CurlHttpClient::Core::admit(const env::HttpCall& request, TimePoint deadl
                                    std::size_t bytes) const {
   if (closed_) return {Code::unavailable, "the client ends"};
   LS_RETURN_IF_ERROR(check_call(request));
-  if (deadline <= executor_.clock().now()) return {Code::unavailable, "no time is left to connect"};
+  if (deadline <= executor_.clock().now()) return {Code::deadline_exceeded, "no time is left to connect"};
   if (metrics_.waiting >= options_.waiting_max || request_bytes_ + bytes > options_.request_bytes_max)
-    return {Code::unavailable, "too many calls wait already"};
+    return {Code::deadline_exceeded, "too many calls wait already"};
   return {};
 }
 
@@ -109,7 +109,8 @@ void CurlHttpClient::Core::call(env::HttpCall request, TimePoint deadline, Done 
   std::size_t bytes = request.url.size() + request.body.size();
   for (const auto& [name, value] : request.headers) bytes += name.size() + value.size();
   Status refused = admit(request, deadline, bytes);
-  if (refused.code() == Code::unavailable) ++metrics_.turned_away;
+  if (refused.code() == Code::unavailable || refused.code() == Code::deadline_exceeded)
+    ++metrics_.turned_away;
   const Result<CallTarget> target = parse_call_url(request.url);
   if (refused.ok()) refused = target.ok() ? options_.policy.judge_host(target->host) : target.status();
   if (!refused.ok()) {
@@ -214,8 +215,9 @@ void CurlHttpClient::Core::count(const Result<env::HttpReply>& result) {
 }
 
 void CurlHttpClient::Core::on_deadline(Call& call) {
-  const Status why = call.transfer != nullptr ? call.transfer->give_up()
-                                              : Status(Code::unavailable, "waited until no time was left");
+  const Status why = call.transfer != nullptr
+                         ? call.transfer->give_up()
+                         : Status(Code::deadline_exceeded, "waited until no time was left");
   count(why);
   end(call)(why);
 }

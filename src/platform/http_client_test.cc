@@ -276,7 +276,7 @@ TEST_F(HttpClientTest, OneSlowDestinationLeavesRoomForTheOthers) {
   EXPECT_EQ(metrics().waiting, 20U);
   const std::string quick_url =
       "http://127.0.0.1:" + std::to_string(theirs.on([&] { return quick->port(); }));
-  EXPECT_EQ(call(quick_url).status(), Status(Code::unavailable, "too many calls wait already"));
+  EXPECT_EQ(call(quick_url).status(), Status(Code::deadline_exceeded, "too many calls wait already"));
   ours.on([&] { client.reset(); });
   for (std::future<Reply>& one : waiting) EXPECT_FALSE(one.get().ok()) << "answered by the destructor";
   make_client(options);

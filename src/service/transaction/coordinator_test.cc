@@ -372,6 +372,26 @@ TEST_F(CoordinatorTest, TimesThatNobodyCouldHaveMeantAreDamage) {
   EXPECT_EQ(verdict("t2"), "committed");
 }
 
+TEST_F(CoordinatorTest, WhatWasNeverSentIsNoAttempt) {
+  constexpr int crowded = ScriptedParticipants::crowded;
+  participants.answer("deliver 1", {crowded, crowded, crowded, crowded, 500});
+  const std::string retry =
+      R"("retry":{"attempts_max":2,"attempts_alarm":2,"interval":"1s","interval_max":"1s"})";
+  EXPECT_EQ(submit("n1", Mode::notification, R"({"targets":[{"url":"http://a/"}],)" + retry + "}"), Status());
+  world.advance(20s);
+  EXPECT_EQ(participants.show(),
+            "deliver 1 1, deliver 1 1, deliver 1 1, deliver 1 1, deliver 1 1, deliver 1 2");
+  EXPECT_EQ(verdict("n1"), "failed") << "the two that were heard";
+  // Without a limit attempts are counted for the alarm only.
+  participants.answer("confirm stock", {crowded, crowded, 200});
+  EXPECT_EQ(submit("t1", Mode::tcc, tried_branches()), Status());
+  world.advance(20s);
+  EXPECT_EQ(participants.show(),
+            "try stock 1, try pay 1, confirm pay 1, confirm stock 1, confirm stock 1, "
+            "confirm stock 1");
+  EXPECT_EQ(verdict("t1"), "committed");
+}
+
 TEST(DocumentCacheTest, WhatIsOlderThanAReadChangesNothing) {
   DocumentCache cache(1 << 20);
   const auto at = [](std::int64_t revision) { return Revision(revision); };

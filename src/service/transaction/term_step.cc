@@ -107,7 +107,13 @@ bool Term::take_reply(Active& active, ArrivedReply& arrived) {
     if (call == nullptr) return false;
   }
   CallState& row = row_of(state, *call);
-  row.attempts = std::max(row.attempts, arrived.call.attempt);
+  const Code code = arrived.answer.status().code();
+  if (code == Code::deadline_exceeded) {
+    // Its turn did not come: that says nothing of the participant, and is no attempt.
+    row.attempts = std::min(row.attempts, arrived.call.attempt - 1);
+  } else {
+    row.attempts = std::max(row.attempts, arrived.call.attempt);
+  }
   row.status = reply.status;
   row.error = std::move(reply.error);
   Duration delay = call->retry.interval;
@@ -119,7 +125,6 @@ bool Term::take_reply(Active& active, ArrivedReply& arrived) {
     delay =
         jitter(back_off(call->retry, std::max<std::int64_t>(row.attempts - row.ongoing, 1)), context_.random);
     delay = std::max(delay, reply.retry_after.value_or(Duration{}));
-    const Code code = arrived.answer.status().code();
     if (code == Code::permission_denied || code == Code::invalid_argument) delay = call->retry.interval_max;
   }
   row.due_ms = now_ms() + in_ms(delay);

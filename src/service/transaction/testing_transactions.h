@@ -41,6 +41,7 @@ class ScriptedParticipants final : public env::HttpClient {
   static constexpr int reset = -2;      // an error at once, of unknown outcome
   static constexpr int forbidden = -3;  // permission_denied
   static constexpr int garbage = -4;    // an answer that is too long
+  static constexpr int crowded = -5;    // not sent: there are too many calls
 
   explicit ScriptedParticipants(watch::testing::ManualStrand& strand) : strand_(strand) {}
 
@@ -100,6 +101,7 @@ class ScriptedParticipants final : public env::HttpClient {
   Result<env::HttpReply> reply_of(int status) const {
     if (status == silence || status == reset) return Status(Code::unknown_outcome, "no answer");
     if (status == forbidden) return Status(Code::permission_denied, "that address may not be called");
+    if (status == crowded) return Status(Code::deadline_exceeded, "waited until no time was left");
     if (status == garbage) return Status(Code::resource_exhausted, "the answer is too long");
     return env::HttpReply{status, "{\"status\":" + std::to_string(status) + "}", retry_after};
   }
