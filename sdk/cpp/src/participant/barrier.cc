@@ -113,6 +113,10 @@ using detail::BarrierRow;
 
 constexpr int status_refused = 409;
 
+constexpr std::string_view message_branch = "message";
+constexpr std::string_view message_operation = "send";
+constexpr std::string_view message_rolled_back = "check";
+
 BarrierKey key_of(const BranchContext& context, BranchOperation operation) {
   return {context.transaction(), context.branch(), to_string(operation)};
 }
@@ -211,6 +215,11 @@ BarrierCleaner& BarrierCleaner::keep(std::chrono::seconds age) {
   return *this;
 }
 
+BarrierCleaner& BarrierCleaner::keep_messages(std::chrono::seconds age) {
+  keep_messages_ = age;
+  return *this;
+}
+
 BarrierCleaner& BarrierCleaner::batch(std::int64_t rows) {
   batch_ = std::clamp<std::int64_t>(rows, 1, 100'000);
   return *this;
@@ -218,12 +227,16 @@ BarrierCleaner& BarrierCleaner::batch(std::int64_t rows) {
 
 std::int64_t BarrierCleaner::run_once() {
   const SqlSessions::Lent session = sessions_->take();
-  const std::string old = "created_at < " + std::string(detail::now_expression(session->dialect())) + " - ?";
+  const std::string now(detail::now_expression(session->dialect()));
+  const std::string old = "created_at < " + now + " - ? AND (operation <> '" +
+                          std::string(message_operation) + "' OR created_at < " + now + " - ?)";
+  const std::int64_t kept_seconds = keep_.count();
+  const std::int64_t messages_kept_seconds = std::max(keep_, keep_messages_).count();
   SqlTransaction transaction(*session);
   SqlResult result;
   if (session->dialect() == SqlDialect::mariadb) {
     result = session->execute("DELETE FROM lockstep_barrier WHERE " + old + " ORDER BY created_at LIMIT ?",
-                              {keep_.count(), batch_});
+                              {kept_seconds, messages_kept_seconds, batch_});
   } else {
     // What another cleaner deletes at the same time is left to it.
     const std::string skip = session->dialect() == SqlDialect::postgres ? " FOR UPDATE SKIP LOCKED" : "";
@@ -231,19 +244,11 @@ std::int64_t BarrierCleaner::run_once() {
         "DELETE FROM lockstep_barrier WHERE (gid, branch, operation) IN (SELECT gid, branch, "
         "operation FROM lockstep_barrier WHERE " +
             old + " ORDER BY created_at LIMIT ?" + skip + ")",
-        {keep_.count(), batch_});
+        {kept_seconds, messages_kept_seconds, batch_});
   }
   transaction.commit();
   return result.changes;
 }
-
-namespace {
-
-constexpr std::string_view message_branch = "message";
-constexpr std::string_view message_operation = "send";
-constexpr std::string_view message_rolled_back = "check";
-
-}  // namespace
 
 bool MessageBarrier::record(SqlSession& session, std::string_view transaction) {
   const BarrierKey key{transaction, message_branch, message_operation};

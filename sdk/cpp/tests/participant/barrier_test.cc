@@ -287,6 +287,35 @@ TEST_P(Barrier, OldRowsAreCleanedInBatches) {
   EXPECT_EQ(bank.number("SELECT COUNT(*) FROM lockstep_barrier"), 2);
 }
 
+// A check after an outage that was longer than rows of calls are kept.
+TEST_P(Barrier, AMessagesRowOutlivesThoseOfCalls) {
+  Bank bank(GetParam());
+  set_up_tcc(bank);
+  bank.tcc(BranchOperation::attempt, "call");
+  const auto check = [&] {
+    return bank.call(BranchMode::message, BranchOperation::check, "message").status();
+  };
+  {
+    const auto session = bank.sessions().take();
+    SqlTransaction sending(*session);
+    EXPECT_TRUE(MessageBarrier::record(*session, "message"));
+    sending.commit();
+  }
+  const auto age = [&](std::chrono::seconds by) {
+    bank.sessions().take()->execute("UPDATE lockstep_barrier SET created_at = created_at - ?", {by.count()});
+  };
+  BarrierCleaner cleaner(bank.sessions());
+  age(8 * 24h);
+  EXPECT_EQ(cleaner.run_once(), 1);
+  EXPECT_EQ(check(), 200);
+  age(81 * 24h);
+  EXPECT_EQ(cleaner.run_once(), 0);
+  EXPECT_EQ(cleaner.keep_messages(100 * 24h).run_once(), 0);
+  EXPECT_EQ(cleaner.keep_messages(1h).run_once(), 1);  // as long as the others
+  EXPECT_EQ(check(), 409);
+  EXPECT_EQ(cleaner.run_once(), 0);
+}
+
 TEST_P(Barrier, AMessageIsSentExactlyIfItsTransactionCommitted) {
   Bank bank(GetParam());
   BranchBarrier::create_table(*bank.sessions().take());

@@ -55,12 +55,16 @@ class BranchBarrier {
 };
 
 // Removes old rows, a bounded number a transaction. A row must live longer than its transaction can be
-// called for: keep it for days.
+// called for: keep it for days. What MessageBarrier wrote lives longer: with its row gone, a message whose
+// local transaction committed would be answered `refused` by the next check, and be lost.
 class BarrierCleaner {
  public:
   explicit BarrierCleaner(SqlSessions& sessions) : sessions_(&sessions) {}
   // Rows younger than that stay. Seven days; at least an hour.
   BarrierCleaner& keep(std::chrono::seconds age);
+  // The same of messages' rows: longer than a coordinator, or the way to it, may be away. Ninety days; never
+  // less than keep().
+  BarrierCleaner& keep_messages(std::chrono::seconds age);
   // At most so many rows a transaction. 1,000.
   BarrierCleaner& batch(std::int64_t rows);
   // Removes one batch; how many rows that were. 0: nothing old is left. Throws SqlError.
@@ -69,6 +73,7 @@ class BarrierCleaner {
  private:
   SqlSessions* sessions_;
   std::chrono::seconds keep_ = std::chrono::hours(7 * 24);
+  std::chrono::seconds keep_messages_ = std::chrono::hours(90 * 24);
   std::int64_t batch_ = 1000;
 };
 
