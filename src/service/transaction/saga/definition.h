@@ -41,6 +41,7 @@ inline constexpr std::size_t saga_name_bytes_max =
     64;  // a branch is one name, a gid and an operation a header
 inline constexpr std::size_t saga_url_bytes_max = 2048;
 inline constexpr std::size_t saga_headers_max = 32;
+inline constexpr std::size_t saga_outputs_max = 64;  // of one state: each is made whenever it is replayed
 inline constexpr std::size_t saga_header_bytes_max = 4096;
 
 // How a call ended, as Catch and Status can tell it apart.

@@ -104,22 +104,27 @@ std::optional<std::size_t> SagaMachine::caught(const State& state, bool Exceptio
   return std::nullopt;
 }
 
+// Where one cannot be made, those before it are kept; where there is no room, none.
 bool SagaMachine::keep_outputs(const State& state, const Json& answer, std::string* why) {
+  if (state.outputs.empty()) return true;
+  Json kept = variables_;
+  std::size_t bytes = 0;
   for (const auto& [name, output] : state.outputs) {
     Result<Json> value = output.evaluate(answer, gid_ + "-" + state.name);
     if (!value.ok()) {
       *why = "the Output " + name + " of " + state.name + ": " + std::string(value.status().message());
-      return false;
+      break;
     }
-    Json before = variables_;
-    variables_.set(name, *std::move(value));
-    if (size_of(variables_).bytes > template_bytes_max) {
-      variables_ = std::move(before);
-      *why = "the variables are larger than " + std::to_string(template_bytes_max) + " bytes";
-      return false;
-    }
+    bytes += size_of(*value).bytes;
+    if (bytes > template_bytes_max) break;
+    kept.set(name, *std::move(value));
   }
-  return true;
+  if (bytes > template_bytes_max || size_of(kept).bytes > template_bytes_max) {
+    *why = "the variables are larger than " + std::to_string(template_bytes_max) + " bytes";
+    return false;
+  }
+  variables_ = std::move(kept);
+  return why->empty();
 }
 
 void SagaMachine::route(Instance& instance, const Judged& judged, const Json& answer) {

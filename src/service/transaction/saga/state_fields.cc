@@ -99,6 +99,12 @@ void read_input(ObjectReader* reader, Target* target) {
 void read_outputs(ObjectReader* reader, State* state) {
   const Json* outputs = reader->object("Output");
   if (outputs == nullptr) return;
+  if (outputs->object()->size() > saga_outputs_max) {
+    reader->problems().error(reader->path("Output"),
+                             "a state keeps at most " + std::to_string(saga_outputs_max) + " outputs",
+                             Code::resource_exhausted);
+    return;
+  }
   for (const JsonMember& member : *outputs->object()) {
     Result<Template> value = Template::parse(member.value, path_to(reader->path("Output"), member.name));
     if (value.ok()) {
