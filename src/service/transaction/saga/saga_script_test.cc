@@ -197,17 +197,20 @@ TEST(SagaStories, GoAsTheyAreTold) {
   }
 }
 
-// Many small values: what a document may hold can be sent, or is refused when it is read.
-TEST(SagaPayloads, WhatADocumentMayHoldCanBeSent) {
+// Half a megabyte of text that counts as more than one: each number is a value and its digits.
+TEST(SagaPayloads, WhatCannotBeSentIsRefusedWithItsPlace) {
   std::string numbers = "[1.55";
   for (int i = 0; i < 98'000; ++i) numbers += ",1.55";
   numbers += "]";
+  const std::string too_large = ": what is made is larger than 1048576 bytes";
   const auto made = [](const std::string& step) {
     return make_saga(R"({"steps":[{"action":"http://h/a"},{"action":"http://h/b",)" + step + "}]}", "g1")
         .status();
   };
-  EXPECT_EQ(made(R"("payload":)" + numbers), Status());
-  EXPECT_EQ(made(R"("compensate":"http://h/x","compensate_payload":)" + numbers), Status());
+  EXPECT_EQ(made(R"("payload":)" + numbers),
+            Status(Code::resource_exhausted, "/steps/1/payload" + too_large));
+  EXPECT_EQ(made(R"("compensate":"http://h/x","compensate_payload":)" + numbers),
+            Status(Code::resource_exhausted, "/steps/1/compensate_payload" + too_large));
   EXPECT_EQ(made(R"("payload":[1.55])"), Status());
 }
 
