@@ -17,6 +17,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <unistd.h>
 #include <unordered_map>
 #include <utility>
@@ -131,7 +132,7 @@ void accept(Load& load, tcp::acceptor& acceptor) {
   acceptor.async_accept([&load, &acceptor](error_code error, tcp::socket socket) {
     if (!error) {
       error_code ignored;
-      socket.set_option(tcp::no_delay(true), ignored);
+      std::ignore = socket.set_option(tcp::no_delay(true), ignored);
       std::make_shared<Served>(load, std::move(socket))->read();
     }
     accept(load, acceptor);
@@ -145,11 +146,11 @@ class Client {
       : load_(load), cycles_(cycles), target_(target), socket_(context) {}
   void start() {
     error_code error;
-    socket_.close(error);
+    std::ignore = socket_.close(error);
     socket_ = tcp::socket(socket_.get_executor());
-    socket_.connect(target_.endpoint, error);
+    std::ignore = socket_.connect(target_.endpoint, error);
     if (error) fail("cannot connect to the coordinator: " + error.message());
-    socket_.set_option(tcp::no_delay(true), error);
+    std::ignore = socket_.set_option(tcp::no_delay(true), error);
     buffer_.clear();
     post();
   }

@@ -36,7 +36,8 @@ class Coordinator::Run : public std::enable_shared_from_this<Run> {
 
   static Task<void> run(std::shared_ptr<Run> self) {
     while (!self->stop_.stop_requested()) {
-      Status status = co_await self->wait_for_turn();
+      Status status = co_await self->wait_for_work();
+      if (status.ok() && !self->stop_.stop_requested()) status = co_await self->wait_for_turn();
       if (status.ok() && !self->stop_.stop_requested()) status = co_await self->coordinate();
       if (status.ok() || self->stop_.stop_requested()) continue;
       const Duration spread = std::chrono::milliseconds(self->context_.random.next() % pause_spread_ms);
@@ -79,6 +80,27 @@ class Coordinator::Run : public std::enable_shared_from_this<Run> {
     request.range_end = range_end;
     request.start_revision = from;
     return context_.store.watch(std::move(request), until_stopped());
+  }
+
+  // Nothing is written before there is a transaction: whoever uses none sees nothing of this.
+  Task<Status> wait_for_work() {
+    while (!stop_.stop_requested()) {
+      store::RangeRequest any = one_key(std::string(transactions_prefix));
+      any.range_end = end_of_prefix(transactions_prefix);
+      any.limit = 1;
+      any.keys_only = true;
+      const Result<store::RangeResponse> found =
+          co_await store::awaitable::range(context_.store, std::move(any), call());
+      if (!found.ok()) co_return found.status();
+      if (!found->kvs.empty()) co_return Status();
+      const auto events =
+          watch(transactions_prefix, end_of_prefix(transactions_prefix), found->header.revision.next());
+      if (!events.ok()) co_return events.status();
+      const Signal signal = signal_;
+      (*events)->notify_when_ready([signal] { signal.set(); });
+      static_cast<void>(co_await signal_.wait(no_deadline, stop_.get_token()));
+    }
+    co_return Status();
   }
 
   // ok: take over now.

@@ -20,6 +20,8 @@
 //   7. What is final is never called again. It is kept for finished_kept, finished_max at most, then removed
 //      with its definition.
 //
+// Nothing is written before there is anything under transactions_prefix.
+//
 // Who coordinates: lead(true) takes over now, lead(false) leaves it to others; whoever leads the cluster's
 // log is told so. The key has a lease: when it is gone, whoever was told nothing takes over at once, and who
 // was told false after fallback_after.

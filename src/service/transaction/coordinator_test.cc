@@ -297,7 +297,18 @@ TEST_F(CoordinatorTest, AHostThatDoesNotAnswerHoldsUpOnlyItsOwn) {
   EXPECT_LE(participants.under_way_max, 130);
 }
 
+TEST_F(CoordinatorTest, NothingIsWrittenBeforeThereIsATransaction) {
+  coordinator->lead(true);
+  world.advance(10s);
+  EXPECT_FALSE(coordinator->figures().coordinates);
+  EXPECT_EQ(world.store.txns, 0);
+  EXPECT_EQ(submit("t1", Mode::tcc, tried_branches()), Status());
+  world.advance(1s);
+  EXPECT_EQ(verdict("t1"), "committed");
+}
+
 TEST_F(CoordinatorTest, OfTwoCoordinatorsOneWorksAndTheOtherTakesOverWhenItIsGone) {
+  EXPECT_EQ(submit("t0", Mode::tcc, tried_branches()), Status());
   other = std::make_unique<Coordinator>(world.context, participants, options());
   world.advance(1s);
   EXPECT_TRUE(coordinator->figures().coordinates);
@@ -317,6 +328,7 @@ TEST_F(CoordinatorTest, OfTwoCoordinatorsOneWorksAndTheOtherTakesOverWhenItIsGon
 }
 
 TEST_F(CoordinatorTest, WhoeverLeadsAndLeavesHandsOver) {
+  EXPECT_EQ(submit("t0", Mode::tcc, tried_branches()), Status());
   coordinator->lead(true);
   world.advance(1s);
   coordinator->lead(false);

@@ -15,6 +15,7 @@ namespace lockstep::service::transaction {
 inline constexpr std::size_t gid_bytes_max = 128;
 inline constexpr std::size_t branch_bytes_max = 64;
 
+inline constexpr std::string_view transactions_prefix = "lockstep/tx/";
 inline constexpr std::string_view coordinator_key = "lockstep/tx/coordinator";
 inline constexpr std::string_view clock_key = "lockstep/tx/clock";
 inline constexpr std::string_view definitions_prefix = "lockstep/tx/d/";
