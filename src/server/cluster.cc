@@ -11,6 +11,8 @@ namespace lockstep::server {
 namespace {
 
 constexpr Duration tick_interval = 500ms;
+// Until the others know this member's addresses: clients ask for them as soon as it serves.
+constexpr Duration unannounced_interval = 20ms;
 constexpr Duration leader_poll_interval = 10ms;
 constexpr int leader_timeouts = 8;
 
@@ -276,7 +278,11 @@ void ServerCluster::wait_for_leader(NodeId to, TimePoint deadline, Answered done
 void ServerCluster::on_tick() {
   announce();
   promote_wanted();
-  timer_ = executor_.schedule(clock_.now() + tick_interval, [this] { on_tick(); });
+  const std::vector<replica::Member> members = known();
+  const replica::Member* listed = find(members, self_.id);
+  const bool announced = listed != nullptr && listed->client_url == self_.client_url;
+  timer_ = executor_.schedule(clock_.now() + (announced ? tick_interval : unannounced_interval),
+                              [this] { on_tick(); });
 }
 
 void ServerCluster::announce() {

@@ -89,6 +89,7 @@ class Coordinator::Run : public std::enable_shared_from_this<Run> {
       any.range_end = end_of_prefix(transactions_prefix);
       any.limit = 1;
       any.keys_only = true;
+      any.serializable = true;  // what it misses comes by the watch; and a server without a leader can stop
       const Result<store::RangeResponse> found =
           co_await store::awaitable::range(context_.store, std::move(any), call());
       if (!found.ok()) co_return found.status();
