@@ -1,6 +1,8 @@
 // Recipes of src/service, run by a command in this process, on the Store that the settings name.
 #pragma once
 
+#include <chrono>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <stop_token>
@@ -19,6 +21,11 @@ namespace lockstep::cli {
 
 inline service::Context context_of(Client& client) {
   return {client.store(), client.executor(), client.clock(), client.random()};
+}
+
+// Whole milliseconds, as reports show times.
+inline std::int64_t ms_of(Duration time) {
+  return static_cast<std::int64_t>(std::chrono::floor<std::chrono::milliseconds>(time).count());
 }
 
 // Runs the strand until the task has ended.

@@ -33,10 +33,6 @@ struct TimerArguments {
   bool only_if_new = false;
 };
 
-std::int64_t ms_of(Duration time) {
-  return static_cast<std::int64_t>(std::chrono::floor<milliseconds>(time).count());
-}
-
 // Seconds since 1970, or a moment as 2026-12-01T08:00:00Z.
 Result<Duration> moment_of(const std::string& text) {
   if (const Result<std::uint64_t> seconds = parse_number(text); seconds.ok() && *seconds < 10'000'000'000)

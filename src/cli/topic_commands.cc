@@ -32,10 +32,6 @@ struct TopicArguments {
   bool reject = false;
 };
 
-std::int64_t ms_of(Duration time) {
-  return static_cast<std::int64_t>(std::chrono::floor<std::chrono::milliseconds>(time).count());
-}
-
 Status done(Session& session, const char* what, const std::string& name) {
   Report report;
   report.fact(what, name);

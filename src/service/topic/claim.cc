@@ -15,13 +15,6 @@ namespace {
 
 constexpr int looks_max = 64;  // at what others take away again and again
 
-store::RangeRequest under(std::string prefix) {
-  store::RangeRequest request;
-  request.range_end = prefix_end(prefix);
-  request.key = std::move(prefix);
-  return request;
-}
-
 Status check(const MessageClaimRequest& request) {
   const bool bad = request.max < 1 || request.max > messages_per_claim_max || request.visibility < 1s ||
                    request.visibility > claim_visibility_max || request.wait < Duration{} ||

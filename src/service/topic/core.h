@@ -162,5 +162,7 @@ std::vector<store::RequestOperation> burial(const TopicKeys& keys, const std::st
 
 // A call without a request id: recipes make several of one.
 store::CallOptions plain(const store::CallOptions& options);
+// All keys that begin so.
+store::RangeRequest under(std::string prefix);
 
 }  // namespace lockstep::service

@@ -18,13 +18,6 @@ constexpr std::size_t list_max = 1000;
 constexpr std::int64_t groups_shown_max = 1000;
 constexpr std::size_t names_known_max = 4096;
 
-store::RangeRequest under(std::string prefix) {
-  store::RangeRequest request;
-  request.range_end = prefix_end(prefix);
-  request.key = std::move(prefix);
-  return request;
-}
-
 std::string unsegmented(std::string_view segment) {
   std::string name;
   for (std::size_t i = 0; i < segment.size(); ++i) {
@@ -82,6 +75,13 @@ Status topics_closed() {
   return {Code::cancelled, "topic: this server stops"};
 }
 }  // namespace errors
+
+store::RangeRequest under(std::string prefix) {
+  store::RangeRequest request;
+  request.range_end = prefix_end(prefix);
+  request.key = std::move(prefix);
+  return request;
+}
 
 store::CallOptions plain(const store::CallOptions& options) {
   store::CallOptions call = options;
