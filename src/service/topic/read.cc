@@ -76,6 +76,8 @@ Task<Result<MessagesRead>> read_messages(Context context, std::string topic, std
         co_await store::awaitable::range(context.store, std::move(request), options);
     if (!read.ok()) co_return read.status();
     for (const store::KeyValue& kv : read->kvs) {
+      // What stands behind the last one that is taken is not looked at: it is no hole.
+      if (found.messages.size() >= max || bytes >= claim_bytes_max) break;
       Result<TopicBlock> block = parse_topic_block(kv.value);
       if (!block.ok()) co_return block.status();
       const std::int64_t at = offset_of_key(kv.key);

@@ -147,6 +147,31 @@ TEST_F(TopicsTest, ARedrivenLetterComesToItsGroupOnly) {
   EXPECT_EQ(show(claim("orders", 10, 16, "other")), "");
 }
 
+// "All of the claim" is what was delivered, also where there is more behind it.
+TEST_F(TopicsTest, AClaimEndsBehindItsLastMessage) {
+  ASSERT_EQ(create("orders"), Status());
+  for (const char* payload : {"a", "b", "c", "d", "e", "f"}) ASSERT_TRUE(publish("orders", {payload}).ok());
+  const MessageClaim first = claim("orders", 2);
+  EXPECT_EQ(show(first), "0:a 1:b");
+  EXPECT_EQ(first.token.to, 2);
+}
+// A claim that finds only what is another group's goes on behind that, and no further.
+TEST_F(TopicsTest, LettersOfAnotherGroupTakeNothingWithThem) {
+  ASSERT_EQ(create("orders"), Status());
+  ASSERT_TRUE(publish("orders", {"a", "b"}).ok());
+  MessageSettlement reject;
+  reject.reject = true;
+  for (std::int64_t offset = 0; offset < 2; ++offset) {
+    EXPECT_EQ(run(topics.settle("orders", "g", claim("orders").token, reject, {})), Status());
+    EXPECT_EQ(run(topics.redrive("orders", "g", {0, offset}, {})), Status());
+  }
+  ASSERT_TRUE(publish("orders", {"c", "d"}).ok());
+  ASSERT_TRUE(publish("orders", {"e"}).ok());
+  const MessageClaim first = claim("orders", 2, 16, "other");
+  EXPECT_EQ(show(first), "0:a 1:b");
+  EXPECT_EQ(acknowledge("orders", first, "other"), Status());
+  EXPECT_EQ(show(claim("orders", 2, 16, "other")), "4:c 5:d");
+}
 TEST_F(TopicsTest, ALetterWithAllItsHeadersIsRedrivenToo) {
   ASSERT_EQ(create("orders"), Status());
   std::vector<TopicMessage> messages = {message("k", "full")};
