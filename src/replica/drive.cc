@@ -303,6 +303,18 @@ void Replica::on_timer() {
   drive();
 }
 
+void Replica::refuse_waiting() {
+  refuses_ = true;
+  if (halted_) return;
+  flush_renewals();
+  flush_batch();
+  proposals_.expire(no_deadline);
+  held_.expire(no_deadline, proposals_);
+  peer_calls_.expire(no_deadline);
+  reads_.expire(no_deadline);
+  drive();
+}
+
 void Replica::tick_leases(TimePoint present) {
   if (!raft_->is_leader() || present < lease_tick_after_) return;
   const auto due_ms = machine_->next_deadline_ms();

@@ -160,7 +160,7 @@ store::Header Replica::header() const {
 }
 
 bool Replica::refuse_call(const store::CallOptions& options, Status* why) const {
-  if (halted_) {
+  if (halted_ || refuses_) {
     *why = Status(Code::unavailable, "etcdserver: server stopped");
   } else if (options.cancellation.stop_requested()) {
     *why = Status(Code::cancelled, "the caller gave up before the call began");

@@ -14,7 +14,8 @@
 //   P4  One turn of the loop makes one entry of all mutations that arrived in it: batching needs no timer.
 //
 // Strand: everything, construction and destruction included, happens on the environment's executor. After
-// on_fatal nothing is answered. Destroying a Replica drops its pending callbacks without calling them.
+// on_fatal nothing is answered. Destroying a Replica drops its pending callbacks without calling them;
+// whoever still waits hears of the end by refuse_waiting().
 #pragma once
 
 #include <deque>
@@ -137,6 +138,10 @@ class Replica final : public store::Store,
   // At most `bytes_max` bytes from `offset`, fewer only at the end.
   void read_snapshot(std::shared_ptr<store::SnapshotSource> source, std::uint64_t offset,
                      std::size_t bytes_max, store::Callback<SharedBytes> done);
+
+  // The server ends: every call that waits is answered now as if its deadline had passed, and no more are
+  // taken. Calls of coroutines need it, for a coroutine that is never answered is never destroyed.
+  void refuse_waiting();
 
   // ---- looking in
   [[nodiscard]] store::Header header() const;
@@ -331,6 +336,7 @@ class Replica final : public store::Store,
   TimePoint timer_at_ = no_deadline;
   bool driving_ = false;
   bool halted_ = false;
+  bool refuses_ = false;  // since refuse_waiting()
   bool quota_alarm_proposed_ = false;
   bool log_reset_due_ = false;                                  // while recovering
   bool log_damaged_ = false;                                    // until the leader restored the vote

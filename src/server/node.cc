@@ -444,7 +444,9 @@ void Node::Parts::drain() {
   listener->stop();
   const TimePoint deadline = platform->executor().clock().now() + options.shutdown_timeout;
   const auto drained = [this, left = std::make_shared<int>(3)] {
-    if (--*left == 0) platform->stop();
+    if (--*left > 0) return;
+    replica->refuse_waiting();
+    platform->stop();
   };
   auto_compaction.reset();
   timer_callbacks.reset();

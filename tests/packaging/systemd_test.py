@@ -55,13 +55,13 @@ def test_the_example_settings_are_right(lockstepd, folder):
 
 def test_a_member_says_when_it_serves_and_when_it_stops(lockstepd, folder):
     path = str(folder / "notify")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager, open(folder / "log", "w+") as log:
         manager.bind(path)
         manager.settimeout(60)
         port = free_port()
         process = subprocess.Popen([lockstepd, "--data-dir", str(folder / "data"), "--listen", f"127.0.0.1:{port}"],
                                    env={**os.environ, "NOTIFY_SOCKET": path, "WATCHDOG_USEC": "200000"},
-                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                                   stdout=subprocess.DEVNULL, stderr=log)
         try:
             said = []
             while "READY=1" not in said:
@@ -76,7 +76,8 @@ def test_a_member_says_when_it_serves_and_when_it_stops(lockstepd, folder):
             while "STOPPING=1" not in said:
                 said += manager.recv(4096).decode().splitlines()
             if process.wait(30) != 0:
-                raise AssertionError(f"ended with {process.returncode}")
+                log.seek(0)
+                raise AssertionError(f"ended with {process.returncode}\n{log.read()}")
         finally:
             process.kill()
             process.wait()
