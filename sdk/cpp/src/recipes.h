@@ -13,6 +13,7 @@
 #include "service/semaphore/semaphores.h"
 #include "service/timer/timer_driver.h"
 #include "service/timer/timers.h"
+#include "service/topic/topics.h"
 #include "service/transaction/transactions.h"
 #include "sessions.h"
 
@@ -29,6 +30,7 @@ class Recipes {
         semaphores(context),
         elections(context),
         timers(context),
+        topics(context),
         transactions(context),
         context_(context) {}
   // Gives back what is held.
@@ -46,6 +48,7 @@ class Recipes {
   service::Semaphores semaphores;
   service::Elections elections;
   service::Timers timers;
+  service::Topics topics;
   service::transaction::Transactions transactions;
 
   // From now on this client is a candidate for driving the timer clock.

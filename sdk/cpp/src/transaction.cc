@@ -23,10 +23,11 @@ namespace detail {
 // What builders collect, as parts of a document.
 struct TransactionPlan {
   std::string gid;
-  std::string steps;  // or targets: the elements of the list
+  std::string steps;  // or targets, or branches: the elements of the list
   std::string definition;
   std::string input;
   std::map<std::string, std::string> services;
+  std::string retry;
   std::string timeout;
   std::string check;
   std::string check_after;
@@ -84,8 +85,10 @@ std::string document_of(tx::Mode mode, const detail::TransactionPlan& plan) {
   bool not_text = plan.not_text;
   std::string members;
   if (mode == tx::Mode::saga) {
-    add(&members, "definition",
-        plan.definition.empty() ? "{\"steps\":[" + plan.steps + "]}" : plan.definition);
+    std::string steps;
+    add(&steps, "steps", "[" + plan.steps + "]");
+    if (!plan.retry.empty()) add(&steps, "retry", plan.retry);
+    add(&members, "definition", plan.definition.empty() ? "{" + steps + "}" : plan.definition);
     std::string services;
     for (const auto& [name, address] : plan.services) {
       const std::string key = quoted(name, &not_text);
@@ -99,8 +102,20 @@ std::string document_of(tx::Mode mode, const detail::TransactionPlan& plan) {
     if (!plan.check_after.empty()) add(&members, "check_after", quoted(plan.check_after, &not_text));
     add(&members, "targets", "[" + plan.steps + "]");
   }
+  if (mode == tx::Mode::tcc) {
+    if (!plan.steps.empty()) add(&members, "branches", "[" + plan.steps + "]");
+    if (!plan.retry.empty()) add(&members, "retry", plan.retry);
+  }
   if (!plan.timeout.empty()) add(&members, "timeout", quoted(plan.timeout, &not_text));
   return not_text ? std::string() : "{" + members + "}";
+}
+
+::lockstep::Task<Outcome<TransactionInfo>> no_branches_body(CallContext) {
+  co_return Error(Code::invalid_argument, "a TCC that the coordinator tries has branches: branch()");
+}
+
+::lockstep::Task<Outcome<OpenTransaction>> branches_tried_body(CallContext) {
+  co_return Error(Code::invalid_argument, "its branches are tried by the coordinator: submit() or run() it");
 }
 
 ::lockstep::Task<Outcome<TransactionInfo>> submit_body(CallContext context, tx::Submission submission,
@@ -170,6 +185,18 @@ std::string text_of(std::chrono::milliseconds time) {
   return show_duration(time);
 }
 
+// A branch of a TCC; empty if it cannot be one. Without an address to try, its owner tries it.
+std::string branch_text(const std::string& id, const std::string& try_address, const TccBranch& branch) {
+  bool not_text = false;
+  std::string members;
+  add(&members, "id", quoted(id, &not_text));
+  if (!try_address.empty()) add(&members, "try", quoted(try_address, &not_text));
+  add(&members, "confirm", quoted(branch.confirm, &not_text));
+  add(&members, "cancel", quoted(branch.cancel, &not_text));
+  if (!branch.payload.empty()) add(&members, "payload", branch.payload);
+  return not_text ? std::string() : "{" + members + "}";
+}
+
 }  // namespace
 
 detail::OpenedTransaction::~OpenedTransaction() {
@@ -190,6 +217,22 @@ Operation<TransactionInfo> Transaction::wait(CallOptions options) const {
 }
 
 // ---- builders
+
+std::string RetryRule::to_json() const {
+  std::string members;
+  const auto time = [&](std::string_view name, Duration value) {
+    add(&members, name, "\"" + text_of(value) + "\"");
+  };
+  if (timeout_) time("timeout", *timeout_);
+  if (interval_) {
+    time("interval", *interval_);
+    time("interval_max", interval_max_);
+    add(&members, "backoff", std::to_string(backoff_));
+  }
+  if (attempts_max_) add(&members, "attempts_max", std::to_string(*attempts_max_));
+  if (attempts_alarm_) add(&members, "attempts_alarm", std::to_string(*attempts_alarm_));
+  return "{" + members + "}";
+}
 
 Saga::Saga(std::shared_ptr<detail::Runtime> runtime, std::string gid)
     : runtime_(std::move(runtime)), plan_(std::make_shared<detail::TransactionPlan>()) {
@@ -218,6 +261,10 @@ Saga& Saga::service(const std::string& name, const std::string& address) {
   plan_->services[name] = address;
   return *this;
 }
+Saga& Saga::retry(const RetryRule& rule) {
+  plan_->retry = rule.to_json();
+  return *this;
+}
 Saga& Saga::timeout(std::chrono::milliseconds time) {
   plan_->timeout = text_of(time);
   return *this;
@@ -239,7 +286,29 @@ Tcc& Tcc::timeout(std::chrono::milliseconds time) {
   plan_->timeout = text_of(time);
   return *this;
 }
+Tcc& Tcc::retry(const RetryRule& rule) {
+  plan_->retry = rule.to_json();
+  return *this;
+}
+Tcc& Tcc::branch(const std::string& id, const std::string& try_address, const TccBranch& branch) {
+  const std::string text = branch_text(id, try_address, branch);
+  plan_->not_text = plan_->not_text || text.empty();
+  plan_->steps += (plan_->steps.empty() ? "" : ",") + text;
+  return *this;
+}
+Operation<TransactionInfo> Tcc::submit(CallOptions options) const {
+  if (plan_->steps.empty()) return make_operation(runtime_, std::move(options), Waits::no, &no_branches_body);
+  return make_operation(runtime_, std::move(options), Waits::no, &submit_body,
+                        submission_of(tx::Mode::tcc, *plan_), false);
+}
+Operation<TransactionInfo> Tcc::run(CallOptions options) const {
+  if (plan_->steps.empty()) return make_operation(runtime_, std::move(options), Waits::no, &no_branches_body);
+  return make_operation(runtime_, std::move(options), Waits::yes, &submit_body,
+                        submission_of(tx::Mode::tcc, *plan_), true);
+}
 Operation<OpenTransaction> Tcc::begin(CallOptions options) const {
+  if (!plan_->steps.empty())
+    return make_operation(runtime_, std::move(options), Waits::no, &branches_tried_body);
   return make_operation(runtime_, std::move(options), Waits::no, &open_body,
                         submission_of(tx::Mode::tcc, *plan_));
 }
@@ -277,14 +346,8 @@ const std::string& OpenTransaction::gid() const {
 }
 Operation<void> OpenTransaction::branch(const std::string& id, const TccBranch& branch,
                                         CallOptions options) const {
-  bool not_text = false;
-  std::string members;
-  add(&members, "id", quoted(id, &not_text));
-  add(&members, "confirm", quoted(branch.confirm, &not_text));
-  add(&members, "cancel", quoted(branch.cancel, &not_text));
-  if (!branch.payload.empty()) add(&members, "payload", branch.payload);
   return make_operation(opened_->runtime, std::move(options), Waits::no, &branch_body, opened_->gid,
-                        not_text ? std::string() : "{" + members + "}");
+                        branch_text(id, {}, branch));
 }
 Operation<TransactionInfo> OpenTransaction::commit(CallOptions options) const {
   return make_operation(opened_->runtime, std::move(options), Waits::no, &decide_body, opened_, true);

@@ -80,6 +80,31 @@ TEST_F(SdkTransaction, AnOwnerRegistersTriesAndDecides) {
   EXPECT_FALSE(order.try_branch("late", stock, [] { return true; }));
 }
 
+TEST_F(SdkTransaction, TheCoordinatorTriesWhatHasAnAddressToTry) {
+  const auto tcc = [&](const char* address) {
+    return one_.tcc("t")
+        .branch("stock", address, stock)
+        .branch("order", "http://order/try", {"http://order/confirm", "http://order/cancel", ""})
+        .retry(lockstep::RetryRule().timeout(2s).interval(100ms, 1s).attempts_max(5).attempts_alarm(3))
+        .timeout(1min);
+  };
+  EXPECT_EQ(tcc("http://stock/try").submit().wait().value().state, TransactionState::submitted);
+  EXPECT_EQ(tcc("http://stock/try").submit().wait().value().gid, "t") << "once";
+  EXPECT_EQ(tcc("http://other/try").submit().wait().code(), Code::already_exists);
+  EXPECT_EQ(tcc("http://stock/try").begin().wait().code(), Code::invalid_argument) << "nobody to decide";
+  EXPECT_EQ(one_.tcc("u").submit().wait().code(), Code::invalid_argument) << "nothing to try";
+  EXPECT_EQ(one_.tcc("u").branch("a", "http://\xff/", stock).run().wait().code(), Code::invalid_argument);
+}
+
+TEST_F(SdkTransaction, ARuleOfRepetitionIsChecked) {
+  const auto saga = [&](const lockstep::RetryRule& rule) {
+    return one_.saga("r").step("a", "http://a/").retry(rule).submit().wait();
+  };
+  EXPECT_EQ(saga(lockstep::RetryRule().interval(1s, 10s, 0.5)).code(), Code::invalid_argument);
+  EXPECT_EQ(saga(lockstep::RetryRule().interval(10s, 1s)).code(), Code::invalid_argument);
+  EXPECT_TRUE(saga(lockstep::RetryRule().interval(100ms, 1s)).is_done());
+}
+
 TEST_F(SdkTransaction, WhatGoesOutOfScopeUndecidedIsAborted) {
   {
     const OpenTransaction order = one_.tcc("a").begin().wait().value();

@@ -25,6 +25,7 @@
 #include "lockstep/semaphore.h"
 #include "lockstep/session.h"
 #include "lockstep/timer.h"
+#include "lockstep/topic.h"
 #include "lockstep/transaction.h"
 
 namespace lockstep::LOCKSTEP_INLINE v1 {
@@ -162,6 +163,7 @@ class Client {
   Barrier barrier(std::string name, std::int64_t parties);
   Latch latch(std::string name);
   Timers timers(std::string queue);
+  Topic topic(std::string name);
   Counter counter(std::string name);
   // Empty: a gid is made up, and the same one cannot be asked for again.
   Saga saga(std::string gid = {});

@@ -1,4 +1,5 @@
-// Everything but lockstep/testing.h.
+// Everything but lockstep/testing.h and what takes part in transactions (lockstep/participant/,
+// outbox_topics.h).
 #pragma once
 
 #include "lockstep/barrier.h"
@@ -21,4 +22,5 @@
 #include "lockstep/session.h"
 #include "lockstep/task.h"
 #include "lockstep/timer.h"
+#include "lockstep/topic.h"
 #include "lockstep/transaction.h"

@@ -22,6 +22,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -76,6 +77,43 @@ class Transaction {
   std::string gid_;
 };
 
+// How calls whose outcome is not known are repeated. What is not said is the coordinator's: 3 s for an
+// answer, again after 1 s, twice as long each time up to 60 s, without end, an operator told after 8
+// attempts.
+class RetryRule {
+ public:
+  using Duration = std::chrono::milliseconds;
+  // For one answer.
+  RetryRule& timeout(Duration time) {
+    timeout_ = time;
+    return *this;
+  }
+  // `backoff`: from 1.
+  RetryRule& interval(Duration first, Duration longest, double backoff = 2) {
+    interval_ = first;
+    interval_max_ = longest;
+    backoff_ = backoff;
+    return *this;
+  }
+  RetryRule& attempts_max(std::int64_t attempts) {
+    attempts_max_ = attempts;
+    return *this;
+  }
+  RetryRule& attempts_alarm(std::int64_t attempts) {
+    attempts_alarm_ = attempts;
+    return *this;
+  }
+  [[nodiscard]] std::string to_json() const;
+
+ private:
+  std::optional<Duration> timeout_;
+  std::optional<Duration> interval_;
+  Duration interval_max_{};
+  double backoff_ = 2;
+  std::optional<std::int64_t> attempts_max_;
+  std::optional<std::int64_t> attempts_alarm_;
+};
+
 // A saga: steps one after the other, each with what undoes it. One that is refused (409) undoes those before
 // it, newest first.
 class Saga {
@@ -89,6 +127,8 @@ class Saga {
   // For definitions: what expressions start with, and where a service of that name is.
   Saga& input(std::string json);
   Saga& service(const std::string& name, const std::string& address);
+  // Of the calls of step()'s steps; a definition says its own.
+  Saga& retry(const RetryRule& rule);
   // Given up and undone if it is not done by then.
   Saga& timeout(std::chrono::milliseconds time);
 
@@ -142,13 +182,24 @@ class OpenTransaction {
   std::shared_ptr<detail::OpenedTransaction> opened_;
 };
 
-// try, confirm, cancel: the owner has every service reserve, then all confirm or all cancel.
+// try, confirm, cancel: every service reserves, then all confirm or all cancel. Either the owner tries them,
+// and decides: begin(). Or the coordinator does, all at once, whatever becomes of this program: branch() for
+// each, and submit() or run().
 class Tcc {
  public:
   Tcc(std::shared_ptr<detail::Runtime> runtime, std::string gid);
   // Aborted if it is not decided by then. 35 s.
   Tcc& timeout(std::chrono::milliseconds time);
+  Tcc& retry(const RetryRule& rule);
+
+  // invalid_argument: it has branches that the coordinator tries.
   Operation<OpenTransaction> begin(CallOptions options = {}) const;
+
+  // Confirmed and cancelled from the last one to the first.
+  Tcc& branch(const std::string& id, const std::string& try_address, const TccBranch& branch);
+  // As a saga's. invalid_argument: there is no branch.
+  Operation<TransactionInfo> submit(CallOptions options = {}) const;
+  Operation<TransactionInfo> run(CallOptions options = {}) const;
 
  private:
   std::shared_ptr<detail::Runtime> runtime_;

@@ -89,7 +89,7 @@ inline void side_by_side(int count, const std::function<void(int)>& work) {
   for (std::thread& thread : threads) thread.join();
 }
 
-inline std::string dialect_name(const testing::TestParamInfo<SqlDialect>& info) {
+inline std::string dialect_name(const ::testing::TestParamInfo<SqlDialect>& info) {
   return std::string(name_of(info.param));
 }
 
