@@ -55,7 +55,17 @@
   X(transaction_sent_before_logged, "a call is sent before what it follows from is in the store")       \
   X(transaction_attempts_in_memory, "how often a call was tried is known to one coordinator only")      \
   X(transaction_undone_oldest_first, "branches are cancelled in the order in which they were tried")    \
-  X(transaction_cancel_forgotten, "a participant that was told to cancel first does try afterwards")
+  X(transaction_cancel_forgotten, "a participant that was told to cancel first does try afterwards")    \
+  X(transaction_early_after_jump, "the clock of the coordinators follows a wall clock that jumped")     \
+  X(transaction_presumed_commit, "what is undecided when its time limit passes is committed")           \
+  X(transaction_unknown_not_undone, "a branch whose first phase has no outcome yet is not undone")      \
+  X(message_sent_undecided, "a message is sent while nobody knows whether its sender did its part")     \
+  X(message_check_forgotten, "a sender whose check said no does its part afterwards")                   \
+  X(topic_offset_reused, "two publishers may give their messages the same offsets")                     \
+  X(topic_claim_shared, "a partition is handed out while somebody works on it for the group")           \
+  X(topic_lost_claim_settles, "a claim that was lost still moves its group's cursor")                   \
+  X(topic_given_back_lost, "what is given back counts as acknowledged")                                 \
+  X(topic_letter_lost, "a message that was delivered too often goes, and leaves no dead letter")
 
 namespace lockstep::planted {
 

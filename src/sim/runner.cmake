@@ -4,9 +4,9 @@ if(TARGET lockstep::replica)
             run_options.cc watch_client.cc
             recipes/counter_model.cc recipes/data_models.cc recipes/election_model.cc recipes/fleet.cc recipes/gathering_model.cc
             recipes/limit_model.cc recipes/line_model.cc recipes/line_workload.cc recipes/machine_faults.cc recipes/participants.cc recipes/recipe_run.cc
-            recipes/timer_model.cc recipes/transaction_model.cc recipes/wire_store.cc recipes/wire_subscription.cc
+            recipes/timer_model.cc recipes/topic_model.cc recipes/topic_workload.cc recipes/transaction_model.cc recipes/wire_store.cc recipes/wire_subscription.cc
     DEPENDS lockstep::sim_world lockstep::sim_disk lockstep::sim_checkers lockstep::sim_workload lockstep::replica
-            lockstep::service lockstep::timer lockstep::transaction lockstep::engine)
+            lockstep::service lockstep::timer lockstep::topic lockstep::transaction lockstep::engine)
 
   foreach(flavour IN ITEMS "" "-planted")
     string(REPLACE "-" "_" suffix "${flavour}")

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "base/planted.h"
 #include "service/names.h"
 #include "service/ownership_queue.h"
 #include "service/repeat.h"
@@ -62,7 +63,8 @@ Task<Result<Topics::Claiming::Look>> Topics::Claiming::look(std::shared_ptr<Core
     const auto of_partition = [&](const store::KeyValue& other) {
       return partition_of_key(other.key) == candidate.partition;
     };
-    if (candidate.partition < 0 || std::ranges::any_of(owned->kvs, of_partition)) continue;
+    const bool taken = !LS_PLANTED(topic_claim_shared) && std::ranges::any_of(owned->kvs, of_partition);
+    if (candidate.partition < 0 || taken) continue;
     if (const auto found = std::ranges::find_if(cursors->kvs, of_partition); found != cursors->kvs.end()) {
       Result<GroupCursor> cursor = parse_group_cursor(found->value);
       if (!cursor.ok()) co_return cursor.status();
@@ -127,6 +129,7 @@ Task<Result<std::optional<MessageClaim>>> Topics::Claiming::take(std::shared_ptr
   // Of this topic, not of one that was made since under its name.
   txn.compare = {created_at(owner, Revision()), modified_at(cursor, candidate.cursor_revision),
                  modified_at(keys.config(), candidate.config_revision)};
+  if (LS_PLANTED(topic_claim_shared)) txn.compare.erase(txn.compare.begin());
   txn.success = {operation(put_of(owner, "{}", lease->id)),
                  operation(put_of(cursor, encode(candidate.cursor), LeaseId()))};
   const Result<store::TxnResponse> answer =
@@ -179,9 +182,11 @@ Task<Result<std::optional<MessageClaim>>> Topics::Claiming::deliver(std::shared_
 
 std::vector<store::RequestOperation> burial(const TopicKeys& keys, const std::string& group,
                                             const DeadMessage& dead) {
+  store::RequestOperation goes_on = operation(
+      put_of(keys.cursor(group, dead.partition), encode(GroupCursor{dead.offset + 1, 0, ""}), LeaseId()));
+  if (LS_PLANTED(topic_letter_lost)) return {std::move(goes_on)};
   return {operation(put_of(keys.dead(group, dead.partition, dead.offset), encode(dead), LeaseId())),
-          operation(put_of(keys.cursor(group, dead.partition), encode(GroupCursor{dead.offset + 1, 0, ""}),
-                           LeaseId()))};
+          std::move(goes_on)};
 }
 
 // The message at the cursor was delivered too often.

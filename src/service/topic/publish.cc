@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "base/crc32c.h"
+#include "base/planted.h"
 #include "service/names.h"
 #include "service/record/record.h"
 #include "service/repeat.h"
@@ -34,7 +35,8 @@ store::TxnRequest block_txn(const TopicKeys& keys, std::int64_t partition, Revis
   head.next += static_cast<std::int64_t>(block.messages.size());
   const std::string at = keys.block(partition, lane.head.next);
   store::TxnRequest txn;
-  txn.compare.push_back(modified_at(keys.head(partition), lane.head_revision));
+  if (!LS_PLANTED(topic_offset_reused))
+    txn.compare.push_back(modified_at(keys.head(partition), lane.head_revision));
   txn.compare.push_back(modified_at(keys.config(), config));
   txn.success.push_back(operation(put_of(keys.head(partition), encode(head), LeaseId())));
   txn.success.push_back(operation(put_of(at, encode(block), LeaseId())));

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/planted.h"
 #include "service/names.h"
 #include "service/repeat.h"
 #include "service/store_requests.h"
@@ -17,6 +18,7 @@ constexpr Duration delay_max = std::chrono::hours(24);
 GroupCursor cursor_after(const ClaimToken& token, const MessageSettlement& settlement) {
   GroupCursor cursor;
   cursor.next = settlement.acknowledged_through.value_or(token.from - 1) + 1;
+  if (LS_PLANTED(topic_given_back_lost) && !settlement.reject) cursor.next = token.to;
   cursor.reason = printable(settlement.reason, 512);
   const bool moved = cursor.next > token.from;
   cursor.attempts = moved ? (settlement.reason.empty() ? 0 : 1) : token.attempts;
@@ -38,7 +40,7 @@ Task<Status> Topics::Claiming::settle(std::shared_ptr<Core> core, std::string to
   const GroupCursor cursor = cursor_after(token, settlement);
   store::CallOptions call = plain(options);
   store::TxnRequest txn;
-  txn.compare = {modified_at(owner, token.revision)};
+  if (!LS_PLANTED(topic_lost_claim_settles)) txn.compare = {modified_at(owner, token.revision)};
   if (settlement.reject) {
     // Read only for whoever holds the claim.
     const Result<store::RangeResponse> held =

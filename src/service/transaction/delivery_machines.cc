@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/planted.h"
 #include "service/transaction/document.h"
 #include "service/transaction/machines.h"
 
@@ -111,7 +112,8 @@ class MessageMachine final : public Machine {
     next.verdict = verdict_;
     next.reason = reason_;
     if (verdict_ == Verdict::waiting) next.calls.push_back(check_);
-    if (verdict_ == Verdict::committing) deliveries_.add_calls(false, next.calls);
+    if (verdict_ == Verdict::committing || LS_PLANTED(message_sent_undecided))
+      deliveries_.add_calls(false, next.calls);
     return next;
   }
 

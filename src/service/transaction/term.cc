@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "base/planted.h"
 #include "service/transaction/keys.h"
 
 namespace lockstep::service::transaction {
@@ -25,7 +26,7 @@ Term::Term(const Context& context, env::HttpClient& client, CoordinatorOptions o
       client_(client),
       options_(std::move(options)),
       epoch_(epoch),
-      clock_ms_(clock_ms),
+      clock_ms_(LS_PLANTED(transaction_early_after_jump) ? std::max(clock_ms, wall_ms()) : clock_ms),
       clock_at_(context.clock.now()),
       figures_(figures),
       over_signal_(std::move(over)),
@@ -241,6 +242,7 @@ void Term::tick() {
   tick_timer_ = context_.executor.schedule(context_.clock.now() + tick_interval, [weak = weak_from_this()] {
     if (const auto self = weak.lock()) self->tick();
   });
+  if (LS_PLANTED(transaction_early_after_jump)) clock_ms_ += std::max<std::int64_t>(wall_ms() - now_ms(), 0);
   for (const std::uint64_t serial : std::exchange(unsaved_, {})) {
     Active* active = find(serial);
     if (active == nullptr || !active->unsaved || active->writing || active->loading) continue;

@@ -50,7 +50,7 @@ class TwoPhaseMachine final : public Machine {
         return {};
       case Entry::Kind::timed_out:
         if (verdict_ != Verdict::waiting && verdict_ != Verdict::running) return errors::entry_does_not_fit();
-        decide(false, "not decided within its time limit");
+        decide(LS_PLANTED(transaction_presumed_commit), "not decided within its time limit");
         return {};
       case Entry::Kind::forward:
       case Entry::Kind::compensate:
@@ -124,7 +124,8 @@ class TwoPhaseMachine final : public Machine {
     reason_ = std::move(reason);
     for (Branch& branch : branches_) {
       const bool nothing_to_undo =
-          ours_ && (branch.trying == Trying::refused || branch.trying == Trying::untried);
+          ours_ && (branch.trying == Trying::refused || branch.trying == Trying::untried ||
+                    (LS_PLANTED(transaction_unknown_not_undone) && branch.trying == Trying::under_way));
       if (!commit && nothing_to_undo) branch.finished = true;
     }
     finish_if_done();

@@ -16,6 +16,7 @@
 #include "sim/recipes/line_model.h"
 #include "sim/recipes/machine_faults.h"
 #include "sim/recipes/timer_model.h"
+#include "sim/recipes/topic_model.h"
 #include "sim/recipes/transaction_model.h"
 #include "sim/workload.h"
 
@@ -125,6 +126,7 @@ void RecipeRun::add_models() {
   if (options_.has("limit")) fleet_->add(std::make_unique<LimitModel>(*fleet_));
   if (options_.has("ids")) fleet_->add(std::make_unique<IdsModel>(*fleet_));
   if (options_.has("once")) fleet_->add(std::make_unique<OnceModel>(*fleet_));
+  if (options_.has("topic")) fleet_->add(std::make_unique<TopicModel>(*fleet_));
   if (options_.has("gathering")) fleet_->add(std::make_unique<GatheringModel>(*fleet_));
 }
 
@@ -264,7 +266,7 @@ RecipeOptions draw_recipe_options(std::uint64_t seed) {
   for (const auto& [name, percent] :
        {std::pair("line", 50), std::pair("counter", 25), std::pair("timer", 25), std::pair("election", 30),
         std::pair("limit", 30), std::pair("ids", 15), std::pair("once", 20), std::pair("gathering", 20),
-        std::pair("transaction", 25)}) {
+        std::pair("transaction", 25), std::pair("topic", 25)}) {
     if (prng.chance(static_cast<std::uint64_t>(percent), 100)) options.recipes += std::string(name) + " ";
   }
   if (options.recipes.empty()) options.recipes = "line counter ";

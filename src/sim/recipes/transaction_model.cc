@@ -58,6 +58,16 @@ struct Transfer {
     return R"({"branches":[)" + branch(1, first, "confirm", "cancel") + "," +
            branch(2, first, "confirm", "cancel") + R"(],"timeout":"4s","retry":)" + retry + "}";
   }
+  [[nodiscard]] std::string xa(bool prepared, const std::string& retry) const {
+    const std::string first = prepared ? "prepare" : "";
+    return R"({"branches":[)" + branch(1, first, "commit", "rollback") + "," +
+           branch(2, first, "commit", "rollback") + R"(],"timeout":"4s","retry":)" + retry + "}";
+  }
+  [[nodiscard]] std::string message(const std::string& retry) const {
+    return R"({"check":")" + Participants::url(from, 0, "check") +
+           R"(","check_after":"2s","targets":[{"id":"1","url":")" + Participants::url(to, amount, "deliver") +
+           R"("}],"retry":)" + retry + "}";
+  }
   [[nodiscard]] std::string saga(const std::string& retry) const {
     const auto step = [&](int number) {
       const std::int64_t account = number == 1 ? from : to;
@@ -82,15 +92,57 @@ Transfer draw_transfer(FleetWorker& worker) {
 
 constexpr const char* retry_rule = R"({"timeout":"400ms","interval":"100ms","interval_max":"1s"})";
 
+constexpr std::int64_t limit_ns = 4000 * ms;
+constexpr std::int64_t check_after_ns = 2000 * ms;
+
+std::string notification() {
+  return R"({"targets":[{"id":"1","url":")" + Participants::url(0, 0, "deliver") +
+         R"("}],"retry":{"timeout":"400ms","interval":"200ms","interval_max":"1s","attempts_max":)" +
+         std::to_string(Participants::attempts_max) + "}}";
+}
+
+// What one transaction is to be, and who decides it.
+struct Draft {
+  tx::Submission submission;
+  Transfer transfer;
+  bool owned = false;  // whoever begins it calls its branches, and decides
+};
+
+Draft draw_draft(FleetWorker& worker, const std::string& gid) {
+  Draft draft;
+  draft.transfer = draw_transfer(worker);
+  draft.submission.gid = gid;
+  const std::uint64_t kind = worker.prng().below(14);
+  draft.owned = kind < 5;
+  if (kind < 3 || (kind >= 5 && kind < 8)) {
+    draft.submission.mode = Mode::tcc;
+    draft.submission.document = draft.transfer.tcc(!draft.owned, retry_rule);
+  } else if (kind < 5 || kind < 10) {
+    draft.submission.mode = Mode::xa;
+    draft.submission.document = draft.transfer.xa(!draft.owned, retry_rule);
+  } else if (kind < 12) {
+    draft.submission.mode = Mode::message;
+    draft.submission.document = draft.transfer.message(retry_rule);
+  } else if (kind < 13) {
+    draft.submission.mode = Mode::saga;
+    draft.submission.document = draft.transfer.saga(retry_rule);
+  } else {
+    draft.submission.mode = Mode::notification;
+    draft.submission.document = notification();
+  }
+  return draft;
+}
+
 // A first phase that whoever began the transaction calls itself. True: done, for certain.
-Task<bool> try_branch(Installed& installed, FleetWorker& worker, std::string gid, int number,
+Task<bool> try_branch(Installed& installed, FleetWorker& worker, std::string gid, int number, Mode mode,
                       Transfer transfer) {
+  const std::string operation = mode == Mode::xa ? "prepare" : "try";
   env::HttpCall call;
   call.url = Participants::url(number == 1 ? transfer.from : transfer.to,
-                               number == 1 ? -transfer.amount : transfer.amount, "try");
+                               number == 1 ? -transfer.amount : transfer.amount, operation);
   call.headers = {{"Lockstep-Transaction", gid},
                   {"Lockstep-Branch", std::to_string(number)},
-                  {"Lockstep-Operation", "try"}};
+                  {"Lockstep-Operation", operation}};
   const TimePoint deadline = worker.context().clock.now() + 500ms;
   auto start = [&](auto done) { installed.client->call(std::move(call), deadline, std::move(done)); };
   const Result<env::HttpReply> reply = co_await from_callback<Result<env::HttpReply>>(std::move(start));
@@ -100,48 +152,74 @@ Task<bool> try_branch(Installed& installed, FleetWorker& worker, std::string gid
 Task<void> decide(TransactionModel& model, FleetWorker& worker, Installed& installed, std::string gid,
                   bool commit) {
   worker.doing((commit ? "committing " : "aborting ") + gid);
+  if (!commit) model.participants().may_abort(gid);
   const auto decided = co_await installed.transactions.decide(gid, commit, worker.within(500, 5000));
   if (!decided.ok()) co_return;
   model.was_decided(gid, commit);
   model.seen(gid, decided->state.verdict);
 }
 
+// The sender of a message does its part, in time or not, and says so, or forgets to.
+Task<void> send(TransactionModel& model, FleetWorker& worker, Installed& installed, std::string gid,
+                Transfer transfer) {
+  co_await worker.pause(0, worker.chance(1, 3) ? 4000 : 300);
+  const bool wants = worker.chance(3, 4);
+  const bool done = wants && model.participants().commit_locally(gid, transfer.from, transfer.amount);
+  if (wants && !done) co_return;  // the check came first: there is nothing to say
+  if (worker.chance(1, 2)) co_await decide(model, worker, installed, gid, done);
+}
+
+// What whoever began it does then.
+Task<void> go_on(TransactionModel& model, FleetWorker& worker, Installed& installed, std::string gid,
+                 Mode mode, bool owned, Transfer transfer) {
+  if (mode == Mode::message) {
+    co_await send(model, worker, installed, gid, transfer);
+  } else if (owned) {
+    const bool first = co_await try_branch(installed, worker, gid, 1, mode, transfer);
+    const bool second = first && co_await try_branch(installed, worker, gid, 2, mode, transfer);
+    if (!worker.chance(1, 6)) co_await decide(model, worker, installed, gid, second);
+  } else if ((mode == Mode::tcc || mode == Mode::xa) && worker.chance(1, 4)) {
+    co_await worker.pause(0, 60);  // somebody who thinks better of it, at the worst of times
+    co_await decide(model, worker, installed, gid, false);
+  }
+}
+
 Task<void> submit(TransactionModel& model, FleetMachine& machine, Installed& installed) {
   FleetWorker worker(machine);
   while (worker.wanted()) {
     co_await worker.pause(20, 800);
-    const Transfer transfer = draw_transfer(worker);
-    const std::uint64_t kind = worker.prng().below(10);
     const std::string gid = model.begin();
-    tx::Submission submission;
-    submission.gid = gid;
-    submission.mode = kind < 7 ? Mode::tcc : kind < 9 ? Mode::saga : Mode::notification;
-    const bool owned = kind < 3;
-    if (submission.mode == Mode::tcc) submission.document = transfer.tcc(!owned, retry_rule);
-    if (submission.mode == Mode::saga) submission.document = transfer.saga(retry_rule);
-    if (submission.mode == Mode::notification) {
-      submission.document =
-          R"({"targets":[{"id":"1","url":")" + Participants::url(0, 0, "deliver") +
-          R"("}],"retry":{"timeout":"400ms","interval":"200ms","interval_max":"1s","attempts_max":)" +
-          std::to_string(Participants::attempts_max) + "}}";
-    }
+    Draft draft = draw_draft(worker, gid);
+    const Mode mode = draft.submission.mode;
+    model.participants().begins(gid, check_after_ns, limit_ns);
     worker.doing("submitting " + gid);
     const auto submitted =
-        co_await installed.transactions.submit(std::move(submission), worker.within(500, 5000));
+        co_await installed.transactions.submit(std::move(draft.submission), worker.within(500, 5000));
     if (!submitted.ok()) continue;
     model.was_submitted(gid);
-    if (owned) {
-      const bool first = co_await try_branch(installed, worker, gid, 1, transfer);
-      const bool second = first && co_await try_branch(installed, worker, gid, 2, transfer);
-      if (!worker.chance(1, 6)) co_await decide(model, worker, installed, gid, second);
-    } else if (kind < 7 && worker.chance(1, 4)) {
-      co_await worker.pause(0, 60);  // somebody who thinks better of it, at the worst of times
-      co_await decide(model, worker, installed, gid, false);
-    }
-    if (worker.chance(1, 3)) {
-      worker.doing("waiting for " + gid);
-      const auto done = co_await installed.transactions.wait(gid, worker.within(500, 8000));
-      if (done.ok()) model.seen(gid, done->state.verdict);
+    co_await go_on(model, worker, installed, gid, mode, draft.owned, draft.transfer);
+    if (!worker.chance(1, 3)) continue;
+    worker.doing("waiting for " + gid);
+    const auto done = co_await installed.transactions.wait(gid, worker.within(500, 8000));
+    if (done.ok()) model.seen(gid, done->state.verdict);
+  }
+}
+
+// A resource manager asks what became of what it finds prepared. What nobody knows of is presumed aborted.
+Task<void> recover(TransactionModel& model, FleetMachine& machine, Installed& installed) {
+  FleetWorker worker(machine);
+  while (worker.wanted()) {
+    co_await worker.pause(500, 4000);
+    for (const Participants::Prepared& which : model.participants().prepared_long_ago()) {
+      const auto found = co_await installed.transactions.get(which.gid, worker.within(500, 3000));
+      if (found.ok()) {
+        const Verdict verdict = found->state.verdict;
+        const bool commits = verdict == Verdict::committing || verdict == Verdict::committed;
+        if (commits) model.participants().finish_prepared(which, true);
+        if (verdict == Verdict::aborted) model.participants().finish_prepared(which, false);
+      } else if (found.status().code() == Code::not_found) {
+        model.participants().finish_prepared(which, false);
+      }
     }
   }
 }
@@ -184,6 +262,7 @@ void TransactionModel::populate(FleetMachine& machine) {
   machine.install(std::move(installed));
   machine.run(submit(*this, machine, recipes));
   machine.run(look(*this, machine, recipes));
+  machine.run(recover(*this, machine, recipes));
   machine.run(usurp(machine, recipes));
 }
 

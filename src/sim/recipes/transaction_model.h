@@ -4,6 +4,9 @@
 //   monotone   what was seen decided, or finished, stays so
 //   stuck      everything that was submitted is finished in the end
 //   decided    what whoever began it was told is what it came to
+//
+// Transfers by tcc, xa, saga and message with check-back, and notifications. Wall clocks jump, clocks run
+// fast and slow; coordinators, owners and senders die at any moment.
 #pragma once
 
 #include <cstdint>
