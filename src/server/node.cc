@@ -157,6 +157,7 @@ class Node::Parts {
   std::unique_ptr<service::TimerCallbacks> timer_callbacks;
   std::unique_ptr<service::AutoCompaction> auto_compaction;
   std::unique_ptr<TransactionRunner> transactions;
+  std::optional<platform::Signals> signals;
   std::unique_ptr<gateway::HttpServer> http_server;
   std::shared_ptr<env::Streams> streams;
   std::shared_ptr<platform::TlsStreams> tls;  // of clients; null: plain
@@ -304,6 +305,9 @@ Status Node::Parts::open_streams() {
 
 Status Node::Parts::listen() {
   LS_ASSIGN_OR_RETURN(client_port, listener->listen(*streams, options.listen));
+  // Before anybody is told that it serves, and may tell it to stop.
+  signals.emplace(platform->executor(), std::array{SIGTERM, SIGINT, SIGHUP},
+                  [this](int signal) { on_signal(signal); });
   logger.info("serves", {{"name", options.name},
                          {"member", hexadecimal(self.value())},
                          {"clients", options.listen},
@@ -387,8 +391,6 @@ void Node::Parts::start_services() {
 }
 
 void Node::Parts::run() {
-  const std::array signals = {SIGTERM, SIGINT, SIGHUP};
-  const platform::Signals waiting(platform->executor(), signals, [this](int signal) { on_signal(signal); });
   beat();
   start_services();
   platform->executor().schedule(platform->executor().clock().now() + start_up_time,

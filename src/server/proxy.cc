@@ -60,6 +60,7 @@ class Proxy::Parts {
   std::unique_ptr<platform::CurlHttpClient> callouts;
   std::unique_ptr<service::TimerCallbacks> timer_callbacks;
   std::unique_ptr<TransactionRunner> transactions;
+  std::optional<platform::Signals> signals;
   std::unique_ptr<gateway::StatusPages> status_pages;
   std::unique_ptr<gateway::JsonGateway> json_gateway;
   std::unique_ptr<rpc::Server> rpc_server;
@@ -178,6 +179,8 @@ Status Proxy::Parts::open() {
   LS_ASSIGN_OR_RETURN(client_port, listener->listen(*streams, options.listen));
   std::string endpoints;
   for (const std::string& endpoint : options.store) endpoints += (endpoints.empty() ? "" : ",") + endpoint;
+  // Before anybody is told that it serves, and may tell it to stop.
+  signals.emplace(executor, std::array{SIGTERM, SIGINT, SIGHUP}, [this](int signal) { on_signal(signal); });
   logger.info("serves", {{"name", options.name},
                          {"clients", options.listen},
                          {"store", "etcd://" + endpoints},
@@ -187,8 +190,6 @@ Status Proxy::Parts::open() {
 }
 
 void Proxy::Parts::run() {
-  const std::array signals = {SIGTERM, SIGINT, SIGHUP};
-  const platform::Signals waiting(executor, signals, [this](int signal) { on_signal(signal); });
   executor.run();
 }
 
