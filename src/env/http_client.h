@@ -33,6 +33,8 @@ struct HttpCall {
   std::string url;
   std::vector<std::pair<std::string, std::string>> headers;
   std::string body;
+  // From when it is really begun; zero: until the deadline, which it never outlasts.
+  Duration time_max{};
   std::size_t answer_bytes_max = 64 * 1024;  // of its body
   bool cut_answer = false;                   // a longer one is cut there: its status is what counts
 };

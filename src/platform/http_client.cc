@@ -50,6 +50,7 @@ class CurlHttpClient::Core : public std::enable_shared_from_this<Core> {
     env::HttpCall request;
     std::string host;
     Done done;
+    TimePoint deadline = no_deadline;
     env::TimerId timer;
     std::size_t bytes = 0;
     Destination* destination = nullptr;
@@ -129,6 +130,7 @@ void CurlHttpClient::Core::call(env::HttpCall request, TimePoint deadline, Done 
   one.bytes = bytes;
   request_bytes_ += bytes;
   ++metrics_.waiting;
+  one.deadline = deadline;
   if (deadline != no_deadline) one.timer = executor_.schedule(deadline, [this, &one] { on_deadline(one); });
   queue(destination);
 }
@@ -181,6 +183,11 @@ void CurlHttpClient::Core::start(Destination& destination) {
   } else {
     call.transfer = std::move(idle_.back());
     idle_.pop_back();
+  }
+  const TimePoint latest = executor_.clock().now() + call.request.time_max;
+  if (call.request.time_max > Duration{} && latest < call.deadline) {
+    executor_.cancel(call.timer);
+    call.timer = executor_.schedule(latest, [this, &call] { on_deadline(call); });
   }
   call.transfer->begin(call.request, call.host, &call);
   multi_.add(call.transfer->easy());

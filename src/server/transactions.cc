@@ -3,6 +3,7 @@
 #include <string>
 #include <utility>
 
+#include "base/assert.h"
 #include "service/transaction/state.h"
 
 namespace lockstep::server {
@@ -15,6 +16,10 @@ constexpr Duration look_interval = 20ms;
 
 tx::CoordinatorOptions coordinator_options(const TransactionRunner::Options& options, Logger& logger) {
   tx::CoordinatorOptions coordinator;
+  // What the gate lets through is begun at once, or its shares would say nothing.
+  const platform::HttpClientOptions client;
+  LS_MUST(coordinator.calls_max <= client.in_flight_max);
+  LS_MUST(coordinator.calls_per_host_max <= client.in_flight_per_destination_max);
   coordinator.name = options.name;
   coordinator.principal = options.principal;
   coordinator.alarm = [&logger](const tx::Alarm& alarm) {

@@ -71,16 +71,17 @@ Field operation_field() {
 }
 
 Fields branch_fields() {
-  return {text_field("branch", "what participants know it by").required(),
-          operation_field(),
-          text_field("state", "of the call; held: it waits for an operator")
-              .required()
-              .one_of({"done", "refused", "gave_up", "skipped", "under_way", "held"}),
-          integer_field("attempts", "that it had").required(),
-          integer_field("status", "HTTP's, of the last answer; 0: none came").required(),
-          integer_field("at_ms", "when it ended, counted from created_ms"),
-          integer_field("took_ms", "of the last attempt"),
-          text_field("error", "why the last attempt has no outcome")};
+  return {
+      text_field("branch", "what participants know it by").required(),
+      operation_field(),
+      text_field("state", "of the call; held: it waits for an operator")
+          .required()
+          .one_of({"done", "refused", "gave_up", "skipped", "refused_late", "dropped", "under_way", "held"}),
+      integer_field("attempts", "that it had").required(),
+      integer_field("status", "HTTP's, of the last answer; 0: none came").required(),
+      integer_field("at_ms", "when it ended, counted from created_ms"),
+      integer_field("took_ms", "of the last attempt"),
+      text_field("error", "why the last attempt has no outcome")};
 }
 
 Fields journal_fields() {
@@ -91,7 +92,7 @@ Fields journal_fields() {
           boolean_field("commit", "of a decision"),
           text_field("branch", "of an outcome"),
           text_field("operation", "of an outcome"),
-          text_field("outcome", "done, refused, gave_up or skipped"),
+          text_field("outcome", "done, refused, gave_up, skipped, refused_late or dropped"),
           integer_field("status", "HTTP's; 0: none came"),
           integer_field("attempts", "that it took"),
           integer_field("took_ms", "of the last attempt"),

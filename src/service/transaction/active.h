@@ -9,7 +9,9 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/ids.h"
@@ -28,6 +30,7 @@ struct SentCall {
   std::int64_t attempt = 1;
   std::string host;
   TimePoint at{};
+  bool is_first = false;  // certainly nobody sent it before
 };
 
 struct ArrivedReply {
@@ -47,8 +50,12 @@ struct Active {
   std::optional<Next> next;  // the machine's, since it learned something last
   std::int64_t deadline_ms = 0;
   std::vector<SentCall> under_way;
-  std::vector<SentCall> recorded;  // attempts that are recorded as begun and are not sent yet
-  std::vector<std::string> hosts_waited_for;
+  std::vector<SentCall> recorded;  // attempts that are recorded as begun, or may be, and are not sent yet
+  // Of the first phase: what may have been sent, by whomever. Only this term sends while it lasts, so these
+  // are those that were named when it began and those that it sent.
+  std::set<std::pair<std::string, Operation>> maybe_sent;
+  bool maybe_sent_known = false;
+  std::vector<std::pair<std::string, bool>> hosts_waited_for;  // and whether urgently
   std::vector<ArrivedReply> arrived;
   std::vector<ArrivedReply> taken;
   std::optional<store::KeyValue> newer;  // seen while writing

@@ -2,7 +2,10 @@
 // hosts taking turns.
 //
 //   1. taken() <= calls_max, and of one host <= calls_per_host_max.
-//   2. Whoever was told and does not take leaves its room to the next: hand_out() is asked again.
+//   2. A quarter of each is for urgent calls only, so that whoever begins much holds up nobody's end. They
+//   are
+//      told first.
+//   3. Whoever was told and does not take leaves its room to the next: hand_out() is asked again.
 //
 // Memory: a few numbers for each host with calls or waiters, one for each waiter. Strand only.
 #pragma once
@@ -22,6 +25,13 @@ namespace lockstep::service::transaction {
 
 class CallGate {
  public:
+  struct Told {
+    std::string host;
+    bool urgent = false;
+    std::uint64_t who = 0;
+    friend bool operator==(const Told&, const Told&) = default;
+  };
+
   CallGate(std::size_t calls_max, std::size_t calls_per_host_max)
       : calls_max_(calls_max), calls_per_host_max_(calls_per_host_max) {
     LS_MUST(calls_max > 0 && calls_per_host_max > 0);
@@ -29,10 +39,10 @@ class CallGate {
 
   [[nodiscard]] std::size_t taken() const { return taken_; }
   // False: there is no room; wait().
-  bool take(const std::string& host) {
-    if (taken_ >= calls_max_) return false;
+  bool take(const std::string& host, bool urgent) {
+    if (taken_ >= share(calls_max_, urgent)) return false;
     Lane& lane = lanes_[host];
-    if (lane.taken >= calls_per_host_max_) return false;
+    if (lane.taken >= share(calls_per_host_max_, urgent)) return false;
     ++lane.taken;
     ++taken_;
     return true;
@@ -44,37 +54,56 @@ class CallGate {
     --taken_;
     forget_if_idle(lane);
   }
-  void wait(const std::string& host, std::uint64_t who) { lanes_[host].waiters.push_back(who); }
+  void wait(const std::string& host, bool urgent, std::uint64_t who) {
+    lanes_[host].waiters_of(urgent).push_back(who);
+  }
 
   // Those for whom there is room now; they do not wait any more.
-  std::vector<std::pair<std::string, std::uint64_t>> hand_out() {
-    std::vector<std::pair<std::string, std::uint64_t>> told;
-    if (lanes_.empty() || taken_ >= calls_max_) return told;
-    std::size_t room = calls_max_ - taken_;
-    auto lane = lanes_.upper_bound(last_);
-    for (std::size_t seen = lanes_.size(); seen > 0 && room > 0; --seen) {
-      if (lane == lanes_.end()) lane = lanes_.begin();
-      Lane& here = lane->second;
-      std::size_t part = here.taken < calls_per_host_max_ ? calls_per_host_max_ - here.taken : 0;
-      for (; part > 0 && room > 0 && !here.waiters.empty(); --part, --room) {
-        told.emplace_back(lane->first, here.waiters.front());
-        here.waiters.pop_front();
-        last_ = lane->first;
-      }
-      const auto next = std::next(lane);
-      forget_if_idle(lane);
-      lane = next;
-    }
+  std::vector<Told> hand_out() {
+    std::vector<Told> told;
+    hand_out(true, told);
+    hand_out(false, told);
     return told;
   }
 
  private:
   struct Lane {
     std::size_t taken = 0;
-    std::deque<std::uint64_t> waiters;
+    std::deque<std::uint64_t> urgent;
+    std::deque<std::uint64_t> others;
+    std::deque<std::uint64_t>& waiters_of(bool is_urgent) { return is_urgent ? urgent : others; }
   };
+  static std::size_t share(std::size_t all, bool urgent) { return urgent ? all : all - all / 4; }
   void forget_if_idle(std::map<std::string, Lane>::iterator lane) {
-    if (lane->second.taken == 0 && lane->second.waiters.empty()) lanes_.erase(lane);
+    const Lane& idle = lane->second;
+    if (idle.taken == 0 && idle.urgent.empty() && idle.others.empty()) lanes_.erase(lane);
+  }
+
+  // `told` are as good as taken.
+  void hand_out(bool urgent, std::vector<Told>& told) {
+    const std::size_t most = share(calls_max_, urgent);
+    if (lanes_.empty() || taken_ + told.size() >= most) return;
+    std::size_t room = most - taken_ - told.size();
+    std::map<std::string, std::size_t> promised;
+    for (const Told& one : told) ++promised[one.host];
+    auto lane = lanes_.upper_bound(last_);
+    for (std::size_t seen = lanes_.size(); seen > 0 && room > 0; --seen) {
+      if (lane == lanes_.end()) lane = lanes_.begin();
+      Lane& here = lane->second;
+      const auto known = promised.find(lane->first);
+      const std::size_t used = here.taken + (known == promised.end() ? 0 : known->second);
+      const std::size_t host_most = share(calls_per_host_max_, urgent);
+      std::size_t part = used < host_most ? host_most - used : 0;
+      std::deque<std::uint64_t>& waiters = here.waiters_of(urgent);
+      for (; part > 0 && room > 0 && !waiters.empty(); --part, --room) {
+        told.push_back({lane->first, urgent, waiters.front()});
+        waiters.pop_front();
+        last_ = lane->first;
+      }
+      const auto next = std::next(lane);
+      forget_if_idle(lane);
+      lane = next;
+    }
   }
 
   std::size_t calls_max_;

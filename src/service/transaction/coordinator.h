@@ -54,8 +54,8 @@ struct Alarm {
 };
 
 struct CoordinatorOptions {
-  std::string name;  // in coordinator_key, for people
-  std::size_t calls_max = 1024;
+  std::string name;             // in coordinator_key, for people
+  std::size_t calls_max = 448;  // no more than the client has under way: none waits there for another
   std::size_t calls_per_host_max = 128;
   std::size_t machines_max = 20'000;
   std::size_t machine_bytes_max = std::size_t{64} * 1024 * 1024;  // of their documents and journals

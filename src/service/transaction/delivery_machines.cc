@@ -23,7 +23,8 @@ class Deliveries {
     const auto found = std::find_if(all_.begin(), all_.end(), [&](const Delivery& one) {
       return one.stage == Stage::open && one.target.id == entry.branch;
     });
-    if (found == all_.end() || entry.operation != Operation::deliver) return errors::entry_does_not_fit();
+    if (found == all_.end() || entry.operation != Operation::deliver || entry.outcome == Outcome::dropped)
+      return errors::entry_does_not_fit();
     const bool has_it = entry.outcome == Outcome::done || entry.outcome == Outcome::skipped;
     if (!has_it && !may_die) return errors::entry_does_not_fit();
     found->stage = has_it ? Stage::delivered : Stage::dead;
@@ -34,6 +35,7 @@ class Deliveries {
       if (one.stage != Stage::open || calls.size() == calls_at_once_max) continue;
       Call call = call_of(one.target, Operation::deliver, one.target.forward);
       call.may_refuse = may_refuse;
+      call.round = one.round;
       if (!may_refuse) call.retry.attempts_max = 0;
       calls.push_back(std::move(call));
     }
@@ -49,13 +51,17 @@ class Deliveries {
     return named > 8 ? text + " ..." : text;
   }
   void give_up() { change(Stage::open, Stage::dead); }
-  void revive() { change(Stage::dead, Stage::open); }
+  void revive() {
+    for (Delivery& one : all_) one.round += one.stage == Stage::dead ? 1 : 0;
+    change(Stage::dead, Stage::open);
+  }
 
  private:
   enum class Stage : std::uint8_t { open, delivered, dead };
   struct Delivery {
     Target target;
     Stage stage = Stage::open;
+    int round = 0;  // how often it was dead and sent to again
   };
   [[nodiscard]] std::size_t count(Stage stage) const {
     return static_cast<std::size_t>(
@@ -98,7 +104,8 @@ class MessageMachine final : public Machine {
       return {};
     }
     const bool fits = verdict_ == Verdict::waiting && entry.operation == Operation::check &&
-                      entry.branch == check_.branch && entry.outcome != Outcome::gave_up;
+                      entry.branch == check_.branch && entry.outcome != Outcome::gave_up &&
+                      entry.outcome != Outcome::dropped;
     if (!fits) return errors::entry_does_not_fit();
     // What an operator skips is not sent: nothing is known of it.
     decide(entry.outcome == Outcome::done, entry.outcome == Outcome::skipped

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/text_values.h"
+#include "service/transaction/header_names.h"
 #include "service/transaction/keys.h"
 
 namespace lockstep::service::transaction {
@@ -122,27 +123,12 @@ Status read_retry(const Json& object, const std::string& place, RetryRule& rule)
     rule.backoff = backoff->get<double>();
   }
   if (!(rule.backoff >= 1 && rule.backoff <= 100)) return wrong(where + "/backoff", "not within 1 to 100");
-  if (rule.timeout < 1ms || rule.timeout > 1h) return wrong(where + "/timeout", "not within 1ms to 1h");
+  if (rule.timeout < 1ms || rule.timeout > attempt_time_max) {
+    return wrong(where + "/timeout", "not within 1ms to 60s: what takes longer answers 425 until it is done");
+  }
   if (rule.interval < 1ms) return wrong(where + "/interval", "less than 1ms");
   rule.interval_max = std::max(rule.interval_max, rule.interval);
   return {};
-}
-
-bool is_header_name(const std::string& name) {
-  const auto good = [](char letter) {
-    return (letter >= 'a' && letter <= 'z') || (letter >= 'A' && letter <= 'Z') ||
-           (letter >= '0' && letter <= '9') || letter == '-' || letter == '_';
-  };
-  return !name.empty() && std::all_of(name.begin(), name.end(), good);
-}
-
-// Whatever its case.
-bool is_ours(std::string name) {
-  std::transform(name.begin(), name.end(), name.begin(), [](char letter) {
-    return letter >= 'A' && letter <= 'Z' ? static_cast<char>(letter + 32) : letter;
-  });
-  return name.starts_with("lockstep-") || name == "idempotency-key" || name == "content-length" ||
-         name == "host" || name == "transfer-encoding";
 }
 
 Status read_headers(const Json& object, const std::string& place, Headers& headers) {
@@ -153,7 +139,7 @@ Status read_headers(const Json& object, const std::string& place, Headers& heade
   for (const auto& [name, value] : found->items()) {
     const auto printable = [](char letter) { return letter >= ' ' && letter <= '~'; };
     if (!is_header_name(name)) return wrong(where, "a header's name is letters, digits and \"-\"");
-    if (is_ours(name)) {
+    if (is_reserved_header(name)) {
       return wrong(where + "/" + name, "the coordinator sets it");
     }
     if (!value.is_string()) return wrong(where + "/" + name, "it is not a text");

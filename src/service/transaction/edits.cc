@@ -1,6 +1,7 @@
 // What owners and operators do to a transaction: read it, take a step, write it if nobody else did meanwhile.
 #include <algorithm>
 #include <functional>
+#include <optional>
 #include <utility>
 
 #include "base/assert.h"
@@ -106,6 +107,7 @@ Step audited(std::string action, std::string branch, OperatorNote note, Step ste
     audit.at_ms = editing.wall_ms;
     const Result<bool> stepped = step(editing);
     if (!stepped.ok() || !*stepped) return stepped;
+    if (state.audits >= counted_max) return Status(Code::resource_exhausted, "transaction: too many audits");
     ++state.audits;
     const std::string key = audit_key(editing.loaded.view.gid, state.audits);
     editing.also.push_back(operation(put_of(key, encode(audit), LeaseId())));
@@ -113,7 +115,31 @@ Step audited(std::string action, std::string branch, OperatorNote note, Step ste
   };
 }
 
-Result<bool> skip_branch(Editing& editing, const std::string& branch) {
+// What the first pass found under way: a later pass skips that, and nothing that came after it.
+struct Meant {
+  Operation operation = Operation::action;
+  std::size_t outcomes = 0;  // of it that were recorded before
+};
+
+// Those that are recorded of it.
+std::vector<Outcome> outcomes_of(const State& state, const std::string& branch, Operation operation) {
+  std::vector<Outcome> outcomes;
+  const Result<std::vector<JournalLine>> lines = parse_journal(state.journal);
+  if (!lines.ok()) return outcomes;
+  for (const JournalLine& line : *lines) {
+    const Entry& entry = line.entry;
+    if (entry.kind == Entry::Kind::outcome && entry.branch == branch && entry.operation == operation)
+      outcomes.push_back(entry.outcome);
+  }
+  return outcomes;
+}
+
+Result<bool> skip_branch(Editing& editing, const std::string& branch, std::optional<Meant>& meant) {
+  if (meant.has_value()) {
+    const auto known = outcomes_of(editing.loaded.view.state, branch, meant->operation);
+    const bool over = known.size() > meant->outcomes;
+    if (over && (known.back() == Outcome::skipped || known.back() == Outcome::done)) return false;
+  }
   if (editing.loaded.finished) return errors::transaction_finished();
   LS_RETURN_IF_ERROR(needs_machine(editing));
   const Next next = editing.machine->next();
@@ -122,16 +148,20 @@ Result<bool> skip_branch(Editing& editing, const std::string& branch) {
   entry.branch = branch;
   bool found = false;
   for (const auto& [held, operation] : next.held_calls) {
-    if (held != branch || found) continue;
+    if (held != branch || found || (meant.has_value() && meant->operation != operation)) continue;
     entry.operation = operation;
     found = true;
   }
   for (const Call& call : next.calls) {
-    if (call.branch != branch || found) continue;
+    if (call.branch != branch || found || (meant.has_value() && meant->operation != call.operation)) continue;
     entry.operation = call.operation;
     found = true;
   }
   if (!found) return errors::branch_not_called();
+  if (!meant.has_value()) {
+    const std::size_t known = outcomes_of(editing.loaded.view.state, branch, entry.operation).size();
+    meant = Meant{entry.operation, known};
+  }
   return tell(editing, std::move(entry));
 }
 
@@ -225,7 +255,9 @@ Task<Result<TransactionView>> Transactions::retry_now(std::string gid, OperatorN
 
 Task<Result<TransactionView>> Transactions::skip(std::string gid, std::string branch, OperatorNote note,
                                                  store::CallOptions options) {
-  Step step = [branch](Editing& editing) { return skip_branch(editing, branch); };
+  Step step = [branch, meant = std::optional<Meant>()](Editing& editing) mutable {
+    return skip_branch(editing, branch, meant);
+  };
   Step noted = audited("skip", std::move(branch), std::move(note), std::move(step));
   return edit(context_, std::move(gid), std::move(noted), std::move(options));
 }

@@ -36,6 +36,8 @@ namespace lockstep::service::transaction {
 inline constexpr std::size_t definition_bytes_max = 1 << 20;
 inline constexpr std::size_t branches_max = 1000;
 inline constexpr std::size_t calls_at_once_max = 64;
+// Of one attempt. Calls under way are bounded, and some that are never answered would hold up all others.
+inline constexpr Duration attempt_time_max = 60s;
 inline constexpr std::size_t output_bytes_max = 16 * 1024;  // of one branch's answer, as far as it is kept
 
 enum class Mode : std::uint8_t { saga, tcc, xa, message, notification };
@@ -55,7 +57,7 @@ enum class Operation : std::uint8_t {
 
 // How often and how long a call is repeated while its outcome is not known.
 struct RetryRule {
-  Duration timeout = 3s;   // of one attempt
+  Duration timeout = 3s;   // of one attempt; up to attempt_time_max
   Duration interval = 1s;  // after the first; doubles with backoff
   double backoff = 2.0;
   Duration interval_max = 60s;
@@ -73,14 +75,17 @@ struct Call {
   RetryRule retry;
   bool may_refuse =
       true;          // a refusal (409) is an outcome; otherwise it is repeated, and an operator is called
+  int round = 0;     // how often an operator had it tried again after it had failed
   Duration delay{};  // before the first attempt, counted from when it came to be named
 };
 
 enum class Outcome : std::uint8_t {
-  done,     // 200 to 299
-  refused,  // 409: for good, and without effect
-  gave_up,  // attempts_max reached: it may or may not have had its effect
-  skipped,  // an operator said so
+  done,          // 200 to 299
+  refused,       // 409: for good, and without effect
+  gave_up,       // attempts_max reached: it may or may not have had its effect
+  skipped,       // an operator said so
+  refused_late,  // 409, and an attempt before it had no outcome: it may have had its effect
+  dropped,       // never sent, and of no use any more; of a saga's actions
 };
 
 // One line of the journal.

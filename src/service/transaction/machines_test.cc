@@ -190,6 +190,17 @@ TEST(TransactionMachinesTest, DocumentsThatAreWrongSayWhereAndWhy) {
   EXPECT_EQ(
       wrong(Mode::notification, R"({"targets":[{"url":"http://a/","headers":{"Lockstep-Token":"1"}}]})"),
       "transaction: /targets/0/headers/Lockstep-Token: the coordinator sets it");
+  const auto header = [&](const std::string& name) {
+    return wrong(Mode::notification,
+                 R"({"targets":[{"url":"http://a/","headers":{")" + name + R"(":"1"}}]})");
+  };
+  for (const std::string name : {"LOCKSTEP-TOKEN", "Idempotency-Key", "Connection", "EXPECT", "upgrade",
+                                 "Host", "Transfer-Encoding", "Content-Length", "TE", "Keep-Alive"}) {
+    EXPECT_EQ(header(name), "transaction: /targets/0/headers/" + name + ": the coordinator sets it");
+  }
+  for (const std::string name : {"Lockstep_Branch", "Idempotency_Key", "", "a b", "a:"}) {
+    EXPECT_EQ(header(name), "transaction: /targets/0/headers: a header's name is letters, digits and \"-\"");
+  }
   EXPECT_EQ(wrong(Mode::notification, R"({"targets":[{"url":"http://a/"}],"retry":{"backoff":0.5}})"),
             "transaction: /retry/backoff: not within 1 to 100");
   EXPECT_EQ(wrong(Mode::tcc, std::string(1000, '[')), "transaction: the document: nested deeper than 64");
@@ -241,6 +252,8 @@ TEST(TransactionStateTest, WhatIsWrittenIsReadAgain) {
 TEST(TransactionStateTest, WhatIsDamagedSaysSo) {
   for (const char* text : {"", "{}", R"({"mode":"tcc"})", R"({"mode":"tcc","state":"no"})",
                            R"({"mode":"tcc","state":"trying","created_ms":-1})",
+                           R"({"mode":"tcc","state":"trying","audits":9999999999})",
+                           R"({"mode":"tcc","state":"trying","branches":9223372036854775807})",
                            "{\"mode\":\"tcc\",\"state\":\"trying\"}\ncall confirm a 1 2\n",
                            "{\"mode\":\"tcc\",\"state\":\"trying\"}\ncall no a 1 2 3 4 5\n"}) {
     const Result<State> state = parse_state(text);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "service/transaction/header_names.h"
 
 namespace lockstep::service::transaction {
 namespace {
@@ -37,7 +38,7 @@ env::HttpCall request_of(const Call& call, std::string_view gid, Mode mode, std:
   request.headers.reserve(call.headers.size() + 8);
   const std::string operation(to_string(call.operation));
   const auto is_content_type = [](const auto& header) {
-    return header.first == "Content-Type" || header.first == "content-type";
+    return lower_case_header(header.first) == "content-type";
   };
   if (std::none_of(request.headers.begin(), request.headers.end(), is_content_type)) {
     request.headers.emplace_back("Content-Type", "application/json");
@@ -47,15 +48,23 @@ env::HttpCall request_of(const Call& call, std::string_view gid, Mode mode, std:
   request.headers.emplace_back("Lockstep-Operation", operation);
   request.headers.emplace_back("Lockstep-Mode", to_string(mode));
   request.headers.emplace_back("Lockstep-Attempt", std::to_string(attempt));
+  if (call.round > 0) request.headers.emplace_back("Lockstep-Round", std::to_string(call.round));
   request.headers.emplace_back("Lockstep-Token", std::to_string(token.value()));
   request.headers.emplace_back("Idempotency-Key", std::string(gid) + "/" + call.branch + "/" + operation);
   return request;
 }
 
-std::string host_of(std::string_view url) {
+std::string host_of(std::string_view given) {
+  std::string_view url = given;
   const std::size_t scheme = url.find("://");
   if (scheme != std::string_view::npos) url = url.substr(scheme + 3);
-  return std::string(url.substr(0, url.find_first_of("/?#")));
+  const bool is_secure = lower_case_header(given.substr(0, scheme)) == "https";
+  std::string host = lower_case_header(url.substr(0, url.find_first_of("/?#")));
+  if (const std::size_t user = host.rfind('@'); user != std::string::npos) host.erase(0, user + 1);
+  const std::string_view usual = is_secure ? ":443" : ":80";
+  if (host.ends_with(usual)) host.resize(host.size() - usual.size());
+  if (host.ends_with('.')) host.pop_back();
+  return host;
 }
 
 Reply reply_of(const Call& call, Mode mode, const Result<env::HttpReply>& answer) {

@@ -22,7 +22,7 @@ inline constexpr Duration retry_after_max = std::chrono::hours(1);
 
 env::HttpCall request_of(const Call& call, std::string_view gid, Mode mode, std::int64_t attempt,
                          Revision token);
-// "host:port" of a URL, whatever it is.
+// "host:port" of a URL, whatever it is: one spelling for all of one, and no port where it is the usual one.
 std::string host_of(std::string_view url);
 
 struct Reply {

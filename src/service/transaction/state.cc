@@ -28,10 +28,12 @@ constexpr Names<Operation, 10> operations = {{{Operation::action, "action"},
                                               {Operation::rollback, "rollback"},
                                               {Operation::check, "check"},
                                               {Operation::deliver, "deliver"}}};
-constexpr Names<Outcome, 4> outcomes = {{{Outcome::done, "done"},
+constexpr Names<Outcome, 6> outcomes = {{{Outcome::done, "done"},
                                          {Outcome::refused, "refused"},
                                          {Outcome::gave_up, "gave_up"},
-                                         {Outcome::skipped, "skipped"}}};
+                                         {Outcome::skipped, "skipped"},
+                                         {Outcome::refused_late, "refused_late"},
+                                         {Outcome::dropped, "dropped"}}};
 constexpr Names<Verdict, 7> verdicts = {{{Verdict::running, "submitted"},
                                          {Verdict::waiting, "trying"},
                                          {Verdict::committing, "committing"},
@@ -221,14 +223,15 @@ std::optional<std::int64_t> number_of(const FlatJson& json, std::string_view nam
 struct NumberField {
   std::string_view name;
   std::int64_t State::* field;
+  std::int64_t most = stored_ms_max;
 };
 constexpr std::array number_fields = {
     NumberField{"created_ms", &State::created_ms},
     NumberField{"changed_ms", &State::changed_ms},
     NumberField{"deadline_ms", &State::deadline_ms},
     NumberField{"next_ms", &State::next_ms},
-    NumberField{"branches", &State::branches},
-    NumberField{"audits", &State::audits},
+    NumberField{"branches", &State::branches, counted_max},
+    NumberField{"audits", &State::audits, counted_max},
     NumberField{"needs_operator_since_ms", &State::needs_operator_since_ms},
 };
 
@@ -295,9 +298,9 @@ Result<State> parse_state(std::string_view text) {
   state.verdict = *verdict;
   for (const NumberField& field : number_fields) {
     const auto number = number_of(*json, field.name);
-    if (!number.has_value()) return damaged(std::string(field.name).c_str());
-    const bool is_never = field.field == &State::next_ms && *number == never_ms;
-    if (*number > stored_ms_max && !is_never) return damaged(std::string(field.name).c_str());
+    const bool is_never = field.field == &State::next_ms && number == never_ms;
+    if (!number.has_value() || (*number > field.most && !is_never))
+      return damaged(std::string(field.name).c_str());
     state.*field.field = *number;
   }
   state.needs_operator = json->text("needs_operator").value_or("");

@@ -36,6 +36,8 @@ inline constexpr std::int64_t never_ms = std::numeric_limits<std::int64_t>::max(
 // Of stored times, 31,000 years: sums of them, and the same in nanoseconds since a near time, stay in range.
 inline constexpr std::int64_t stored_ms_max = 1'000'000'000'000'000;
 static_assert(stored_ms_max < never_ms);
+// branches, audits: nobody comes to that by using it
+inline constexpr std::int64_t counted_max = 1'000'000'000;
 
 std::string_view to_string(Mode mode);
 std::optional<Mode> parse_mode(std::string_view text);

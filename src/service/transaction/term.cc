@@ -132,6 +132,7 @@ void Term::see_unfinished(const store::KeyValue& kv) {
     if (gone != gone_.end() && kv.mod_revision < gone->second) return;
     Active& active = make(gid);
     active.newer = kv;
+    active.maybe_sent_known = kv.create_revision > epoch_;
   } else {
     Active& active = *find(known->second);
     if (kv.mod_revision <= active.revision) return;
@@ -149,7 +150,6 @@ void Term::take_newer(Active& active) {
   const store::KeyValue kv = *std::exchange(active.newer, std::nullopt);
   Result<State> state = parse_state(kv.value);
   forget_machine(active);
-  active.recorded.clear();
   active.revision = kv.mod_revision;
   active.created = kv.create_revision;
   if (!state.ok()) {
@@ -159,6 +159,11 @@ void Term::take_newer(Active& active) {
     return;
   }
   active.state = *std::move(state);
+  // Attempts that are written down and were not sent are sent, and not counted once more.
+  std::erase_if(active.recorded, [&](const SentCall& attempt) {
+    const CallState* row = find_call(*active.state, attempt.branch, attempt.operation);
+    return row == nullptr || row->attempts != attempt.attempt;
+  });
   if (active.state->deadline_ms == 0) active.state->deadline_ms = active.deadline_ms;
   active.deadline_ms = active.state->deadline_ms;
   const bool waits_for_owner = active.state->verdict == Verdict::waiting && active.deadline_ms > 0 &&
@@ -201,10 +206,10 @@ void Term::pump() {
   int steps = 0;
   bool more = true;
   while (more && !over_) {
-    for (const auto& [host, serial] : gate_.hand_out()) {
-      Active* active = find(serial);
+    for (const CallGate::Told& told : gate_.hand_out()) {
+      Active* active = find(told.who);
       if (active == nullptr) continue;
-      std::erase(active->hosts_waited_for, host);
+      std::erase(active->hosts_waited_for, std::pair(told.host, told.urgent));
       if (!active->writing && !active->loading) schedule(*active, 0);
     }
     more = !due_.empty() && due_.begin()->first <= now_ms() && ++steps <= steps_per_pump_max;

@@ -85,6 +85,7 @@ class Term : public std::enable_shared_from_this<Term> {
   bool take_reply(Active& active, ArrivedReply& reply);
   bool take_time(Active& active);
   bool take_given_up(Active& active);
+  bool drop_unsent(Active& active);
   bool record_attempts(Active& active);
   bool tell(Active& active, JournalLine line);
   const Next& next_of(Active& active);

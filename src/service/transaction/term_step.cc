@@ -14,6 +14,8 @@ namespace {
 
 // What rests with a longer journal is read again.
 constexpr std::size_t resting_journal_bytes_max = 4096;
+// In the client, for a call's turn; then it counts as not sent.
+constexpr Duration turn_time_max = 30s;
 
 const Call* named_in(const Next& next, const SentCall& sent) {
   for (const Call& call : next.calls) {
@@ -37,6 +39,18 @@ std::int64_t in_ms(Duration duration) {
   return std::chrono::ceil<std::chrono::milliseconds>(duration).count();
 }
 
+// Of the second phase: somebody else's reservations, locks or losses last until it is done.
+bool ends_something(Operation operation) {
+  return operation == Operation::confirm || operation == Operation::cancel ||
+         operation == Operation::commit || operation == Operation::rollback ||
+         operation == Operation::compensate;
+}
+
+// Of the first phase: what a refusal of it says decides what is undone.
+bool begins_something(Operation operation) {
+  return operation == Operation::action || operation == Operation::attempt || operation == Operation::prepare;
+}
+
 bool has_time_limit(Verdict verdict) {
   return verdict == Verdict::running || verdict == Verdict::waiting;
 }
@@ -49,6 +63,7 @@ void Term::step(Active& active) {
   bool changed = take_arrived(active);
   changed = take_time(active) || changed;
   changed = take_given_up(active) || changed;
+  changed = drop_unsent(active) || changed;
   begin_delays(active);
   changed = record_attempts(active) || changed;
   if (changed) {
@@ -98,8 +113,11 @@ bool Term::take_reply(Active& active, ArrivedReply& arrived) {
     line.entry.branch = call->branch;
     line.entry.operation = call->operation;
     line.entry.outcome = reply.outcome;
+    if (reply.outcome == Outcome::refused && begins_something(call->operation) && !arrived.call.is_first)
+      line.entry.outcome = Outcome::refused_late;
     line.entry.status = reply.status;
     line.entry.output = std::move(reply.output);
+    active.maybe_sent.erase({call->branch, call->operation});
     if (tell(active, std::move(line))) return true;
     reply.kind = Reply::Kind::failed;
     reply.error = "its outcome does not fit";
@@ -110,6 +128,7 @@ bool Term::take_reply(Active& active, ArrivedReply& arrived) {
   const Code code = arrived.answer.status().code();
   if (code == Code::deadline_exceeded) {
     // Its turn did not come: that says nothing of the participant, and is no attempt.
+    if (arrived.call.is_first) active.maybe_sent.erase({call->branch, call->operation});
     row.attempts = std::min(row.attempts, arrived.call.attempt - 1);
   } else {
     row.attempts = std::max(row.attempts, arrived.call.attempt);
@@ -180,6 +199,30 @@ bool Term::take_given_up(Active& active) {
   }
 }
 
+// An action that was named before its saga was given up, and that certainly nobody sent, is not sent any
+// more.
+bool Term::drop_unsent(Active& active) {
+  bool changed = false;
+  while (active.state->mode == Mode::saga && next_of(active).verdict == Verdict::aborting) {
+    const auto unsent = [&](const Call& call) {
+      return call.operation == Operation::action && !active.is_under_way(call) &&
+             !active.maybe_sent.contains({call.branch, call.operation});
+    };
+    const Next& next = next_of(active);
+    const auto found = std::ranges::find_if(next.calls, unsent);
+    if (found == next.calls.end()) break;
+    JournalLine line;
+    line.entry.branch = found->branch;
+    line.entry.outcome = Outcome::dropped;
+    std::erase_if(active.recorded, [&](const SentCall& one) {
+      return one.operation == Operation::action && one.branch == line.entry.branch;
+    });
+    if (!tell(active, std::move(line))) break;
+    changed = true;
+  }
+  return changed;
+}
+
 void Term::begin_delays(Active& active) {
   for (const Call& call : next_of(active).calls) {
     if (call.delay <= Duration{} || find_row(*active.state, call) != nullptr) continue;
@@ -242,11 +285,12 @@ void Term::send(Active& active, const Call& call) {
   sent.operation = call.operation;
   sent.host = host_of(call.url);
   sent.at = context_.clock.now();
-  if (!gate_.take(sent.host)) {
-    if (std::find(active.hosts_waited_for.begin(), active.hosts_waited_for.end(), sent.host) ==
-        active.hosts_waited_for.end()) {
-      active.hosts_waited_for.push_back(sent.host);
-      gate_.wait(sent.host, active.serial);
+  const bool urgent = ends_something(call.operation);
+  if (!gate_.take(sent.host, urgent)) {
+    const std::pair waited_for(sent.host, urgent);
+    if (std::ranges::find(active.hosts_waited_for, waited_for) == active.hosts_waited_for.end()) {
+      active.hosts_waited_for.push_back(waited_for);
+      gate_.wait(sent.host, urgent, active.serial);
     }
     return;
   }
@@ -257,10 +301,13 @@ void Term::send(Active& active, const Call& call) {
     if (same) sent.attempt = recorded.attempt;
     return same;
   });
+  sent.is_first = active.maybe_sent.insert({call.branch, call.operation}).second;
   active.under_way.push_back(sent);
   ++figures_.calls_sent;
   env::HttpCall request = request_of(call, active.gid, active.state->mode, sent.attempt, epoch_);
-  const TimePoint deadline = sent.at + call.retry.timeout;
+  // Whatever its rule says; and a while for its turn to come, which is none of the participant's time.
+  request.time_max = std::min(call.retry.timeout, attempt_time_max);
+  const TimePoint deadline = sent.at + request.time_max + turn_time_max;
   client_.call(std::move(request), deadline,
                [weak = weak_from_this(), serial = active.serial, sent](Result<env::HttpReply> answer) {
                  if (const auto self = weak.lock()) self->on_reply(serial, sent, std::move(answer));

@@ -65,6 +65,10 @@ Status Term::build_from(Active& active, std::string_view document,
   auto machine = replay(*active.state, active.gid, document, registered);
   if (!machine.ok()) return machine.status();
   active.machine = *std::move(machine);
+  if (!std::exchange(active.maybe_sent_known, true)) {
+    for (const Call& call : active.machine->next().calls)
+      active.maybe_sent.insert({call.branch, call.operation});
+  }
   active.machine_bytes = document.size() + active.state->journal.size();
   for (const std::string& branch : registered) active.machine_bytes += branch.size();
   machine_bytes_ += active.machine_bytes;
@@ -285,7 +289,6 @@ void Term::write_failed(Active& active, std::int64_t again_ms) {
   active.arrived.insert(active.arrived.begin(), std::make_move_iterator(active.taken.begin()),
                         std::make_move_iterator(active.taken.end()));
   active.taken.clear();
-  active.recorded.clear();
   active.deadline_told = false;
   forget_machine(active);
   active.state.reset();

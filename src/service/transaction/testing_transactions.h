@@ -32,6 +32,7 @@ class ScriptedParticipants final : public env::HttpClient {
     std::string body;
     std::int64_t attempt = 0;
     std::int64_t token = 0;
+    std::string round;
     [[nodiscard]] std::string show() const {
       return operation + " " + branch + " " + std::to_string(attempt);
     }
@@ -48,6 +49,7 @@ class ScriptedParticipants final : public env::HttpClient {
   void call(env::HttpCall call, TimePoint deadline,
             std::move_only_function<void(Result<env::HttpReply>)> done) override {
     Heard heard = heard_of(call);
+    if (call.time_max > Duration{}) deadline = std::min(deadline, strand_.now() + call.time_max);
     ++under_way;
     under_way_max = std::max(under_way_max, under_way);
     const int status = answer_to(heard);
@@ -88,6 +90,7 @@ class ScriptedParticipants final : public env::HttpClient {
       if (name == "Lockstep-Branch") heard.branch = value;
       if (name == "Lockstep-Attempt") heard.attempt = std::stoll(value);
       if (name == "Lockstep-Token") heard.token = std::stoll(value);
+      if (name == "Lockstep-Round") heard.round = value;
     }
     return heard;
   }

@@ -140,9 +140,11 @@ class TwoPhaseMachine final : public Machine {
     const auto found = std::find_if(branches_.begin(), branches_.end(), [&](const Branch& branch) {
       return branch.trying == Trying::under_way && branch.target.id == entry.branch;
     });
-    if (found == branches_.end() || entry.operation != operation) return errors::entry_does_not_fit();
-    if (entry.outcome == Outcome::refused) {
-      found->trying = Trying::refused;
+    if (found == branches_.end() || entry.operation != operation || entry.outcome == Outcome::dropped)
+      return errors::entry_does_not_fit();
+    if (entry.outcome == Outcome::refused || entry.outcome == Outcome::refused_late) {
+      // After an attempt of unknown outcome there may be something to undo.
+      if (entry.outcome == Outcome::refused) found->trying = Trying::refused;
       decide(false, "branch " + entry.branch + " refused");
     } else if (entry.outcome == Outcome::gave_up) {
       decide(false, "branch " + entry.branch + " did not answer");

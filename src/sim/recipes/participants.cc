@@ -46,6 +46,7 @@ class ParticipantsClient final : public env::HttpClient {
     }
     const bool answer_lost = !calm && prng_.chance(6, 100);
     const TimePoint answered = context_.clock.now() + Duration(there_ns + back_ns);
+    if (call.time_max > Duration{}) deadline = std::min(deadline, context_.clock.now() + call.time_max);
     const TimePoint when = answer_lost ? deadline : std::min(answered, deadline);
     const bool in_time = !answer_lost && answered <= deadline;
     context_.executor.schedule(

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <limits>
 #include <utility>
 
 #include "participant/barrier_rows.h"
@@ -36,10 +37,10 @@ void for_each_statement(std::string_view script, Work work) {
 }
 
 bool insert(SqlSession& session, const BarrierKey& key, std::string_view reason, int status,
-            std::string_view answer, bool soon) {
+            std::string_view answer, std::int64_t round, bool soon) {
   std::string statement =
-      "INSERT INTO lockstep_barrier (gid, branch, operation, reason, status, answer, created_at) "
-      "VALUES (?, ?, ?, ?, ?, ?, " +
+      "INSERT INTO lockstep_barrier (gid, branch, operation, reason, status, answer, round, created_at) "
+      "VALUES (?, ?, ?, ?, ?, ?, ?, " +
       std::string(now_expression(session.dialect())) + ")";
   // MariaDB's INSERT IGNORE would also swallow values that do not fit; a duplicate is told by its error
   // there, which undoes the statement only.
@@ -47,8 +48,9 @@ bool insert(SqlSession& session, const BarrierKey& key, std::string_view reason,
   if (!by_error) statement += " ON CONFLICT DO NOTHING";
   if (by_error && soon) statement.insert(0, "SET STATEMENT innodb_lock_wait_timeout = 1 FOR ");
   try {
-    const SqlResult result = session.execute(statement, {key.transaction, key.branch, key.operation, reason,
-                                                         status, SqlValue::bytes(std::string(answer))});
+    const SqlResult result =
+        session.execute(statement, {key.transaction, key.branch, key.operation, reason, status,
+                                    SqlValue::bytes(std::string(answer)), round});
     return result.changes == 1;
   } catch (const SqlError& error) {
     if (by_error && error.kind() == SqlError::Kind::duplicate) return false;
@@ -59,19 +61,22 @@ bool insert(SqlSession& session, const BarrierKey& key, std::string_view reason,
 }  // namespace
 
 bool insert_barrier_row(SqlSession& session, const BarrierKey& key, std::string_view reason, int status,
-                        std::string_view answer) {
-  return insert(session, key, reason, status, answer, false);
+                        std::string_view answer, std::int64_t round) {
+  return insert(session, key, reason, status, answer, round, false);
 }
 
 std::optional<BarrierRow> read_barrier_row(SqlSession& session, const BarrierKey& key) {
   const SqlResult result = session.execute(
-      "SELECT reason, status, answer FROM lockstep_barrier WHERE gid = ? AND branch = ? AND operation = ?",
+      "SELECT reason, status, answer, round FROM lockstep_barrier WHERE gid = ? AND branch = ? AND operation "
+      "= ?",
       {key.transaction, key.branch, key.operation});
   if (result.rows.empty()) return std::nullopt;
   const SqlRow& row = result.rows.front();
   BarrierRow read{.reason = row.at(0).value_or(""), .answer = row.at(2).value_or("")};
   const std::string status = row.at(1).value_or("");
   std::from_chars(status.data(), status.data() + status.size(), read.status);
+  const std::string round = row.at(3).value_or("");
+  std::from_chars(round.data(), round.data() + round.size(), read.round);
   return read;
 }
 
@@ -94,7 +99,7 @@ Inserted insert_barrier_row_soon(SqlSession& session, const BarrierKey& key, std
   const bool postgres = session.dialect() == SqlDialect::postgres;
   if (postgres) session.execute("SET LOCAL lock_timeout = '1s'");
   try {
-    const bool fresh = insert(session, key, reason, 200, {}, true);
+    const bool fresh = insert(session, key, reason, 200, {}, 0, true);
     if (postgres) session.execute("SET LOCAL lock_timeout = DEFAULT");
     return fresh ? Inserted::fresh : Inserted::present;
   } catch (const SqlError& error) {
@@ -134,6 +139,26 @@ BarrierRow must_read(SqlSession& session, const BarrierKey& key) {
   return *std::move(row);
 }
 
+// A refusal of an earlier round becomes what is said here; false: there is none any more.
+bool replace_refusal(SqlSession& session, const BarrierKey& key, int status, std::string_view answer,
+                     std::int64_t round) {
+  const SqlResult result = session.execute(
+      "UPDATE lockstep_barrier SET status = ?, answer = ?, round = ? WHERE gid = ? AND branch = ? AND "
+      "operation = ? AND status = ? AND round < ?",
+      {status, SqlValue::bytes(std::string(answer)), round, key.transaction, key.branch, key.operation,
+       status_refused, round});
+  return result.changes == 1;
+}
+
+// What was read may be older than what is there (a snapshot): whoever loses the race runs again.
+void must_replace_refusal(SqlSession& session, const BarrierKey& key, int status, std::string_view answer,
+                          std::int64_t round) {
+  if (replace_refusal(session, key, status, answer, round)) return;
+  throw SqlError(SqlError::Kind::retry, "", "another call took a refused branch over while it was read");
+}
+
+constexpr std::int64_t last_round = std::numeric_limits<std::int64_t>::max();
+
 }  // namespace
 
 BranchBarrier::Entered BranchBarrier::enter(SqlSession& session, const BranchContext& context) {
@@ -148,15 +173,22 @@ BranchBarrier::Entered BranchBarrier::enter(SqlSession& session, const BranchCon
       const BarrierRow row = must_read(session, origin);
       // One that was refused had no effect either.
       is_empty = row.status == status_refused || row.reason != to_string(*undone);
+      // No later round may come after its undo.
+      if (row.status == status_refused && row.round < last_round)
+        must_replace_refusal(session, origin, status_refused, row.answer, last_round);
     }
   }
   const BarrierKey own = key_of(context, context.operation());
   const std::string_view own_name = to_string(context.operation());
-  if (detail::insert_barrier_row(session, own, own_name)) {
+  if (detail::insert_barrier_row(session, own, own_name, 200, {}, context.round())) {
     return {.passage = is_empty ? Passage::empty : Passage::first};
   }
   BarrierRow row = must_read(session, own);
   if (row.reason != own_name) return {.passage = Passage::suspended, .answer = cancelled_before(row.reason)};
+  if (row.status == status_refused && row.round < context.round()) {
+    must_replace_refusal(session, own, 200, {}, context.round());
+    return {.passage = Passage::first};
+  }
   return {.passage = Passage::duplicate,
           .answer = BranchAnswer::of_status(row.status, std::move(row.answer))};
 }
@@ -178,7 +210,8 @@ BranchAnswer BranchBarrier::keep_refusal(SqlSession& session, const BranchContex
   const BarrierKey own = key_of(context, context.operation());
   const std::string_view name = to_string(context.operation());
   const std::string kept = answer.body().substr(0, branch_answer_bytes_max);
-  if (detail::insert_barrier_row(session, own, name, status_refused, kept)) {
+  if (detail::insert_barrier_row(session, own, name, status_refused, kept, context.round()) ||
+      replace_refusal(session, own, status_refused, kept, context.round())) {
     transaction.commit();
     return answer;
   }
@@ -200,7 +233,8 @@ std::string BranchBarrier::table_definition(SqlDialect dialect) {
                      " NOT NULL,\n  branch " + name + " NOT NULL,\n  operation " + word +
                      " NOT NULL,\n  reason " + word + " NOT NULL,\n  status INT NOT NULL,\n  answer " +
                      bytes +
-                     " NOT NULL,\n  created_at BIGINT NOT NULL,\n  PRIMARY KEY (gid, branch, operation)";
+                     " NOT NULL,\n  round BIGINT NOT NULL,\n  created_at BIGINT NOT NULL,\n  PRIMARY KEY "
+                     "(gid, branch, operation)";
   if (mariadb) return text + ",\n  KEY lockstep_barrier_created_at (created_at)\n) ENGINE = InnoDB;\n";
   text += dialect == SqlDialect::sqlite ? "\n) WITHOUT ROWID;\n" : "\n);\n";
   return text + "CREATE INDEX IF NOT EXISTS lockstep_barrier_created_at ON lockstep_barrier (created_at);\n";

@@ -20,6 +20,7 @@ struct BarrierRow {
   std::string reason;
   int status = 0;
   std::string answer;
+  std::int64_t round = 0;  // of the call that was refused
 };
 
 // `now` in whole seconds, as the database counts them.
@@ -28,7 +29,7 @@ std::string_view now_expression(SqlDialect dialect);
 // Whether the row is new; waits for another transaction that inserts the same one. `status` is what
 // duplicates are answered.
 bool insert_barrier_row(SqlSession& session, const BarrierKey& key, std::string_view reason, int status = 200,
-                        std::string_view answer = {});
+                        std::string_view answer = {}, std::int64_t round = 0);
 std::optional<BarrierRow> read_barrier_row(SqlSession& session, const BarrierKey& key);
 
 // Runs the script that creates `table` (statements ended by ";\n"), unless it is there; outside a

@@ -56,8 +56,7 @@ std::string required(const BranchContext::HeaderLookup& header, std::string_view
   return *std::move(value);
 }
 
-std::int64_t number(const BranchContext::HeaderLookup& header, std::string_view name, std::int64_t least) {
-  const std::string text = required(header, name);
+std::int64_t number(std::string_view name, const std::string& text, std::int64_t least) {
   std::int64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size() || value < least) {
@@ -115,8 +114,9 @@ BranchContext BranchContext::from_headers(const HeaderLookup& header) {
   BranchContext context(required(header, "Lockstep-Transaction"), required(header, "Lockstep-Branch"),
                         mode_of(required(header, "Lockstep-Mode")),
                         operation_of(required(header, "Lockstep-Operation")));
-  context.attempt_ = number(header, "Lockstep-Attempt", 1);
-  context.token_ = number(header, "Lockstep-Token", 0);
+  context.attempt_ = number("Lockstep-Attempt", required(header, "Lockstep-Attempt"), 1);
+  context.token_ = number("Lockstep-Token", required(header, "Lockstep-Token"), 0);
+  context.round_ = number("Lockstep-Round", header("Lockstep-Round").value_or("0"), 0);
   const std::optional<std::string> key = header("Idempotency-Key");
   if (key && *key != context.idempotency_key()) {
     throw BadBranch("Idempotency-Key: must be " + context.idempotency_key());

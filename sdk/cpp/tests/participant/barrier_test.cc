@@ -287,6 +287,77 @@ TEST_P(Barrier, OldRowsAreCleanedInBatches) {
   EXPECT_EQ(bank.number("SELECT COUNT(*) FROM lockstep_barrier"), 2);
 }
 
+// What an operator has tried again after a refusal; `round` 0 is the first time.
+BranchAnswer act(Bank& bank, const std::string& transaction, int round,
+                 const std::string& operation = "action") {
+  const auto header = [&](std::string_view name) -> std::optional<std::string> {
+    if (name == "Lockstep-Transaction") return transaction;
+    if (name == "Lockstep-Branch") return "b1";
+    if (name == "Lockstep-Operation") return operation;
+    if (name == "Lockstep-Mode") return "saga";
+    if (name == "Lockstep-Attempt" || name == "Lockstep-Token") return "1";
+    if (name == "Lockstep-Round" && round > 0) return std::to_string(round);
+    return std::nullopt;
+  };
+  return bank.participant().handle(lockstep::BranchContext::from_headers(header), "");
+}
+
+class Rounds : public testing::TestWithParam<SqlDialect> {
+ protected:
+  Rounds() : bank_(GetParam()) {
+    refuses(true);
+    bank_.moves(BranchOperation::compensate, +10);
+  }
+  void refuses(bool refuses) {
+    bank_.participant().on(BranchOperation::action, [refuses](BranchCall& call) {
+      call.sql().execute("UPDATE account SET balance = balance - 10 WHERE name = 'a'");
+      return refuses ? BranchAnswer::refused("closed") : BranchAnswer::done("open");
+    });
+  }
+  Bank bank_;
+};
+
+INSTANTIATE_TEST_SUITE_P(On, Rounds, testing::ValuesIn(dialects()), dialect_name);
+
+TEST_P(Rounds, ARefusalStandsForItsRoundOnly) {
+  EXPECT_EQ(act(bank_, "g", 0).status(), 409);
+  EXPECT_EQ(act(bank_, "g", 1).status(), 409);
+  refuses(false);
+  EXPECT_EQ(act(bank_, "g", 0).status(), 409);
+  EXPECT_EQ(act(bank_, "g", 1).body(), "closed");  // a late duplicate of what was refused
+  EXPECT_EQ(bank_.balance(), 1000);
+  EXPECT_EQ(act(bank_, "g", 2).body(), "open");
+  for (const int round : {0, 1, 2, 3}) EXPECT_EQ(act(bank_, "g", round).body(), "open") << round;
+  EXPECT_EQ(bank_.balance(), 990);
+  EXPECT_EQ(act(bank_, "g", 0, "compensate").status(), 200);
+  EXPECT_EQ(bank_.balance(), 1000);
+}
+
+TEST_P(Rounds, NoRoundComesAfterItsUndo) {
+  EXPECT_EQ(act(bank_, "g", 0).status(), 409);
+  EXPECT_EQ(act(bank_, "g", 0, "compensate").status(), 200);
+  EXPECT_EQ(act(bank_, "g", 0, "compensate").status(), 200);
+  EXPECT_EQ(act(bank_, "h", 0, "compensate").status(), 200);
+  refuses(false);
+  for (const int round : {0, 1, 2}) {
+    EXPECT_EQ(act(bank_, "g", round).status(), 409) << round;
+    EXPECT_EQ(act(bank_, "h", round).status(), 409) << round;
+  }
+  EXPECT_EQ(bank_.balance(), 1000);
+}
+
+TEST_P(Rounds, AHundredDuplicatesOfALaterRoundHaveOneEffect) {
+  EXPECT_EQ(act(bank_, "g", 0).status(), 409);
+  refuses(false);
+  side_by_side(duplicates, [&](int) {
+    // What gave up among so many writers is asked again, as a coordinator would.
+    BranchAnswer answer = act(bank_, "g", 1);
+    while (answer.status() == 500) answer = act(bank_, "g", 1);
+    EXPECT_EQ(answer.body(), "open");
+  });
+  EXPECT_EQ(bank_.balance(), 990);
+}
+
 // A check after an outage that was longer than rows of calls are kept.
 TEST_P(Barrier, AMessagesRowOutlivesThoseOfCalls) {
   Bank bank(GetParam());

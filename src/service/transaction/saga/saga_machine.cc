@@ -72,6 +72,14 @@ Status SagaMachine::learn_action(Instance& instance, const Entry& entry) {
   const bool skips = instance.doing == Doing::held && entry.outcome == Outcome::skipped;
   if (instance.doing != Doing::running && !skips)
     return {Code::failed_precondition, "nobody waits for the action of " + instance.branch};
+  if (entry.outcome == Outcome::dropped) {
+    if (phase_ != Phase::draining)
+      return {Code::failed_precondition, "the action of " + instance.branch + " is still to be sent"};
+    --actions_running_;
+    instance.doing = instance.if_given_up.value_or(Doing::dropped);
+    goes_on();
+    return {};
+  }
   --(skips ? actions_held_ : actions_running_);
   const State& state = state_of(instance);
   const Json answer = entry.outcome == Outcome::done ? Json::of_answer(entry.output) : Json();
@@ -96,6 +104,8 @@ Status SagaMachine::learn_undo(Instance& instance, const Entry& entry) {
   const bool skips = instance.undoing == Undoing::held && entry.outcome == Outcome::skipped;
   if (instance.undoing != Undoing::running && !skips)
     return {Code::failed_precondition, "nobody waits for the compensation of " + instance.branch};
+  if (entry.outcome == Outcome::dropped)
+    return {Code::failed_precondition, "a compensation is never left out"};
   LS_MUST(phase_ == Phase::compensating);
   if (!skips) --undos_running_;
   const State& state = state_of(instance);
@@ -139,6 +149,7 @@ Status SagaMachine::learn_forward() {
   for (Instance& instance : instances_) {
     if (instance.doing == Doing::held) {
       instance.doing = Doing::waiting;
+      ++instance.round;  // or its participant, which remembers a refusal, would only repeat it
       --actions_held_;
       ++actions_waiting_;
     } else if (instance.undoing == Undoing::held) {
@@ -195,13 +206,14 @@ SagaMachine::Judged SagaMachine::judge(const State& state, const Entry& entry, c
     judged.judgement = state.is_update ? Judgement::unknown : Judgement::failure;
     return judged;
   }
-  const bool refused = entry.outcome == Outcome::refused;
+  const bool refused_late = entry.outcome == Outcome::refused_late;
+  const bool refused = entry.outcome == Outcome::refused || refused_late;
   judged.exception = true;
   judged.refused = refused;
   judged.reason = refused ? state.name + " was refused" +
                                 (entry.status == 0 ? "" : " (" + std::to_string(entry.status) + ")")
                           : state.name + " used up its attempts: its outcome is not known";
-  const bool is_unknown = !refused && (state.is_update || !is_states);
+  const bool is_unknown = (!refused || refused_late) && (state.is_update || !is_states);
   judged.judgement = is_unknown ? Judgement::unknown : Judgement::failure;
   for (const StatusRule& rule : state.action.statuses) {
     if (rule.condition.has_value() || !(refused ? rule.exceptions.refused : rule.exceptions.gave_up))
@@ -304,6 +316,7 @@ Call SagaMachine::action_call(const Instance& instance) const {
   call.operation = Operation::action;
   call.url = target.url;
   call.headers = target.headers;
+  call.round = instance.round;
   call.body = instance.body;
   call.retry = target.retry;
   if (phase_ == Phase::draining) call.retry.attempts_max = 1;

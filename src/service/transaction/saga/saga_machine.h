@@ -62,6 +62,7 @@ class SagaMachine final : public Machine {
     Undoing undoing = Undoing::none;
     std::string undo_body;
     std::string hold;  // why it is held
+    int round = 0;     // how often it was held and tried again
   };
   // What an action came to.
   struct Judged {

@@ -153,7 +153,7 @@ std::string waterfall(const Scenario& scenario) {
 }  // namespace
 
 std::string_view to_string(Outcome outcome) {
-  constexpr std::string_view words[] = {"done", "refused", "unknown", "skipped"};
+  constexpr std::string_view words[] = {"done", "refused", "unknown", "skipped", "refused late", "dropped"};
   return words[static_cast<std::size_t>(outcome)];
 }
 

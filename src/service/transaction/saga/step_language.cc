@@ -1,32 +1,15 @@
 // The language of steps: definition.h.
 #include <algorithm>
 
+#include "service/transaction/header_names.h"
 #include "service/transaction/saga/definition.h"
 
 namespace lockstep::service::transaction::saga {
 namespace {
 
-// ours to set, or the connection's
-bool is_reserved(std::string name) {
-  std::ranges::transform(name, name.begin(), [](char letter) {
-    return letter >= 'A' && letter <= 'Z' ? static_cast<char>(letter - 'A' + 'a') : letter;
-  });
-  if (name.starts_with("lockstep-")) return true;
-  for (const char* reserved : {"idempotency-key", "content-type", "content-length", "host", "connection",
-                               "transfer-encoding", "expect", "upgrade", "te", "trailer"}) {
-    if (name == reserved) return true;
-  }
-  return false;
-}
-
 std::optional<std::string> wrong_header(const std::string& name, const std::string& value) {
-  constexpr std::string_view signs = "!#$%&'*+-.^_`|~";  // RFC 9110, 5.6.2
-  const auto is_token = [&](char letter) {
-    return (letter >= 'a' && letter <= 'z') || (letter >= 'A' && letter <= 'Z') ||
-           (letter >= '0' && letter <= '9') || signs.find(letter) != std::string_view::npos;
-  };
-  if (name.empty() || !std::ranges::all_of(name, is_token)) return "this is no name of a header";
-  if (is_reserved(name)) return "this header is set by the coordinator";
+  if (!is_header_name(name)) return "a header's name is letters, digits and \"-\"";
+  if (is_reserved_header(name)) return "this header is set by the coordinator";
   const auto fits = [](char letter) { return (letter >= ' ' && letter < 0x7F) || letter == '\t'; };
   if (!std::ranges::all_of(value, fits)) return "a header's value is printable ASCII";
   return std::nullopt;
@@ -64,6 +47,10 @@ void read_retry(ObjectReader* step, std::string_view name, RetryRule* rule) {
   rule->backoff = reader.number("backoff", 1, 100).value_or(rule->backoff);
   rule->attempts_max = reader.whole("attempts_max", 0, 1'000'000).value_or(rule->attempts_max);
   rule->attempts_alarm = reader.whole("attempts_alarm", 0, 1'000'000).value_or(rule->attempts_alarm);
+  if (rule->timeout < 1ms || rule->timeout > attempt_time_max) {
+    step->problems().error(reader.path("timeout"),
+                           "not within 1ms to 60s: what takes longer answers 425 until it is done");
+  }
   if (rule->interval_max < rule->interval)
     step->problems().error(reader.path("interval_max"), "it is less than interval");
   reader.finish("retry");

@@ -5,6 +5,7 @@
 //   2. Empty rollback: a cancel, compensate or rollback whose try, action or prepare never came (or was
 //      refused) is done without running the business, and is remembered.
 //   3. Suspension: a try, action or prepare that comes after its cancel is refused.
+//      A refusal stands for its round: one of a later round (Lockstep-Round) is run, unless it was undone.
 //   4. Insert first: rows are claimed by inserting their primary key, never by reading them for update. A
 //   call
 //      that comes while its like or its opposite runs waits in the insert until that one has committed.
@@ -43,8 +44,8 @@ class BranchBarrier {
   // What duplicates shall be answered; nothing to do for an empty 200.
   static void keep_answer(SqlSession& session, const BranchContext& context, const BranchAnswer& answer);
   // After a refusal was rolled back, in a transaction of its own (it opens and commits one): the same call
-  // shall be refused again, whatever has changed since. The answer that stands: a duplicate may have been
-  // faster.
+  // shall be refused again in its round, whatever has changed since. The answer that stands: a duplicate may
+  // have been faster.
   static BranchAnswer keep_refusal(SqlSession& session, const BranchContext& context,
                                    const BranchAnswer& answer);
 

@@ -9,8 +9,9 @@
 //   Lockstep-Operation    action compensate | try confirm cancel | prepare commit rollback | check deliver
 //   Lockstep-Mode         saga | tcc | xa | message | notification
 //   Lockstep-Attempt      from 1: how often this call was sent
-//   Lockstep-Token        the coordinator's epoch, which only grows
-//   Idempotency-Key       <transaction>/<branch>/<operation>; what is sent must be exactly that
+//   Lockstep-Round        absent, or from 1: how often an operator had this step tried again after it had
+//   failed Lockstep-Token        the coordinator's epoch, which only grows Idempotency-Key
+//   <transaction>/<branch>/<operation>; what is sent must be exactly that
 //
 // Answers: 200 done, 409 refused for good, 425 still going (ask again later), anything else: unknown, asked
 // again with back-off. The text of a body never overrides a status.
@@ -79,6 +80,8 @@ class BranchContext {
   [[nodiscard]] BranchMode mode() const { return mode_; }
   [[nodiscard]] BranchOperation operation() const { return operation_; }
   [[nodiscard]] std::int64_t attempt() const { return attempt_; }
+  // 0: nobody asked for another one.
+  [[nodiscard]] std::int64_t round() const { return round_; }
   [[nodiscard]] std::int64_t token() const { return token_; }
   // "<transaction>/<branch>/<operation>": for services further down that know Idempotency-Key themselves.
   [[nodiscard]] std::string idempotency_key() const;
@@ -89,6 +92,7 @@ class BranchContext {
   BranchMode mode_;
   BranchOperation operation_;
   std::int64_t attempt_ = 1;
+  std::int64_t round_ = 0;
   std::int64_t token_ = 0;
 };
 
