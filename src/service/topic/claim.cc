@@ -58,7 +58,10 @@ Task<Result<Topics::Claiming::Look>> Topics::Claiming::look(std::shared_ptr<Core
     candidate.config_revision = config->kvs[0].mod_revision;
     candidate.partition = partition_of_key(kv.key);
     const Result<TopicHead> head = parse_topic_head(kv.value);
-    if (!head.ok()) co_return head.status();
+    if (!head.ok()) {
+      look.damaged = head.status();  // of one partition: the others go on
+      continue;
+    }
     candidate.head = *head;
     const auto of_partition = [&](const store::KeyValue& other) {
       return partition_of_key(other.key) == candidate.partition;
@@ -67,7 +70,10 @@ Task<Result<Topics::Claiming::Look>> Topics::Claiming::look(std::shared_ptr<Core
     if (candidate.partition < 0 || taken) continue;
     if (const auto found = std::ranges::find_if(cursors->kvs, of_partition); found != cursors->kvs.end()) {
       Result<GroupCursor> cursor = parse_group_cursor(found->value);
-      if (!cursor.ok()) co_return cursor.status();
+      if (!cursor.ok()) {
+        look.damaged = cursor.status();  // seek() writes another one
+        continue;
+      }
       candidate.cursor = *std::move(cursor);
       candidate.cursor_revision = found->mod_revision;
     }
@@ -97,6 +103,7 @@ Task<Result<MessageClaim>> Topics::Claiming::claim(std::shared_ptr<Core> core, s
       if (taken->has_value()) co_return std::move(**taken);
       continue;
     }
+    if (!found->damaged.ok()) co_return found->damaged;
     if (core->closed()) co_return errors::topics_closed();
     if (request.wait == Duration{} || core->context().clock.now() >= until) co_return MessageClaim();
     Who waiting = who;
@@ -170,14 +177,27 @@ Task<Result<std::optional<MessageClaim>>> Topics::Claiming::deliver(std::shared_
   store::TxnRequest txn;
   txn.compare = {modified_at(owner, claim.token.revision),
                  modified_at(keys.config(), candidate.config_revision)};
-  txn.success = {operation(removal_of(owner)),
-                 operation(put_of(keys.cursor(who.group, candidate.partition),
-                                  encode(GroupCursor{read->next, 0, ""}), LeaseId()))};
+  txn.success = step_over(keys, who.group, candidate.partition, *std::move(read));
+  txn.success.push_back(operation(removal_of(owner)));
   const Result<store::TxnResponse> skipped =
       co_await store::awaitable::txn(core->context().store, std::move(txn), who.options);
   give_up_lease(core->context(), claim.token.lease, who.options);
   if (!skipped.ok()) co_return skipped.status();
   co_return std::optional<MessageClaim>();
+}
+
+std::vector<store::RequestOperation> step_over(const TopicKeys& keys, const std::string& group,
+                                               std::int64_t partition, MessagesRead read) {
+  std::vector<store::RequestOperation> operations = {
+      operation(put_of(keys.cursor(group, partition), encode(GroupCursor{read.next, 0, ""}), LeaseId()))};
+  if (!read.damage.has_value()) return operations;
+  DeadMessage dead;
+  dead.partition = partition;
+  dead.offset = read.damage->offset;
+  dead.reason = "what is stored from here to offset " + std::to_string(read.next) + " is damaged";
+  dead.message.payload = std::move(read.damage->stored);
+  operations.push_back(operation(put_of(keys.dead(group, partition, dead.offset), encode(dead), LeaseId())));
+  return operations;
 }
 
 std::vector<store::RequestOperation> burial(const TopicKeys& keys, const std::string& group,
@@ -201,8 +221,7 @@ Task<Status> Topics::Claiming::bury(std::shared_ptr<Core> core, const Who& who, 
                  modified_at(keys.cursor(who.group, candidate.partition), candidate.cursor_revision),
                  modified_at(keys.config(), candidate.config_revision)};
   if (read->messages.empty()) {
-    txn.success = {operation(put_of(keys.cursor(who.group, candidate.partition),
-                                    encode(GroupCursor{read->next, 0, ""}), LeaseId()))};
+    txn.success = step_over(keys, who.group, candidate.partition, *std::move(read));
   } else {
     DeadMessage dead;
     dead.partition = candidate.partition;

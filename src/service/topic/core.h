@@ -101,6 +101,12 @@ class Topics::Publishing {
 struct MessagesRead {
   std::vector<DeliveredMessage> messages;
   std::int64_t next = 0;  // the offset after the last one that was looked at
+  // What stands before `next` cannot be read, and there is no message before it.
+  struct Damage {
+    std::int64_t offset = 0;
+    std::string stored;  // as far as a message holds it
+  };
+  std::optional<Damage> damage;
 };
 Task<Result<MessagesRead>> read_messages(Context context, std::string topic, std::int64_t partition,
                                          std::int64_t offset, std::int64_t end, std::size_t max,
@@ -109,7 +115,7 @@ struct BlockAt {
   std::int64_t offset = 0;  // of its first message
   TopicBlock block;
 };
-// The block that holds `offset`; nothing if there is none.
+// The block that holds `offset`; nothing if there is none that can be read.
 Task<Result<std::optional<BlockAt>>> block_at(Context context, std::string topic, std::int64_t partition,
                                               std::int64_t offset, store::CallOptions options);
 // Of the first message published at `at_ms` or later, as far as the publishers' clocks agree; at most
@@ -139,6 +145,7 @@ class Topics::Claiming {
   };
   struct Look {
     std::vector<Candidate> candidates;
+    Status damaged;  // of what is left out
     Revision at;
   };
   struct Who {
@@ -156,6 +163,10 @@ class Topics::Claiming {
   static Task<Status> bury(std::shared_ptr<Core> core, const Who& who, Candidate candidate);
   static Task<Status> wait_for_change(std::shared_ptr<Core> core, const Who& who, Revision after);
 };
+// What a transaction that steps over messages that cannot be read does: a letter that says so, and the cursor
+// behind them; the cursor alone where there is nothing.
+std::vector<store::RequestOperation> step_over(const TopicKeys& keys, const std::string& group,
+                                               std::int64_t partition, MessagesRead read);
 // What a transaction that buries a message does: the letter, and the cursor behind it.
 std::vector<store::RequestOperation> burial(const TopicKeys& keys, const std::string& group,
                                             const DeadMessage& dead);

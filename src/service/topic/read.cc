@@ -17,24 +17,49 @@ std::int64_t earliest(std::int64_t offset) {
   return std::max<std::int64_t>(0, offset - block_span + 1);
 }
 
-}  // namespace
-
-Task<Result<std::optional<BlockAt>>> block_at(Context context, std::string topic, std::int64_t partition,
-                                              std::int64_t offset, store::CallOptions options) {
+// The newest block that begins at `offset` or before, if it may hold it.
+Task<Result<std::optional<store::KeyValue>>> stored_at(Context context, std::string topic,
+                                                       std::int64_t partition, std::int64_t offset,
+                                                       store::CallOptions options) {
   const TopicKeys keys(topic);
   store::RangeRequest request = one_key(keys.block(partition, earliest(offset)));
   request.range_end = keys.block(partition, offset + 1);
   request.sort_order = store::SortOrder::descend;
   request.limit = 1;
-  const Result<store::RangeResponse> read =
+  Result<store::RangeResponse> read =
       co_await store::awaitable::range(context.store, std::move(request), std::move(options));
   if (!read.ok()) co_return read.status();
-  if (read->kvs.empty()) co_return std::optional<BlockAt>();
+  if (read->kvs.empty()) co_return std::optional<store::KeyValue>();
+  co_return std::optional(std::move(read->kvs[0]));
+}
+
+// Where the first block from `offset` on begins; at most `end`.
+Task<Result<std::int64_t>> next_block(Context context, std::string topic, std::int64_t partition,
+                                      std::int64_t offset, std::int64_t end, store::CallOptions options) {
+  if (offset >= end) co_return end;
+  const TopicKeys keys(topic);
+  store::RangeRequest next = one_key(keys.block(partition, offset));
+  next.range_end = keys.block(partition, end);
+  next.limit = 1;
+  next.keys_only = true;
+  const Result<store::RangeResponse> behind =
+      co_await store::awaitable::range(context.store, std::move(next), std::move(options));
+  if (!behind.ok()) co_return behind.status();
+  co_return behind->kvs.empty() ? end : std::clamp(offset_of_key(behind->kvs[0].key), offset, end);
+}
+
+}  // namespace
+
+Task<Result<std::optional<BlockAt>>> block_at(Context context, std::string topic, std::int64_t partition,
+                                              std::int64_t offset, store::CallOptions options) {
+  const Result<std::optional<store::KeyValue>> stored =
+      co_await stored_at(context, std::move(topic), partition, offset, std::move(options));
+  if (!stored.ok()) co_return stored.status();
+  if (!stored->has_value()) co_return std::optional<BlockAt>();
   BlockAt found;
-  found.offset = offset_of_key(read->kvs[0].key);
-  Result<TopicBlock> block = parse_topic_block(read->kvs[0].value);
-  if (!block.ok()) co_return block.status();
-  if (found.offset + static_cast<std::int64_t>(block->messages.size()) <= offset)
+  found.offset = offset_of_key((*stored)->key);
+  Result<TopicBlock> block = parse_topic_block((*stored)->value);
+  if (!block.ok() || found.offset + static_cast<std::int64_t>(block->messages.size()) <= offset)
     co_return std::optional<BlockAt>();
   found.block = *std::move(block);
   co_return std::optional<BlockAt>(std::move(found));
@@ -45,6 +70,7 @@ namespace {
 // Takes what is asked for out of a block that begins at `at`.
 void take(MessagesRead& found, std::size_t& bytes, std::int64_t at, TopicBlock block, std::int64_t end,
           std::size_t max) {
+  if (at > found.next) found.next = std::min(at, end);  // a hole: what stood there was let go
   for (TopicMessage& message : block.messages) {
     if (at >= found.next && at < end && found.messages.size() < max && bytes < claim_bytes_max) {
       bytes += bytes_of(message);
@@ -53,6 +79,22 @@ void take(MessagesRead& found, std::size_t& bytes, std::int64_t at, TopicBlock b
     }
     ++at;
   }
+}
+
+// False: it cannot be read. If there is no message before it that is said, else it comes first the next time.
+bool take_stored(MessagesRead& found, std::size_t& bytes, store::KeyValue stored, std::int64_t end,
+                 std::size_t max) {
+  const std::int64_t at = offset_of_key(stored.key);
+  Result<TopicBlock> block = parse_topic_block(stored.value);
+  if (block.ok()) {
+    take(found, bytes, at, *std::move(block), end, max);
+    return true;
+  }
+  found.next = std::min(std::max(found.next, at), end);
+  if (!found.messages.empty()) return false;
+  stored.value.resize(std::min(stored.value.size(), message_payload_bytes_max));
+  found.damage = {found.next, std::move(stored.value)};
+  return false;
 }
 
 }  // namespace
@@ -65,36 +107,35 @@ Task<Result<MessagesRead>> read_messages(Context context, std::string topic, std
   found.next = offset;
   if (offset >= end) co_return found;
   std::size_t bytes = 0;
-  Result<std::optional<BlockAt>> first = co_await block_at(context, topic, partition, offset, options);
+  Result<std::optional<store::KeyValue>> first =
+      co_await stored_at(context, topic, partition, offset, options);
   if (!first.ok()) co_return first.status();
-  if (first->has_value()) take(found, bytes, (*first)->offset, std::move((*first)->block), end, max);
-  while (found.next < end && found.messages.size() < max && bytes < claim_bytes_max) {
+  bool good = !first->has_value() || take_stored(found, bytes, **std::move(first), end, max);
+  while (good && found.next < end && found.messages.size() < max && bytes < claim_bytes_max) {
     store::RangeRequest request = one_key(keys.block(partition, found.next));
     request.range_end = keys.block(partition, std::min(end, found.next + blocks_per_read * block_span));
     request.limit = blocks_per_read;
-    const Result<store::RangeResponse> read =
+    Result<store::RangeResponse> read =
         co_await store::awaitable::range(context.store, std::move(request), options);
     if (!read.ok()) co_return read.status();
-    for (const store::KeyValue& kv : read->kvs) {
+    for (store::KeyValue& kv : read->kvs) {
       // What stands behind the last one that is taken is not looked at: it is no hole.
       if (found.messages.size() >= max || bytes >= claim_bytes_max) break;
-      Result<TopicBlock> block = parse_topic_block(kv.value);
-      if (!block.ok()) co_return block.status();
-      const std::int64_t at = offset_of_key(kv.key);
-      if (at > found.next) found.next = std::min(at, end);  // a hole: what stood there was let go
-      take(found, bytes, at, *std::move(block), end, max);
+      good = take_stored(found, bytes, std::move(kv), end, max);
+      if (!good) break;
     }
     if (!read->kvs.empty()) continue;
     // A hole: to the next block there is, in one step.
-    store::RangeRequest next = one_key(keys.block(partition, found.next));
-    next.range_end = keys.block(partition, end);
-    next.limit = 1;
-    next.keys_only = true;
-    const Result<store::RangeResponse> behind =
-        co_await store::awaitable::range(context.store, std::move(next), options);
+    const Result<std::int64_t> behind =
+        co_await next_block(context, topic, partition, found.next, end, options);
     if (!behind.ok()) co_return behind.status();
-    found.next = behind->kvs.empty() ? end : std::clamp(offset_of_key(behind->kvs[0].key), found.next, end);
+    found.next = *behind;
   }
+  if (!found.damage.has_value()) co_return found;
+  const Result<std::int64_t> behind =
+      co_await next_block(context, topic, partition, found.next + 1, end, options);
+  if (!behind.ok()) co_return behind.status();
+  found.next = *behind;
   co_return found;
 }
 

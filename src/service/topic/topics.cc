@@ -310,10 +310,14 @@ Task<Result<std::vector<DeliveredMessage>>> Topics::read(std::string topic, std:
   if (read->kvs.empty()) co_return std::vector<DeliveredMessage>();
   const Result<TopicHead> head = parse_topic_head(read->kvs[0].value);
   if (!head.ok()) co_return head.status();
-  Result<MessagesRead> found = co_await read_messages(
-      core->context(), topic, partition, std::max(from, head->first), head->next, max, plain(options));
-  if (!found.ok()) co_return found.status();
-  co_return std::move(found->messages);
+  for (std::int64_t at = std::max(from, head->first);;) {
+    Result<MessagesRead> found =
+        co_await read_messages(core->context(), topic, partition, at, head->next, max, plain(options));
+    if (!found.ok()) co_return found.status();
+    // What cannot be read is stepped over.
+    if (!found->damage.has_value()) co_return std::move(found->messages);
+    at = found->next;
+  }
 }
 
 Task<Status> Topics::seek(std::string topic, std::string group, Seek to, store::CallOptions options) {

@@ -125,6 +125,44 @@ TEST_F(TopicsTest, WhatDoesHarmBecomesADeadLetterAndTheOthersGoOn) {
   EXPECT_EQ(run(topics.dead("orders", "other", 10, {}))->size(), 0U);
 }
 
+// Of a stored block nothing is left that could be read: its messages are lost, and those behind it are not.
+TEST_F(TopicsTest, WhatIsDamagedIsBuriedAndTheOthersGoOn) {
+  ASSERT_EQ(create("orders"), Status());
+  for (const char* payload : {"a", "b", "c", "d"}) ASSERT_TRUE(publish("orders", {payload}).ok());
+  const TopicKeys keys("orders");
+  put(keys.block(0, 1), "torn");
+  put(keys.block(0, 3), "torn, too");
+  const MessageClaim first = claim("orders");
+  EXPECT_EQ(show(first), "0:a");
+  EXPECT_EQ(acknowledge("orders", first), Status());
+  const MessageClaim second = claim("orders");
+  EXPECT_EQ(show(second), "2:c");
+  EXPECT_EQ(acknowledge("orders", second), Status());
+  EXPECT_EQ(show(claim("orders")), "");
+  const std::vector<DeadMessage> dead = run(topics.dead("orders", "g", 10, {})).value();
+  ASSERT_EQ(dead.size(), 2U);
+  EXPECT_EQ(dead[0].offset, 1);
+  EXPECT_EQ(dead[0].message.payload, "torn");
+  EXPECT_EQ(dead[0].reason, "what is stored from here to offset 2 is damaged");
+  EXPECT_EQ(dead[1].reason, "what is stored from here to offset 4 is damaged");
+  EXPECT_EQ(run(topics.read("orders", 0, 1, 10, {}))->at(0).message.payload, "c");
+  ASSERT_TRUE(publish("orders", {"e"}).ok());
+  EXPECT_EQ(show(claim("orders")), "4:e");
+}
+
+TEST_F(TopicsTest, ADamagedHeadHoldsUpItsPartitionOnly) {
+  ASSERT_EQ(create("orders", 2), Status());
+  for (int i = 0; i < 8; ++i) ASSERT_TRUE(publish("orders", {"m"}, std::to_string(i)).ok());
+  put(TopicKeys("orders").head(0), "torn");
+  const MessageClaim taken = claim("orders");
+  ASSERT_FALSE(taken.messages.empty());
+  EXPECT_EQ(taken.token.partition, 1);
+  EXPECT_EQ(acknowledge("orders", taken), Status());
+  MessageClaimRequest request;
+  request.visibility = 10s;
+  EXPECT_EQ(run(topics.claim("orders", "g", request, {})).status().code(), Code::failed_precondition);
+}
+
 TEST_F(TopicsTest, ARedrivenLetterComesToItsGroupOnly) {
   ASSERT_EQ(create("orders"), Status());
   ASSERT_TRUE(publish("orders", {"poison"}).ok());
