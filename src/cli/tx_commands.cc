@@ -4,6 +4,7 @@
 #include <sstream>
 
 #include <CLI/CLI.hpp>
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include "cli/commands.h"
@@ -30,13 +31,24 @@ struct TxArguments {
   bool needs_operator = false;
 };
 
-void add_facts(Report& report, const tx::TransactionView& view) {
+// For people a moment, for programs milliseconds since 1970.
+std::string moment_name(std::string_view name, Format output) {
+  return fmt::format("{}{}", name, output == Format::table ? "" : "_ms");
+}
+Value moment(std::int64_t unix_ms, Format output) {
+  if (output != Format::table) return unix_ms;
+  return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03}Z", fmt::gmtime(static_cast<std::time_t>(unix_ms / 1000)),
+                     unix_ms % 1000);
+}
+
+void add_facts(Report& report, const tx::TransactionView& view, Format output) {
   const tx::State& state = view.state;
   report.fact("gid", view.gid).fact("mode", std::string(tx::to_string(state.mode)));
   report.fact("state", std::string(tx::to_string(state.verdict)));
   if (!state.reason.empty()) report.fact("reason", Bytes{state.reason});
   if (!state.needs_operator.empty()) report.fact("needs_operator", Bytes{state.needs_operator});
-  report.fact("created_ms", state.created_ms).fact("changed_ms", state.changed_ms);
+  report.fact(moment_name("created", output), moment(state.created_ms, output));
+  report.fact(moment_name("changed", output), moment(state.changed_ms, output));
   if (!state.result.empty()) report.fact("result", Bytes{state.result});
 }
 
@@ -48,7 +60,7 @@ void exit_by(Session& session, const tx::TransactionView& view) {
 
 Status print(Session& session, const tx::TransactionView& view) {
   Report report;
-  add_facts(report, view);
+  add_facts(report, view, session.settings().output);
   session.print(report);
   return {};
 }
@@ -102,8 +114,9 @@ Status list(Session& session, Client& client, const TxArguments& arguments) {
   }
   tx::Transactions transactions(context_of(client));
   Report report;
-  Table& table = report.table(
-      "transactions", {"gid", "mode", "state", "created_ms", "changed_ms", "needs_operator", "reason"});
+  const Format output = session.settings().output;
+  Table& table = report.table("transactions", {"gid", "mode", "state", moment_name("created", output),
+                                               moment_name("changed", output), "needs_operator", "reason"});
   table.detail_columns = {4};
   do {
     request.limit = std::min(arguments.limit - table.rows.size(), tx::listed_max);
@@ -111,9 +124,9 @@ Status list(Session& session, Client& client, const TxArguments& arguments) {
                         finish(client, transactions.list(request, client.options())));
     for (const tx::TransactionView& view : listed.transactions) {
       table.rows.push_back({view.gid, std::string(tx::to_string(view.state.mode)),
-                            std::string(tx::to_string(view.state.verdict)), view.state.created_ms,
-                            view.state.changed_ms, Bytes{view.state.needs_operator},
-                            Bytes{view.state.reason}});
+                            std::string(tx::to_string(view.state.verdict)),
+                            moment(view.state.created_ms, output), moment(view.state.changed_ms, output),
+                            Bytes{view.state.needs_operator}, Bytes{view.state.reason}});
     }
     request.cursor = listed.cursor;
   } while (!request.cursor.empty() && table.rows.size() < arguments.limit);
@@ -144,9 +157,9 @@ std::string text_of(const tx::Audit& audit) {
                      audit.reason);
 }
 
-Report report_of(const Details& details) {
+Report report_of(const Details& details, Format output) {
   Report report;
-  add_facts(report, details.view);
+  add_facts(report, details.view, output);
   std::vector<std::string> audits;
   for (const tx::Audit& audit : details.audits) audits.push_back(text_of(audit));
   if (!audits.empty()) report.fact("audits", std::move(audits));
@@ -175,7 +188,7 @@ Report report_of(const Details& details) {
 
 Status show(Session& session, Client& client, const TxArguments& arguments) {
   LS_ASSIGN_OR_RETURN(const Details details, read_details(client, arguments.gid));
-  Report report = report_of(details);
+  Report report = report_of(details, session.settings().output);
   if (session.settings().output != Format::table) {
     session.print(report);
     return {};

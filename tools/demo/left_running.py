@@ -23,7 +23,9 @@ The node and the shop stay. What to try next:
   curl -s -X POST {order}/orders/NUMBER/payment -H 'Idempotency-Key: mine-1-pay'      # within {services.pay_within_s} s, or it is released
   curl -s {services["stock"].address}/items/{item}; curl -s {services["payment"].address}/accounts/buyer-001
   curl -s '{node}/v1/transactions?limit=5'
+  curl -s {services["mail"].address}/mails/NUMBER
   {programs}/lockstep --endpoints {node} tx show place-NUMBER
+  {programs}/lockstep --endpoints {node} topic show shop/orders
   ./do demo --cluster              the same on three nodes, killing the leader
   ./do demo -- --stop              ends them; data and logs are in {folder}""")
 

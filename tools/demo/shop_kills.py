@@ -22,6 +22,7 @@ FROZEN = {"tcc": ("stock", "stock"), "saga": ("payment", "charge")}
 # `order` is killed as the participant that it is as well.
 OWN_BRANCH = {"order": ("order", "order"), "stock": ("stock", "stock"), "payment": ("payment", "charge")}
 UNDECIDED = {"tcc": ("trying", "submitted"), "saga": ("submitted",)}
+FREEZES_MAX = 6
 OPERATION = {"tcc": "try", "saga": "action"}
 
 
@@ -55,8 +56,7 @@ class Killer:
         name, branch = OWN_BRANCH.get(kill.whom, FROZEN[kill.between])
         frozen = self.services[name]
         leader = self.cluster.wait_for_leader()
-        frozen.freeze()
-        proof = self.undecided(kill.between, branch)
+        proof = self.freeze_between(frozen, kill.between, branch)
         if proof is None:  # nobody bought anything just now: a kill like any other
             say(f"  nothing was undecided at {name}")
         if kill.whom == "node":
@@ -70,7 +70,18 @@ class Killer:
             self.between += kill.between == "tcc"
             self.proofs.append((kill, proof))
 
-    def undecided(self, mode, branch, within_s=3):
+    def freeze_between(self, frozen, mode, branch):
+        """Frozen while a transaction waits for it: that one. Again and again: while the order service stands still, nothing begins."""
+        for _ in range(FREEZES_MAX):
+            frozen.freeze()
+            proof = self.undecided(mode, branch)
+            if proof is not None:
+                return proof
+            frozen.thaw()
+            time.sleep(0.05)
+        return None
+
+    def undecided(self, mode, branch, within_s=0.5):
         """A transaction of this mode that waits for the frozen branch, as the coordinator tells it; None: there is none."""
         deadline = time.monotonic() + within_s
         while time.monotonic() < deadline:

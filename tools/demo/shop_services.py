@@ -65,9 +65,10 @@ class Services(dict):
         super().__init__()
         ports = dict(zip(NAMES, free_ports(len(NAMES))))
         url = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
-        options = {"stock": ["--items", EXAMPLE / "items.csv"], "payment": ["--buyers", EXAMPLE / "buyers.csv"], "mail": [],
+        options = {"stock": ["--items", EXAMPLE / "items.csv"], "payment": ["--buyers", EXAMPLE / "buyers.csv"],
+                   "mail": ["--lockstep", endpoints],
                    "order": ["--lockstep", endpoints, "--self", url["order"], "--stock", url["stock"], "--payment", url["payment"],
-                             "--mail", url["mail"], "--pay-within-ms", str(pay_within_ms)]}
+                             "--pay-within-ms", str(pay_within_ms)]}
         for name in NAMES:
             self[name] = Service(name, ports[name], programs / f"shop-{name}",
                                  ["--database", databases[name].url, *options[name]], pathlib.Path(folder) / f"{name}.log")

@@ -1,35 +1,32 @@
-// The outbox: what happened to orders, written in the transaction in which it happened, and told to the mail
-// service afterwards, again and again until it has it; those of one order in their order.
+// What happened to orders, as events: written into the outbox in the transaction in which it happened,
+// relayed to a topic of Lockstep's, and read there by whoever wants to know; those of one order in their
+// order.
 #pragma once
 
 #include <stop_token>
 #include <string>
 #include <thread>
 
-#include <lockstep/participant/sql.h>
+#include <lockstep/client.h>
+#include <lockstep/participant/outbox.h>
 
 namespace shop {
-
-// The table's definition. A row goes when its event has arrived.
-std::string outbox_table();
 
 // Inside the transaction that changes the order.
 void add_event(lockstep::SqlSession& session, const std::string& order, const std::string& state);
 
-// A thread that tells what the outbox has. Two of them do no harm: the receiver knows what it had.
+// The topic of the events, for whoever reads them. Waits until Lockstep is there, and creates it if nobody
+// has.
+lockstep::Topic event_topic(lockstep::Client& client);
+
+// A thread that relays what the outbox has.
 class EventRelay {
  public:
-  // The sessions outlive it.
-  EventRelay(lockstep::SqlSessions& sessions, std::string receiver);
+  // Both outlive it.
+  EventRelay(lockstep::SqlSessions& sessions, lockstep::Client& client);
 
  private:
-  void run(const std::stop_token& stop) const;
-  // True: there may be more.
-  [[nodiscard]] bool relay_some() const;
-
-  lockstep::SqlSessions* sessions_;
-  std::string receiver_;
-  std::jthread thread_;  // last: it uses what is above
+  std::jthread thread_;
 };
 
 }  // namespace shop

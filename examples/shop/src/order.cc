@@ -11,6 +11,7 @@
 // A participant, too: POST /orders/reserve (TCC), /orders/mark-paid, /orders/mark-released,
 // /orders/mark-refunded (sagas).
 #include <exception>
+#include <functional>
 #include <iostream>
 #include <thread>
 
@@ -33,8 +34,9 @@ using shop::OrderBook;
 using shop::Shop;
 
 Json about(const Order& order) {
-  return {{"order", order.id},          {"buyer", order.buyer}, {"item", order.item},
-          {"quantity", order.quantity}, {"cents", order.cents}, {"state", order.state}};
+  Json all = shop::to_json(order);
+  all["state"] = order.state;
+  return all;
 }
 
 HttpAnswer answer(const std::optional<Order>& order, const std::string& wanted, int status_if_so,
@@ -108,8 +110,8 @@ void serve_buyers(httplib::Server& http, const Shop& shop, const lockstep::HttpI
 // A participant that takes an order from one state to another, or refuses.
 lockstep::Participant::Handler change(const std::string& from, const std::string& to) {
   return [from, to](BranchCall& call) {
-    const auto order = Json::parse(call.body()).at("order").get<std::string>();
-    return OrderBook::change(call.sql(), order, from, to) ? BranchAnswer::done() : BranchAnswer::refused();
+    return OrderBook::change(call.sql(), shop::order_of(call).id, from, to) ? BranchAnswer::done()
+                                                                            : BranchAnswer::refused();
   };
 }
 
@@ -171,16 +173,14 @@ int serve(int count, char** arguments) {
                                  {"self", "http://host:port of this service, as Lockstep reaches it"},
                                  {"stock", "http://host:port of the stock service"},
                                  {"payment", "http://host:port of the payment service"},
-                                 {"mail", "http://host:port of the mail service"},
                                  {"pay-within-ms", "until an unpaid order is released [1800000]"}});
   constexpr std::int64_t half_an_hour_ms = 1'800'000;
   lockstep::SqlSessions sessions(shop::open_database(settings.get("database")));
-  std::vector<std::string> tables = shop::order_tables();
-  tables.push_back(shop::outbox_table());
-  shop::create_tables(sessions, tables);
+  shop::create_tables(sessions, shop::order_tables());
+  lockstep::Outbox::create_table(*sessions.take());
 
   lockstep::Client client(settings.get("lockstep"));
-  const Shop shop(client, OrderBook(sessions), shop::Transactions(settings.get("lockstep")),
+  const Shop shop(client, OrderBook(sessions),
                   {settings.get("self"), settings.get("stock"), settings.get("payment")},
                   std::chrono::milliseconds(settings.number("pay-within-ms", half_an_hour_ms)));
   // A process that dies leaves its requests in progress for that time.
@@ -194,7 +194,7 @@ int serve(int count, char** arguments) {
   service.serve("/orders/mark-released", participants.mark_released);
   service.serve("/orders/mark-refunded", participants.mark_refunded);
   serve_buyers(service.http(), shop, idempotency);
-  const shop::EventRelay relay(sessions, settings.get("mail"));
+  const shop::EventRelay relay(sessions, client);
   std::thread(go_on_placing, std::cref(shop)).detach();
   std::thread(release_unpaid, std::cref(shop)).detach();
   return service.run(settings.get("listen"));
@@ -203,10 +203,5 @@ int serve(int count, char** arguments) {
 }  // namespace
 
 int main(int count, char** arguments) {
-  try {
-    return serve(count, arguments);
-  } catch (const std::exception& error) {
-    std::cerr << "shop-order: " << error.what() << '\n';
-    return 1;
-  }
+  return shop::run_program("shop-order", serve, count, arguments);
 }

@@ -7,23 +7,15 @@
 //   rejected   released
 #pragma once
 
-#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include <lockstep/participant/sql.h>
 
-namespace shop {
+#include "order.h"
 
-struct Order {
-  std::string id;
-  std::string buyer;
-  std::string item;
-  std::int64_t quantity = 0;
-  std::int64_t cents = 0;
-  std::string state;
-};
+namespace shop {
 
 // Definitions of the tables.
 std::vector<std::string> order_tables();

@@ -5,8 +5,7 @@
 //   GET  /accounts/<name>     for people
 //
 // The database refuses negative accounts. Entries are only ever added: who was charged what, and why.
-#include <exception>
-#include <iostream>
+#include <stdexcept>
 
 #include "service.h"
 
@@ -15,7 +14,7 @@ namespace {
 using lockstep::BranchAnswer;
 using lockstep::BranchCall;
 using lockstep::BranchOperation;
-using shop::Json;
+using shop::Order;
 
 constexpr const char* shop_account = "the-shop";
 
@@ -36,19 +35,16 @@ bool move(lockstep::SqlSession& sql, const std::string& from, const std::string&
   return true;
 }
 
-// {"order": …, "buyer": …, "cents": …}
 BranchAnswer book(BranchCall& call, const std::string& kind) {
-  const Json body = Json::parse(call.body());
-  const auto order = body.at("order").get<std::string>();
-  const auto buyer = body.at("buyer").get<std::string>();
-  const auto cents = body.at("cents").get<std::int64_t>();
+  const Order order = shop::order_of(call);
   const bool charges = kind == "charge";
-  if (!move(call.sql(), charges ? buyer : shop_account, charges ? shop_account : buyer, cents)) {
+  if (!move(call.sql(), charges ? order.buyer : shop_account, charges ? shop_account : order.buyer,
+            order.cents)) {
     if (!charges) throw std::logic_error("the shop cannot give back what it does not have");
     return BranchAnswer::refused(R"({"reason":"not enough money"})");
   }
   call.sql().execute("INSERT INTO entries (id, order_id, buyer, kind, cents) VALUES (?, ?, ?, ?, ?)",
-                     {call.context().idempotency_key(), order, buyer, kind, cents});
+                     {call.context().idempotency_key(), order.id, order.buyer, kind, order.cents});
   return BranchAnswer::done();
 }
 
@@ -103,10 +99,5 @@ int serve(int count, char** arguments) {
 }  // namespace
 
 int main(int count, char** arguments) {
-  try {
-    return serve(count, arguments);
-  } catch (const std::exception& error) {
-    std::cerr << "shop-payment: " << error.what() << '\n';
-    return 1;
-  }
+  return shop::run_program("shop-payment", serve, count, arguments);
 }

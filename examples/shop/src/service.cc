@@ -166,6 +166,28 @@ int Service::run(const std::string& listen) {
   return 0;
 }
 
+Json to_json(const Order& order) {
+  return {{"order", order.id},
+          {"buyer", order.buyer},
+          {"item", order.item},
+          {"quantity", order.quantity},
+          {"cents", order.cents}};
+}
+
+Order order_of(const lockstep::BranchCall& call) {
+  const Json body = Json::parse(call.body());
+  return {body.at("order"), body.at("buyer"), body.at("item"), body.at("quantity"), body.at("cents"), ""};
+}
+
+int run_program(const char* name, int (*serve)(int, char**), int count, char** arguments) {
+  try {
+    return serve(count, arguments);
+  } catch (const std::exception& error) {
+    std::cerr << name << ": " << error.what() << '\n';
+    return 1;
+  }
+}
+
 void answer(httplib::Response& response, int status, const Json& body) {
   response.status = status;
   response.set_content(body.dump(), "application/json");

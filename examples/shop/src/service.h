@@ -1,18 +1,18 @@
-// What the shop's services have in common: their settings, their database, their HTTP server, and the way to
-// Lockstep's transactions.
+// What the shop's services have in common: their settings, their database, and their HTTP server.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
 #include <httplib.h>
 #include <map>
-#include <mutex>
 #include <string>
 #include <vector>
 
 #include <lockstep/participant/participant.h>
 #include <lockstep/participant/sql.h>
 #include <nlohmann/json.hpp>
+
+#include "order.h"
 
 namespace shop {
 
@@ -54,5 +54,8 @@ class Service {
 };
 
 void answer(httplib::Response& response, int status, const Json& body);
+
+// What a program's main() does: `serve`, and what it throws is told.
+int run_program(const char* name, int (*serve)(int, char**), int count, char** arguments);
 
 }  // namespace shop

@@ -1,42 +1,41 @@
 #include "shop.h"
 
+#include <thread>
 #include <utility>
-
-#include <nlohmann/json.hpp>
 
 namespace shop {
 
 namespace {
 
-using Json = nlohmann::json;
+using Clock = std::chrono::steady_clock;
 
 // How long a buyer waits for an answer; the transaction goes on in any case.
 constexpr std::chrono::seconds patience(20);
+constexpr std::chrono::milliseconds pause(50);
 
 // Services come back within a second or two here; the defaults are made for longer.
-const Json retry = {{"interval", "100ms"}, {"backoff", 2}, {"interval_max", "1s"}};
-
-Json about(const Order& order) {
-  return {{"order", order.id},
-          {"buyer", order.buyer},
-          {"item", order.item},
-          {"quantity", order.quantity},
-          {"cents", order.cents}};
-}
-
-Json step(const char* name, const std::string& url, const Order& order) {
-  return {{"name", name}, {"action", url}, {"payload", about(order)}, {"retry", retry}};
+lockstep::RetryRule retry() {
+  return lockstep::RetryRule().interval(std::chrono::milliseconds(100), std::chrono::seconds(1));
 }
 
 }  // namespace
 
-Shop::Shop(lockstep::Client& client, OrderBook book, Transactions transactions, Addresses addresses,
+Shop::Shop(lockstep::Client& client, OrderBook book, Addresses addresses,
            std::chrono::milliseconds pay_within)
-    : client_(&client),
-      book_(book),
-      transactions_(std::move(transactions)),
-      addresses_(std::move(addresses)),
-      pay_within_(pay_within) {}
+    : client_(&client), book_(book), addresses_(std::move(addresses)), pay_within_(pay_within) {}
+
+template <class Plan>
+Shop::End Shop::run(const Plan& plan) {
+  const auto deadline = Clock::now() + patience;
+  while (true) {
+    const auto end = plan.run(lockstep::CallOptions().deadline(deadline)).wait();
+    if (end) return end->state == lockstep::TransactionState::committed ? End::committed : End::not_committed;
+    if (end.code() == lockstep::Code::invalid_argument || end.code() == lockstep::Code::already_exists)
+      throw lockstep::NoValue(end.error());
+    if (Clock::now() >= deadline) return End::unknown;
+    std::this_thread::sleep_for(pause);
+  }
+}
 
 lockstep::Timers Shop::unpaid_timers() const {
   return client_->timers("shop-unpaid");
@@ -54,38 +53,38 @@ std::optional<Order> Shop::after(End end, const Order& order) const {
 std::optional<Order> Shop::place(const Order& order) const {
   // The timer first: then nothing is ever reserved that no timer will look after.
   unpaid_timers().set(order.id, lockstep::TimerSpec::after(pay_within_).payload(order.id)).wait().value();
-  const auto branch = [&](const char* id, const std::string& url) -> Json {
-    return {{"id", id}, {"try", url}, {"confirm", url}, {"cancel", url}, {"payload", about(order)}};
-  };
+  const std::string payload = to_json(order).dump();
+  const std::string reserve_order = addresses_.order + "/orders/reserve";
+  const std::string reserve_stock = addresses_.stock + "/stock/reserve";
   // Confirmed from the last to the first: an order that is `reserved` has its stock.
-  const Json document = {{"branches",
-                          {branch("order", addresses_.order + "/orders/reserve"),
-                           branch("stock", addresses_.stock + "/stock/reserve")}},
-                         {"timeout", "60s"},
-                         {"retry", retry}};
-  const End end = transactions_.run("place-" + order.id, "tcc", document, patience);
+  const End end = run(client_->tcc("place-" + order.id)
+                          .branch("order", reserve_order, {reserve_order, reserve_order, payload})
+                          .branch("stock", reserve_stock, {reserve_stock, reserve_stock, payload})
+                          .timeout(std::chrono::seconds(60))
+                          .retry(retry()));
   // Also where the transaction ended before it ever called this service.
   if (end == End::not_committed) book_.change(order.id, "placing", "rejected");
   return after(end, order);
 }
 
 std::optional<Order> Shop::pay(const Order& order, const std::string& payment) const {
-  Json charge = step("charge", addresses_.payment + "/payments/charge", order);
-  charge["compensate"] = charge["action"];
-  charge["compensate_retry"] = retry;
-  const Json document = {
-      {"steps", {charge, step("mark-paid", addresses_.order + "/orders/mark-paid", order)}}};
-  const End end = transactions_.run("pay-" + order.id + "-" + payment, "saga", document, patience);
+  const std::string payload = to_json(order).dump();
+  const std::string charge = addresses_.payment + "/payments/charge";
+  const End end = run(client_->saga("pay-" + order.id + "-" + payment)
+                          .step("charge", charge, charge, payload)
+                          .step("mark-paid", addresses_.order + "/orders/mark-paid", "", payload)
+                          .retry(retry()));
   if (end == End::committed) (void)unpaid_timers().cancel(order.id).wait();  // saves it the work of looking
   return after(end, order);
 }
 
 std::optional<Order> Shop::refund(const Order& order) const {
-  const Json document = {{"steps",
-                          {step("mark-refunded", addresses_.order + "/orders/mark-refunded", order),
-                           step("give-back", addresses_.payment + "/payments/give-back", order),
-                           step("put-back", addresses_.stock + "/stock/put-back", order)}}};
-  const End end = transactions_.run("refund-" + order.id, "saga", document, patience);
+  const std::string payload = to_json(order).dump();
+  const End end = run(client_->saga("refund-" + order.id)
+                          .step("mark-refunded", addresses_.order + "/orders/mark-refunded", "", payload)
+                          .step("give-back", addresses_.payment + "/payments/give-back", "", payload)
+                          .step("put-back", addresses_.stock + "/stock/put-back", "", payload)
+                          .retry(retry()));
   return after(end, order);
 }
 
@@ -96,10 +95,11 @@ bool Shop::release_if_unpaid(const std::string& id) const {
     return false;
   }
   if (!order || order->state != "reserved") return true;
-  const Json document = {{"steps",
-                          {step("mark-released", addresses_.order + "/orders/mark-released", *order),
-                           step("put-back", addresses_.stock + "/stock/put-back", *order)}}};
-  return transactions_.run("release-" + id, "saga", document, patience) != End::unknown;
+  const std::string payload = to_json(*order).dump();
+  return run(client_->saga("release-" + id)
+                 .step("mark-released", addresses_.order + "/orders/mark-released", "", payload)
+                 .step("put-back", addresses_.stock + "/stock/put-back", "", payload)
+                 .retry(retry())) != End::unknown;
 }
 
 }  // namespace shop

@@ -10,7 +10,6 @@
 #include <lockstep/client.h>
 
 #include "order_book.h"
-#include "transactions.h"
 
 namespace shop {
 
@@ -23,8 +22,7 @@ struct Addresses {
 
 class Shop {
  public:
-  Shop(lockstep::Client& client, OrderBook book, Transactions transactions, Addresses addresses,
-       std::chrono::milliseconds pay_within);
+  Shop(lockstep::Client& client, OrderBook book, Addresses addresses, std::chrono::milliseconds pay_within);
 
   // Each answers with the order as it is afterwards; nothing: the transaction goes on, and nobody knows its
   // end yet.
@@ -45,11 +43,18 @@ class Shop {
   [[nodiscard]] std::string next_id() const;
 
  private:
+  enum class End {
+    committed,
+    not_committed,  // for good: everything that was done is undone
+    unknown,        // not over yet, or nobody could be asked; it goes on by itself if it was submitted
+  };
+  // One transaction with its id, however often it is asked for, whoever asks.
+  template <class Plan>
+  static End run(const Plan& plan);
   [[nodiscard]] std::optional<Order> after(End end, const Order& order) const;
 
   lockstep::Client* client_;
   OrderBook book_;
-  Transactions transactions_;
   Addresses addresses_;
   std::chrono::milliseconds pay_within_;
 };

@@ -5,8 +5,7 @@
 //   GET  /items/<item>     for people
 //
 // The database refuses negative numbers, and items that come from nowhere or vanish.
-#include <exception>
-#include <iostream>
+#include <stdexcept>
 
 #include "service.h"
 
@@ -15,7 +14,7 @@ namespace {
 using lockstep::BranchAnswer;
 using lockstep::BranchCall;
 using lockstep::BranchOperation;
-using shop::Json;
+using shop::Order;
 
 const std::vector<std::string> tables = {
     "items (item VARCHAR(64) PRIMARY KEY, total BIGINT NOT NULL, available BIGINT NOT NULL CHECK (available "
@@ -26,40 +25,27 @@ const std::vector<std::string> tables = {
     "CHECK (quantity > 0), "
     "state VARCHAR(16) NOT NULL CHECK (state IN ('held', 'sold', 'cancelled', 'returned')))"};
 
-// {"order": …, "item": …, "quantity": …}
-struct Wanted {
-  explicit Wanted(const BranchCall& call) {
-    const Json body = Json::parse(call.body());
-    order = body.at("order").get<std::string>();
-    item = body.at("item").get<std::string>();
-    quantity = body.at("quantity").get<std::int64_t>();
-  }
-  std::string order;
-  std::string item;
-  std::int64_t quantity = 0;
-};
-
 BranchAnswer reserve(BranchCall& call) {
-  const Wanted wanted(call);
+  const Order order = shop::order_of(call);
   const auto taken = call.sql().execute(
       "UPDATE items SET available = available - ?, held = held + ? WHERE item = ? AND available >= ?",
-      {wanted.quantity, wanted.quantity, wanted.item, wanted.quantity});
+      {order.quantity, order.quantity, order.item, order.quantity});
   if (taken.changes != 1) return BranchAnswer::refused(R"({"reason":"out of stock"})");
   call.sql().execute("INSERT INTO reservations (order_id, item, quantity, state) VALUES (?, ?, ?, 'held')",
-                     {wanted.order, wanted.item, wanted.quantity});
+                     {order.id, order.item, order.quantity});
   return BranchAnswer::done();
 }
 
 // From one state of the reservation and one column of the item to another.
 BranchAnswer move(BranchCall& call, const std::string& from_state, const std::string& to_state,
                   const std::string& from, const std::string& to) {
-  const Wanted wanted(call);
+  const Order order = shop::order_of(call);
   const auto moved = call.sql().execute("UPDATE reservations SET state = ? WHERE order_id = ? AND state = ?",
-                                        {to_state, wanted.order, from_state});
-  if (moved.changes != 1) throw std::logic_error(wanted.order + " has nothing that is " + from_state);
+                                        {to_state, order.id, from_state});
+  if (moved.changes != 1) throw std::logic_error(order.id + " has nothing that is " + from_state);
   call.sql().execute(
       "UPDATE items SET " + from + " = " + from + " - ?, " + to + " = " + to + " + ? WHERE item = ?",
-      {wanted.quantity, wanted.quantity, wanted.item});
+      {order.quantity, order.quantity, order.item});
   return BranchAnswer::done();
 }
 
@@ -123,10 +109,5 @@ int serve(int count, char** arguments) {
 }  // namespace
 
 int main(int count, char** arguments) {
-  try {
-    return serve(count, arguments);
-  } catch (const std::exception& error) {
-    std::cerr << "shop-stock: " << error.what() << '\n';
-    return 1;
-  }
+  return shop::run_program("shop-stock", serve, count, arguments);
 }
