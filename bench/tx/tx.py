@@ -17,6 +17,8 @@ import tempfile
 import time
 
 sys.path[:0] = [str(pathlib.Path(__file__).parent.parent / "etcd"), str(pathlib.Path(__file__).parent.parent / "locks")]
+import recovery
+
 import cluster as clusters
 import compare as tables
 import peers
@@ -164,6 +166,8 @@ def parse():
     parser.add_argument("--lockstepd", required=True, help="the server")
     parser.add_argument("--lockstep", required=True, help="its client")
     parser.add_argument("--tx-load", required=True, help="the load program")
+    parser.add_argument("--tx-recovery", required=True, help="the load program of --recovery")
+    parser.add_argument("--recovery", type=int, metavar="COUNT", help="only this: so many unfinished transactions after kill -9")
     parser.add_argument("--dtm", help="the peer; without it DTM is left out")
     parser.add_argument("--only", action="append", default=[], help="rows whose name contains this; again for more")
     parser.add_argument("--seconds", type=int, default=5, help="a run (default 5)")
@@ -178,7 +182,10 @@ def parse():
 def main():
     options = parse()
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        found = measure(options, pathlib.Path(folder).resolve() / "servers")
+        folder = pathlib.Path(folder).resolve() / "servers"
+        if options.recovery:
+            return recovery.measure(options, folder, own_cluster)
+        found = measure(options, folder)
     print(f"{time.strftime('%Y-%m-%d')}, {platform.machine()}, {os.cpu_count()} cores, kernel {platform.release()}; {options.seconds} s a run; "
           "CPU is of all servers together; load and participants are one process on the same machine")
     show(found)

@@ -11,6 +11,7 @@
 #   ./do bench etcd --only kill --events 5
 #   ./do bench locks                      locks beside etcd's, Redis's and ZooKeeper's; five minutes
 #   ./do bench tx                         sagas and tcc beside DTM, which is built from its Go module; five minutes
+#   ./do bench tx --recovery 100000       so many unfinished transactions, kill -9: when do they all go on?
 #
 # Optimised build, real disk. Run it on a quiet machine. Beside Debian's etcd it measures a newer one if Go is there to
 # build it from its module (bench/etcd/newest); LOCKSTEP_ETCD=label=program names another one.
@@ -102,12 +103,12 @@ dtm_program() {
 bench_tx() {
   local peers=() dtm
   configure release
-  compile release lockstepd lockstep tx-load
+  compile release lockstepd lockstep tx-load tx-recovery
   dtm=$(dtm_program)
   [[ -z $dtm ]] || peers+=(--dtm "$dtm")
   mkdir -p build/bench
   exec python3 bench/tx/tx.py --lockstepd "$(binary release lockstepd)" --lockstep "$(binary release lockstep)" \
-    --tx-load build/release/bench/tx-load --folder build/bench "${peers[@]}" "$@"
+    --tx-load build/release/bench/tx-load --tx-recovery build/release/bench/tx-recovery --folder build/bench "${peers[@]}" "$@"
 }
 
 command_main() {

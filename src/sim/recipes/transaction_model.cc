@@ -117,7 +117,7 @@ Draft draw_draft(FleetWorker& worker, const std::string& gid) {
   if (kind < 3 || (kind >= 5 && kind < 8)) {
     draft.submission.mode = Mode::tcc;
     draft.submission.document = draft.transfer.tcc(!draft.owned, retry_rule);
-  } else if (kind < 5 || kind < 10) {
+  } else if (kind < 10) {
     draft.submission.mode = Mode::xa;
     draft.submission.document = draft.transfer.xa(!draft.owned, retry_rule);
   } else if (kind < 12) {
