@@ -112,6 +112,7 @@ def one(options, folder, own_cluster, kind):
                 calls = load.ask("report")
                 found |= {name: calls["at"][name] - started.began for name in ("first", "half", "all")}
                 found["calls"] = calls["calls"]
+                found["server_cpu"] = servers.processor_seconds()  # of the process that came back
             started.watching.join()
             found["known"] = started.known - started.began if started.known else None
             return found
@@ -127,4 +128,5 @@ def measure(options, folder, own_cluster):
         tables.say(f"  serves {found['serves']:.2f}, all known and their times armed {moving:.2f}, "
                    f"{moving - found['serves']:.2f} after it served (aim {AIM_S}: {'met' if moving - found['serves'] <= AIM_S else 'MISSED'})")
         if kind == "silent":
-            tables.say(f"  called again: the first {found['first']:.2f}, half of them {found['half']:.2f}, all {found['all']:.2f}, in {found['calls']:,} calls")
+            tables.say(f"  called again: the first {found['first']:.2f}, half of them {found['half']:.2f}, all {found['all']:.2f}, in {found['calls']:,} calls; "
+                       f"the server's CPU until then {found['server_cpu']:.2f} s")

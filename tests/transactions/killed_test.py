@@ -1,7 +1,7 @@
 """XA and TCC over PostgreSQL and MariaDB while everything is killed with SIGKILL, again and again: the participants, their
 databases, the server that coordinates, and that one while branches are prepared and not yet committed.
 
-usage: killed_test.py --lockstepd PROGRAM --bank PROGRAM [--long]
+usage: killed_test.py --lockstepd PROGRAM --bank PROGRAM [--seconds S] [--seed N]
 
 At the end each transaction is finished and did all or nothing in both databases, each branch once; all money is there; what
 is still prepared is nobody's of ours, and what a stranger prepared is as it was. With LOCKSTEP_LONG set it runs for minutes.
@@ -229,11 +229,10 @@ def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--lockstepd", required=True)
     arguments.add_argument("--bank", required=True)
-    arguments.add_argument("--long", action="store_true")
+    arguments.add_argument("--seconds", type=int, default=300 if os.environ.get("LOCKSTEP_LONG") else 8)
     arguments.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
     given = arguments.parse_args()
-    seconds = 300 if given.long or os.environ.get("LOCKSTEP_LONG") else 8
-    print(f"seed {given.seed}, {seconds} s", flush=True)
+    print(f"seed {given.seed}, {given.seconds} s", flush=True)
     prng = random.Random(given.seed)
     check = Checks()
     kills = collections.Counter()
@@ -241,7 +240,7 @@ def main():
         world = World(given, folder)
         try:
             load = Load(world, "k")
-            end = time.monotonic() + seconds
+            end = time.monotonic() + given.seconds
             # Each kind of death at least once; on a loaded machine that alone takes longer.
             while time.monotonic() < end or (len(kills) < 4 and time.monotonic() < end + 60):
                 time.sleep(prng.uniform(0.1, 0.6))

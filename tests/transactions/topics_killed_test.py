@@ -1,11 +1,11 @@
 """Topics of three real members while consumers and the leading member are killed with SIGKILL: nothing that was published is lost,
 nothing stays stuck behind a message that does harm, and what is acknowledged does not come again.
 
-usage: topics_killed_test.py --lockstepd PROGRAM [--long]
+usage: topics_killed_test.py --lockstepd PROGRAM [--seconds S] [--seed N]
        topics_killed_test.py --consume ENDPOINT,… GROUP FILE      (one consumer; what it saw goes into FILE)
 
 Every sixtieth message is poison: whoever gets it dies of it, unless it was redriven. Each comes to the dead letters of its group
-with its id, and from there back. The last line is "N passed, N failed".
+with its id, and from there back. With LOCKSTEP_LONG set it runs for minutes. The last line is "N passed, N failed".
 """
 
 import argparse
@@ -271,13 +271,12 @@ def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--lockstepd")
     arguments.add_argument("--consume", nargs=3)
-    arguments.add_argument("--long", action="store_true")
+    arguments.add_argument("--seconds", type=int, default=180 if os.environ.get("LOCKSTEP_LONG") else 4)
     arguments.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
     given = arguments.parse_args()
     if given.consume:
         endpoints, group, file = given.consume
         return consume(endpoints.split(","), group, file)
-    given.seconds = 180 if given.long or os.environ.get("LOCKSTEP_LONG") else 4
     print(f"seed {given.seed}, {given.seconds} s", flush=True)
     check = Checks()
     with tempfile.TemporaryDirectory() as folder:
