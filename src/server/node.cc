@@ -265,7 +265,7 @@ Status Node::Parts::open_front() {
   env::Executor& executor = platform->executor();
   env::Clock& clock = platform->executor().clock();
   services = std::make_unique<gateway::EtcdServices>(*replica, replica->security(), *cluster, executor, clock,
-                                                     etcd_options);
+                                                     platform->environment().random, etcd_options);
   rpc::ServerOptions rpc_options;
   rpc_options.connections_max = options.connections_max;
   rpc_server = std::make_unique<rpc::Server>(executor, clock, rpc_options);

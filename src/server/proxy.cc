@@ -134,7 +134,7 @@ Status Proxy::Parts::open_streams() {
 }
 
 void Proxy::Parts::serve() {
-  services = std::make_unique<gateway::EtcdServices>(*store, security, cluster, executor, clock);
+  services = std::make_unique<gateway::EtcdServices>(*store, security, cluster, executor, clock, random);
   rpc::ServerOptions rpc_options;
   rpc_options.connections_max = options.connections_max;
   rpc_server = std::make_unique<rpc::Server>(executor, clock, rpc_options);

@@ -67,10 +67,12 @@ void Line::Core::close() {
 // The caller's half: hears of the result, or goes.
 Task<Result<Entered>> Line::Core::enter(std::shared_ptr<Core> core, SessionPtr session, LineRequest request,
                                         store::CallOptions options) {
-  if (Status gone = still_wanted(core->context_, options); !gone.ok()) co_return gone;
-  if (core->closed_) co_return errors::wait_cancelled();
-  if (Status over = session->state(); !over.ok()) co_return over;
-  if (core->contenders_.size() >= waiters_max) co_return errors::too_many_waiters();
+  if (!request.sent.has_value()) {  // else there may be something to clean up, whatever happened since
+    if (Status gone = still_wanted(core->context_, options); !gone.ok()) co_return gone;
+    if (core->closed_) co_return errors::wait_cancelled();
+    if (Status over = session->state(); !over.ok()) co_return over;
+    if (core->contenders_.size() >= waiters_max) co_return errors::too_many_waiters();
+  }
   const auto contender =
       std::make_shared<Contender>(core->context_, std::move(session), std::move(request), options);
   const std::uint64_t id = core->next_id_++;

@@ -38,8 +38,8 @@
 
 #include "base/status.h"
 #include "base/task.h"
+#include "service/contenders.h"
 #include "service/context.h"
-#include "service/ownership_queue.h"
 #include "service/session/session.h"
 #include "store/store.h"
 
@@ -56,16 +56,27 @@ struct Required {
   std::string value;
 };
 
+// The caller has written the key itself, if nothing had been written or called off under it.
+struct SentJoin {
+  // The put, then newest_of() with two keys of the only range in `before`; nothing: its outcome is unknown.
+  std::optional<store::TxnResponse> answer;
+};
+
 struct LineRequest {
   std::string key;
-  std::string value;         // of the key; differs from attempt to attempt
+  std::string value;         // of the key; differs from attempt to attempt, unless values_differ is false
   std::vector<Keys> before;  // what is older in there goes first
   std::size_t allowed_before = 0;
   std::vector<std::string> forbidden;  // keys that must not exist: errors::session_in_conflict
   std::optional<Required> required;    // else errors::line_not_set_up
   bool wait = true;                    // false: errors::would_wait instead of waiting
+  bool patient = true;  // false: what the store says before there is a place is said, not waited out
+  // false: who may not touch the session's epoch. An unknown outcome is said, and stays unknown.
+  bool calls_off = true;
+  bool values_differ = true;  // false: a place of unknown origin may be another call's, and is left alone
   // The session has its place already: the value that its key gets, and whether it is among those served now.
   std::function<std::string(const store::KeyValue& own, bool served)> again;
+  std::optional<SentJoin> sent;
   // Undoes what `again` wrote while the session was served, because nobody waits for it any more; may be
   // empty.
   std::function<Task<void>(const Ownership& ownership, const std::string& value)> undo_again;

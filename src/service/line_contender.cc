@@ -19,18 +19,6 @@ constexpr Duration call_time_max = 10s;
 constexpr Duration pause_min = 20ms;
 constexpr Duration pause_max = 1s;
 
-// The newest keys of a range, all but their values.
-store::RangeRequest newest_of(const Keys& keys, std::size_t count) {
-  store::RangeRequest request;
-  request.key = keys.key;
-  request.range_end = keys.range_end;
-  request.sort_target = store::SortTarget::create_revision;
-  request.sort_order = store::SortOrder::descend;
-  request.keys_only = true;
-  request.limit = static_cast<std::int64_t>(count);
-  return request;
-}
-
 // As many older keys as it takes to see who is served, who is first in line and who comes later.
 std::size_t older_keys(const LineRequest& request) {
   return request.allowed_before == 0 ? 1 : request.allowed_before + 2;
@@ -60,6 +48,10 @@ void Line::Core::refuse(Contender& contender, const Status& why) {
 }
 
 Task<void> Line::Core::compete(ContenderPtr contender) {
+  if (const std::optional<SentJoin>& sent = contender->request.sent) {
+    contender->stage = Stage::unknown;
+    if (sent->answer.has_value()) on_joined(*contender, *sent->answer);
+  }
   while (!contender->result.has_value()) {
     if (const Status why = unwanted(*contender); !why.ok()) {
       refuse(*contender, why);
@@ -89,8 +81,10 @@ Task<void> Line::Core::pause(ContenderPtr contender) {
 }
 
 Task<void> Line::Core::endure(ContenderPtr contender, Status why) {
+  const bool is_said = !contender->request.patient && contender->stage == Stage::outside;
   if (why == store::errors::lease_not_found()) {
     contender->lease_is_gone = true;
+    if (is_said) refuse(*contender, why);
     contender->session->found_missing();
     co_return;
   }
@@ -102,7 +96,7 @@ Task<void> Line::Core::endure(ContenderPtr contender, Status why) {
                             why == store::errors::auth_revision_old();
   const bool is_overload = why.code() == Code::resource_exhausted && contender->stage != Stage::outside;
   const bool passes = is_cleaning_up ? why.code() != Code::permission_denied : is_transient || is_overload;
-  if (!passes) {
+  if (!passes || is_said) {
     if (is_cleaning_up) contender->stage = Stage::outside;
     refuse(*contender, why);
     co_return;
@@ -125,7 +119,9 @@ Task<void> Line::Core::join(ContenderPtr contender) {
   contender->sent_after = session.seen();
   store::TxnRequest txn;
   txn.compare.push_back(created_at(request.key, Revision()));
-  txn.compare.push_back(number_is(session_key(session.id()), store::CompareTarget::version, session.epoch()));
+  const std::string epoch_key = request.calls_off ? session_key(session.id()) : request.key;
+  if (request.calls_off)
+    txn.compare.push_back(number_is(epoch_key, store::CompareTarget::version, session.epoch()));
   for (const std::string& key : request.forbidden) txn.compare.push_back(created_at(key, Revision()));
   require(request, txn);
   if (!request.wait && !serves_several(request)) {
@@ -137,15 +133,19 @@ Task<void> Line::Core::join(ContenderPtr contender) {
   const bool leaks = LS_PLANTED(permit_leaked) && serves_several(request);
   txn.success.push_back(operation(put_of(request.key, request.value, leaks ? LeaseId() : session.id())));
   for (const Keys& keys : request.before) {
-    txn.success.push_back(operation(newest_of(keys, older_keys(request) + 1)));
+    txn.success.push_back(operation(newest_of(keys.key, keys.range_end, older_keys(request) + 1)));
   }
   txn.failure.push_back(operation(one_key(request.key)));
-  txn.failure.push_back(operation(one_key(session_key(session.id()))));
+  txn.failure.push_back(operation(one_key(epoch_key)));
   for (const std::string& key : request.forbidden) txn.failure.push_back(operation(one_key(key)));
   if (request.required.has_value()) txn.failure.push_back(operation(one_key(request.required->key)));
   const Result<store::TxnResponse> answer =
       co_await store::awaitable::txn(context_.store, std::move(txn), call(*contender));
   if (!answer.ok()) {
+    if (is_unknown(answer.status()) && !request.calls_off) {
+      refuse(*contender, answer.status());
+      co_return;
+    }
     if (is_unknown(answer.status())) contender->stage = Stage::unknown;
     co_await endure(contender, answer.status());
     co_return;
@@ -156,13 +156,18 @@ Task<void> Line::Core::join(ContenderPtr contender) {
     on_not_joined(*contender, *answer);
     co_return;
   }
-  contender->stage = Stage::inside;
-  contender->token = answer->header.revision;
-  contender->modified = contender->token;
-  contender->own.value = request.value;
-  on_ahead(*contender, *answer, 1);
+  on_joined(*contender, *answer);
   if (contender->stage == Stage::inside && !unwanted(*contender).ok()) co_return;
   if (contender->stage == Stage::inside) co_await serve(contender);
+}
+
+void Line::Core::on_joined(Contender& contender, const store::TxnResponse& answer) {
+  LS_MUST(answer.succeeded);
+  contender.stage = Stage::inside;
+  contender.token = answer.header.revision;
+  contender.modified = contender.token;
+  contender.own.value = contender.request.value;
+  on_ahead(contender, answer, 1);
 }
 
 void Line::Core::require(const LineRequest& request, store::TxnRequest& txn) {
@@ -190,8 +195,8 @@ void Line::Core::on_not_joined(Contender& contender, const store::TxnResponse& a
     if (other != nullptr && !other->kvs.empty()) return refuse(contender, errors::session_in_conflict());
   }
   const std::int64_t epoch = session->kvs.empty() ? 0 : session->kvs[0].version;
-  const bool epoch_is_new = epoch != contender.session->epoch();
-  contender.session->set_epoch(epoch);
+  const bool epoch_is_new = contender.request.calls_off && epoch != contender.session->epoch();
+  if (epoch_is_new) contender.session->set_epoch(epoch);
   if (!is_as_required(contender.request, range_at(answer, 2 + contender.request.forbidden.size()))) {
     return refuse(contender, errors::line_not_set_up());
   }
@@ -237,7 +242,8 @@ Task<void> Line::Core::learn(ContenderPtr contender) {
   contender->own = own->kvs[0];
   contender->token = contender->own.create_revision;
   // What stood there before we joined is another call's, also if it says the same.
-  if (contender->own.value == contender->request.value && contender->token > contender->sent_after) {
+  const bool is_known = contender->request.values_differ && contender->own.value == contender->request.value;
+  if (is_known && contender->token > contender->sent_after) {
     contender->stage = Stage::inside;
     contender->modified = contender->own.mod_revision;
   } else {
@@ -246,7 +252,9 @@ Task<void> Line::Core::learn(ContenderPtr contender) {
   }
 }
 
-// Is our key still there, and who is right before it?
+// Is our key still there, and who is right before it? After a notice, as the member knows it that gave the
+// notice: what it says is certain if it says that we are served, since nobody comes before us later. Anything
+// else may be old.
 Task<void> Line::Core::look(ContenderPtr contender) {
   const LineRequest& request = contender->request;
   store::TxnRequest txn;
@@ -256,15 +264,18 @@ Task<void> Line::Core::look(ContenderPtr contender) {
   const bool must_be_ours = contender->stage != Stage::found && contender->modified != Revision();
   if (must_be_ours) txn.compare.push_back(modified_at(request.key, contender->modified));
   require(request, txn);
-  txn.failure.push_back(operation(one_key(request.key)));
+  const bool anywhere = std::exchange(contender->is_notified, false) && !request.required.has_value();
+  txn.failure.push_back(operation(one_key(request.key, anywhere)));
   if (request.required.has_value()) txn.failure.push_back(operation(one_key(request.required->key)));
   for (const Keys& keys : request.before) {
-    store::RangeRequest range = newest_of(keys, older_keys(request));
+    store::RangeRequest range = newest_of(keys.key, keys.range_end, older_keys(request));
+    range.serializable = anywhere;
     range.max_create_revision = contender->token.previous();
     txn.success.push_back(operation(std::move(range)));
   }
   const Result<store::TxnResponse> answer =
       co_await store::awaitable::txn(context_.store, std::move(txn), call(*contender));
+  if (anywhere && !is_served(*contender, answer)) co_return;  // once more, and certain
   if (!answer.ok()) {
     co_await endure(contender, answer.status());
     co_return;
@@ -289,18 +300,34 @@ Task<void> Line::Core::look(ContenderPtr contender) {
   if (served && unwanted(*contender).ok()) co_await serve(contender);
 }
 
-// Who is before us, from the ranges of an answer: nobody too many, or whom to wait for.
-void Line::Core::on_ahead(Contender& contender, const store::TxnResponse& answer, std::size_t first_range) {
+// Who is before us, from the ranges of an answer; nothing: it is an answer to another question.
+std::optional<std::vector<const store::KeyValue*>> Line::Core::older_in(const Contender& contender,
+                                                                        const store::TxnResponse& answer,
+                                                                        std::size_t first_range) {
   std::vector<const store::KeyValue*> older;
   for (std::size_t place = 0; place < contender.request.before.size(); ++place) {
     const store::RangeResponse* range = range_at(answer, first_range + place);
-    if (range == nullptr) {
-      return refuse(contender, Status(Code::internal, "lockstep: an answer to another question"));
-    }
+    if (range == nullptr) return std::nullopt;
     for (const store::KeyValue& kv : range->kvs) {
       if (kv.create_revision < contender.token) older.push_back(&kv);  // not ourselves
     }
   }
+  return older;
+}
+
+bool Line::Core::is_served(const Contender& contender, const Result<store::TxnResponse>& answer) {
+  if (!answer.ok() || !answer->succeeded) return false;
+  const auto older = older_in(contender, *answer, 0);
+  return older.has_value() && older->size() <= contender.request.allowed_before;
+}
+
+// Nobody too many, or whom to wait for.
+void Line::Core::on_ahead(Contender& contender, const store::TxnResponse& answer, std::size_t first_range) {
+  const auto all_older = older_in(contender, answer, first_range);
+  if (!all_older.has_value()) {
+    return refuse(contender, Status(Code::internal, "lockstep: an answer to another question"));
+  }
+  const std::vector<const store::KeyValue*>& older = *all_older;
   const std::size_t allowed = contender.request.allowed_before;
   contender.before = older.size();
   contender.header = answer.header;
@@ -385,7 +412,7 @@ Task<void> Line::Core::look_before_joining(ContenderPtr contender) {
   const LineRequest& request = contender->request;
   store::TxnRequest txn;
   for (const Keys& keys : request.before)
-    txn.success.push_back(operation(newest_of(keys, older_keys(request))));
+    txn.success.push_back(operation(newest_of(keys.key, keys.range_end, older_keys(request))));
   txn.success.push_back(operation(one_key(request.key)));
   const Result<store::TxnResponse> answer =
       co_await store::awaitable::txn(context_.store, std::move(txn), call(*contender));
@@ -431,6 +458,7 @@ Task<void> Line::Core::watch(ContenderPtr contender) {
     };
     if (!answer->canceled && std::ranges::none_of(answer->events, concerns_us)) continue;
     contender->stage = Stage::inside;
+    contender->is_notified = !answer->canceled;
     // A compaction that overtook us says nothing about the key; anything else may pass.
     if (answer->canceled && answer->compact_revision == Revision()) co_await pause(contender);
     co_return;

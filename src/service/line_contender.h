@@ -8,6 +8,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "service/line.h"
 #include "service/waiting.h"
@@ -54,6 +55,7 @@ struct Line::Contender {
   Revision ahead_created;       // the newest of them
   bool is_first = false;        // of those who wait: it watches all who are served
   Revision looked_at;           // the revision at which they were there
+  bool is_notified = false;     // that one of them went, or something changed
   bool must_tell_next = false;  // has waited where several are served
   std::size_t before = 0;
   store::Header header;
@@ -87,10 +89,15 @@ class Line::Core : public std::enable_shared_from_this<Line::Core> {
   Task<void> endure(ContenderPtr contender, Status why);
 
   Task<void> join(ContenderPtr contender);
+  void on_joined(Contender& contender, const store::TxnResponse& answer);
   void on_not_joined(Contender& contender, const store::TxnResponse& answer);
   Task<void> learn(ContenderPtr contender);
   Task<void> look(ContenderPtr contender);
   Task<void> on_not_ours(ContenderPtr contender, store::TxnResponse answer);
+  static std::optional<std::vector<const store::KeyValue*>> older_in(const Contender& contender,
+                                                                     const store::TxnResponse& answer,
+                                                                     std::size_t first_range);
+  static bool is_served(const Contender& contender, const Result<store::TxnResponse>& answer);
   void on_ahead(Contender& contender, const store::TxnResponse& answer, std::size_t first_range);
   Task<void> check_session(ContenderPtr contender);
   Task<bool> write_again(ContenderPtr contender, bool served);

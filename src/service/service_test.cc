@@ -1,4 +1,4 @@
-// Locks and elections as stories on a memory store.
+// Locks and elections of clients with leases of their own, as stories on a memory store.
 #include <memory>
 #include <optional>
 #include <string>
@@ -7,13 +7,14 @@
 #include <gtest/gtest.h>
 
 #include "service/election/election.h"
-#include "service/lock/lock.h"
+#include "service/lease_line.h"
 #include "service/testing/watched_store.h"
 
 namespace lockstep::service {
 namespace {
 
 using testing::WatchedStore;
+using testing::World;
 
 class ServiceTest : public ::testing::Test {
  protected:
@@ -41,12 +42,15 @@ class ServiceTest : public ::testing::Test {
   }
   ContenderPtr lock_with(LeaseId lease, const std::string& name = "l") {
     auto contender = std::make_shared<Contender>();
-    store::CallOptions options;
-    options.cancellation = contender->stop.get_token();
-    lock.lock(name, lease, options,
-              [contender](Result<Ownership> result) { contender->result = std::move(result); });
+    enter(lock, name, lease, contender);
     settle();
     return contender;
+  }
+  static void enter(LeaseLine& line, const std::string& name, LeaseId lease, const ContenderPtr& contender) {
+    store::CallOptions options;
+    options.cancellation = contender->stop.get_token();
+    line.enter({name, lease, {}}, options,
+               [contender](Result<Ownership> result) { contender->result = std::move(result); });
   }
   ContenderPtr campaign(LeaseId lease, const std::string& value) {
     auto contender = std::make_shared<Contender>();
@@ -56,7 +60,7 @@ class ServiceTest : public ::testing::Test {
     return contender;
   }
   void unlock(const std::string& key) {
-    lock.unlock(key, {}, [](const Result<store::DeleteRangeResponse>& done) { LS_MUST(done.ok()); });
+    lock.leave(key, {}, [](const Result<store::Header>& done) { LS_MUST(done.ok()); });
     settle();
   }
   std::vector<std::string> keys() {
@@ -92,9 +96,18 @@ class ServiceTest : public ::testing::Test {
     settle();
   }
 
-  WatchedStore store;
-  Lock lock{store};
-  Election election{store};
+  void TearDown() override {
+    lock.close();
+    election.close();
+    wait();
+  }
+  // Long enough for some repetitions.
+  void wait() { world.advance(2s); }
+
+  World world;
+  WatchedStore& store = world.store;
+  LeaseLine lock{world.context};
+  Election election{world.context};
 
  private:
   std::vector<std::string> leaders_;
@@ -134,7 +147,7 @@ TEST_F(ServiceTest, AReleaseWakesOneWaiter) {
   const int watches = store.watches;
   unlock(contenders[0]->key());
   EXPECT_TRUE(contenders[1]->owns());
-  EXPECT_EQ(store.txns, txns + 1);
+  EXPECT_EQ(store.txns, txns + 2) << "the removal, and the look of the one that was woken";
   EXPECT_EQ(store.watches, watches);
 }
 
@@ -154,10 +167,7 @@ TEST_F(ServiceTest, AWaiterThatIsCancelledLeavesNoKeyAndItsPlaceToTheNext) {
 TEST_F(ServiceTest, WhoeverIsCancelledBeforeItBeganWritesNothing) {
   auto contender = std::make_shared<Contender>();
   contender->stop.request_stop();
-  store::CallOptions options;
-  options.cancellation = contender->stop.get_token();
-  lock.lock("l", lease(1), options,
-            [contender](Result<Ownership> result) { contender->result = std::move(result); });
+  enter(lock, "l", lease(1), contender);
   EXPECT_EQ(contender->code(), Code::cancelled);
   EXPECT_TRUE(keys().empty());
 }
@@ -202,29 +212,102 @@ TEST_F(ServiceTest, TheSameLeaseFindsItsOwnKeyAgain) {
   EXPECT_EQ(again->token(), a->token());
 }
 
-TEST_F(ServiceTest, AnUnknownOutcomeLeavesNoKeyBehind) {
-  store.next_txn = WatchedStore::Fault::unknown_done;
-  const auto a = lock_with(lease(1));
-  EXPECT_EQ(a->code(), Code::unknown_outcome);
-  EXPECT_TRUE(keys().empty());
-  EXPECT_TRUE(lock_with(lease(2))->owns());
+TEST_F(ServiceTest, AnUnknownOutcomeIsFoundOutAbout) {
+  for (const auto fault : {WatchedStore::Fault::unknown_done, WatchedStore::Fault::unknown_not_done}) {
+    store.next_txn = fault;
+    const auto a = lock_with(lease(fault == WatchedStore::Fault::unknown_done ? 1 : 2), "l");
+    wait();
+    ASSERT_TRUE(a->owns());
+    unlock(a->key());
+  }
+  EXPECT_EQ(keys(), (std::vector<std::string>{"lockstep/sessions/1", "lockstep/sessions/2"}));
+}
+
+// Two holders, once: the first attempt's removal arrived when the second attempt held the lock.
+TEST_F(ServiceTest, WhatIsNotHeardOfNeverHitsTheSameLeasesNextAttempt) {
+  const auto first = std::make_shared<Contender>();
+  const LeaseId own = lease(1);
+  store.late_txns = 2;
+  enter(lock, "l", own, first);
+  settle();
+  first->stop.request_stop();
+  settle();
+  EXPECT_TRUE(first->result.has_value());
+  const auto second = lock_with(own);
+  wait();
+  ASSERT_TRUE(second->owns());
+  store.deliver_late();
+  wait();
+  const auto other = lock_with(lease(2));
+  EXPECT_TRUE(other->waits()) << "the second attempt still holds it";
+  unlock(second->key());
+  EXPECT_TRUE(other->owns());
+}
+
+TEST_F(ServiceTest, NorThatOfAnAttemptThroughAnotherMember) {
+  LeaseLine elsewhere(world.context);
+  const auto first = std::make_shared<Contender>();
+  const LeaseId own = lease(1);
+  store.late_txns = 2;  // its write, and its question what became of it
+  enter(elsewhere, "l", own, first);
+  settle();
+  const auto second = lock_with(own);  // before the first one finds out what became of its write
+  ASSERT_TRUE(second->owns());
+  first->stop.request_stop();
+  wait();
+  EXPECT_EQ(first->code(), Code::cancelled);
+  store.deliver_late();
+  wait();
+  EXPECT_TRUE(lock_with(lease(2))->waits()) << "the second attempt still holds it";
+}
+
+TEST_F(ServiceTest, ARemovalThatComesLateDoesNotHitTheNextHolding) {
+  const LeaseId own = lease(1);
+  const auto first = lock_with(own);
+  ASSERT_TRUE(first->owns());
+  store.late_txns = 1;
+  std::optional<Status> left;
+  lock.leave(first->key(), {}, [&](const Result<store::Header>& done) { left = done.status(); });
+  settle();
+  EXPECT_EQ(left->code(), Code::unknown_outcome);
+  const auto second = lock_with(own);  // finds its key, which is not removed yet
+  ASSERT_TRUE(second->owns());
+  store.deliver_late();
+  EXPECT_TRUE(lock_with(lease(2))->waits());
+}
+
+TEST_F(ServiceTest, LeavingWhatIsNotHeldIsFine) {
+  unlock("l/1");
+  EXPECT_TRUE(lock_with(lease(1))->owns());
 }
 
 TEST_F(ServiceTest, ARefusedLookAtSomeMemberIsRepeatedAtTheLeader) {
   const auto a = lock_with(lease(1));
   const auto b = lock_with(lease(2));
-  store.next_txn = WatchedStore::Fault::refused;
+  store.fail_call(2, WatchedStore::Fault::refused);  // behind the two of leaving
   unlock(a->key());
+  EXPECT_TRUE(store.failed());
   EXPECT_TRUE(b->owns());
 }
 
-TEST_F(ServiceTest, ARefusedLookAheadRemovesTheKey) {
+TEST_F(ServiceTest, WhoIsRefusedAPlaceIsToldAtOnce) {
+  store.next_txn = WatchedStore::Fault::refused;
+  const auto a = lock_with(lease(1));
+  EXPECT_EQ(a->code(), Code::unavailable);
+  EXPECT_TRUE(keys().empty());
+}
+
+TEST_F(ServiceTest, WhoHasAPlaceWaitsForTheStore) {
   const auto a = lock_with(lease(1));
   const LeaseId second = lease(2);
   store.fail_call(1, WatchedStore::Fault::refused);  // behind the one that joins
   const auto b = lock_with(second);
-  EXPECT_EQ(b->code(), Code::unavailable);
-  EXPECT_EQ(keys().size(), 1U);
+  EXPECT_TRUE(store.failed());
+  wait();
+  EXPECT_TRUE(b->waits());
+  unlock(a->key());
+  wait();
+  EXPECT_TRUE(b->owns());
 }
 
 TEST_F(ServiceTest, ACompactionDoesNotDisturbAWaiter) {
@@ -238,16 +321,20 @@ TEST_F(ServiceTest, ACompactionDoesNotDisturbAWaiter) {
   EXPECT_TRUE(b->owns());
 }
 
-TEST_F(ServiceTest, ForgottenWaitersAreNotCalled) {
-  auto b = std::make_shared<Contender>();
+TEST_F(ServiceTest, WhoeverWaitsWhenTheLineEndsIsCancelled) {
+  const auto a = std::make_shared<Contender>();
+  const auto b = std::make_shared<Contender>();
   {
-    Lock other(store);
-    other.lock("l", lease(1), {}, [](const Result<Ownership>& result) { LS_MUST(result.ok()); });
-    other.lock("l", lease(2), {}, [b](Result<Ownership> result) { b->result = std::move(result); });
+    LeaseLine other(world.context);
+    enter(other, "l", lease(1), a);
+    settle();
+    enter(other, "l", lease(2), b);
     settle();
   }
-  unlock("l/1");
-  EXPECT_TRUE(b->waits());
+  settle();
+  EXPECT_TRUE(a->owns());
+  EXPECT_EQ(b->code(), Code::cancelled);
+  EXPECT_EQ(keys(), std::vector<std::string>{"l/1"});
 }
 
 TEST_F(ServiceTest, ALeaderProclaimsUntilItResigns) {

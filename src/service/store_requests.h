@@ -20,9 +20,11 @@ store::RequestOperation operation(Request request) {
   return wrapped;
 }
 
-inline store::RangeRequest one_key(std::string key) {
+// `anywhere`: as the member that is asked knows it.
+inline store::RangeRequest one_key(std::string key, bool anywhere = false) {
   store::RangeRequest request;
   request.key = std::move(key);
+  request.serializable = anywhere;
   return request;
 }
 

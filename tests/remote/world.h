@@ -126,7 +126,7 @@ struct Cluster {
   gateway::testing::TestRandom random;
   gateway::testing::TestWorker worker{strand};
   store::Security& security{store.enable_security(secrets, worker, random)};
-  gateway::EtcdServices services{store, security, face, strand, strand};
+  gateway::EtcdServices services{store, security, face, strand, strand, random};
   Network network{strand};
   std::vector<std::unique_ptr<rpc::Server>> servers;
 };

@@ -13,11 +13,12 @@
 namespace lockstep::gateway {
 
 EtcdServices::EtcdServices(store::Store& store, store::Security& security, ClusterFace& cluster,
-                           env::Executor& executor, env::Clock& clock, EtcdOptions options)
+                           env::Executor& executor, env::Clock& clock, env::Random& random,
+                           EtcdOptions options)
     : edge_(store, security, cluster, executor, clock, std::move(options)),
       monitor_(edge_),
-      lock_(store),
-      election_(store) {
+      locks_(service::Context{store, executor, clock, random}),
+      election_(service::Context{store, executor, clock, random}) {
   // It would write a line to standard error for every malformed string of a client, who is told anyway.
   google::protobuf::SetLogHandler(nullptr);
 }
@@ -33,7 +34,7 @@ void EtcdServices::register_store_with(rpc::ServiceRegistry& registry) {
   register_store_calls(edge_, registry);
   register_lease_calls(edge_, monitor_, registry);
   register_watch(edge_, monitor_, registry);
-  register_lock(edge_, lock_, registry);
+  register_lock(edge_, locks_, registry);
   register_election(edge_, election_, registry);
 }
 

@@ -1,6 +1,6 @@
 // The etcd v3 protocol on a Store: everything a ServiceRegistry needs, in one object.
 //
-//   EtcdServices services(store, cluster, executor, clock, options);
+//   EtcdServices services(store, security, cluster, executor, clock, random, options);
 //   services.register_with(server);
 //
 // Strand: the core's. The store, the cluster face, executor and clock outlive the calls. Destroy the listener
@@ -10,14 +10,14 @@
 #include "gateway/etcd/edge.h"
 #include "gateway/etcd/leader_monitor.h"
 #include "service/election/election.h"
-#include "service/lock/lock.h"
+#include "service/lease_line.h"
 
 namespace lockstep::gateway {
 
 class EtcdServices {
  public:
   EtcdServices(store::Store& store, store::Security& security, ClusterFace& cluster, env::Executor& executor,
-               env::Clock& clock, EtcdOptions options = {});
+               env::Clock& clock, env::Random& random, EtcdOptions options = {});
   EtcdServices(const EtcdServices&) = delete;
   EtcdServices& operator=(const EtcdServices&) = delete;
 
@@ -31,7 +31,7 @@ class EtcdServices {
  private:
   Edge edge_;
   LeaderMonitor monitor_;
-  service::Lock lock_;
+  service::LeaseLine locks_;
   service::Election election_;
 };
 

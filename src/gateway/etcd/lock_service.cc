@@ -9,7 +9,7 @@ namespace {
 
 using rpc::ServerCallPtr;
 
-void lock_call(Edge& edge, service::Lock& lock, const ServerCallPtr& call, std::string_view bytes) {
+void lock_call(Edge& edge, service::LeaseLine& locks, const ServerCallPtr& call, std::string_view bytes) {
   v3lockpb::LockRequest request;
   if (!Edge::parse(*call, bytes, &request)) return;
   std::optional<store::CallOptions> options = edge.admit(*call);
@@ -18,17 +18,17 @@ void lock_call(Edge& edge, service::Lock& lock, const ServerCallPtr& call, std::
     return call->finish(refused);
   }
   options->cancellation = call->cancellation();
-  lock.lock(std::move(*request.mutable_name()), LeaseId(request.lease()), *std::move(options),
-            [&edge, call](Result<service::Ownership> owned) {
-              if (!owned.ok()) return call->finish(to_recipe_status(owned.status()));
-              v3lockpb::LockResponse message;
-              to_wire(edge.filled(owned->header), message.mutable_header());
-              message.set_key(std::move(owned->key));
-              edge.respond(*call, message);
-            });
+  service::LeasePlace place{std::move(*request.mutable_name()), LeaseId(request.lease()), {}};
+  locks.enter(std::move(place), *std::move(options), [&edge, call](Result<service::Ownership> owned) {
+    if (!owned.ok()) return call->finish(to_recipe_status(owned.status()));
+    v3lockpb::LockResponse message;
+    to_wire(edge.filled(owned->header), message.mutable_header());
+    message.set_key(std::move(owned->key));
+    edge.respond(*call, message);
+  });
 }
 
-void unlock_call(Edge& edge, service::Lock& lock, const ServerCallPtr& call, std::string_view bytes) {
+void unlock_call(Edge& edge, service::LeaseLine& locks, const ServerCallPtr& call, std::string_view bytes) {
   v3lockpb::UnlockRequest request;
   if (!Edge::parse(*call, bytes, &request)) return;
   std::optional<store::CallOptions> options = edge.admit(*call);
@@ -36,11 +36,11 @@ void unlock_call(Edge& edge, service::Lock& lock, const ServerCallPtr& call, std
   if (const rpc::GrpcStatus refused = keep_to_client_keys(request.mutable_key(), {}); !refused.ok()) {
     return call->finish(refused);
   }
-  lock.unlock(std::move(*request.mutable_key()), *std::move(options),
-              [&edge, call](const Result<store::DeleteRangeResponse>& done) {
+  locks.leave(std::move(*request.mutable_key()), *std::move(options),
+              [&edge, call](const Result<store::Header>& done) {
                 if (!done.ok()) return call->finish(to_recipe_status(done.status()));
                 v3lockpb::UnlockResponse message;
-                to_wire(edge.filled(done->header), message.mutable_header());
+                to_wire(edge.filled(*done), message.mutable_header());
                 edge.respond(*call, message);
               });
 }
@@ -62,12 +62,12 @@ rpc::GrpcStatus to_recipe_status(const Status& status) {
   return answer;
 }
 
-void register_lock(Edge& edge, service::Lock& lock, rpc::ServiceRegistry& registry) {
-  registry.unary("/v3lockpb.Lock/Lock", [&edge, &lock](const ServerCallPtr& call, std::string_view bytes) {
-    lock_call(edge, lock, call, bytes);
+void register_lock(Edge& edge, service::LeaseLine& locks, rpc::ServiceRegistry& registry) {
+  registry.unary("/v3lockpb.Lock/Lock", [&edge, &locks](const ServerCallPtr& call, std::string_view bytes) {
+    lock_call(edge, locks, call, bytes);
   });
-  registry.unary("/v3lockpb.Lock/Unlock", [&edge, &lock](const ServerCallPtr& call, std::string_view bytes) {
-    unlock_call(edge, lock, call, bytes);
+  registry.unary("/v3lockpb.Lock/Unlock", [&edge, &locks](const ServerCallPtr& call, std::string_view bytes) {
+    unlock_call(edge, locks, call, bytes);
   });
 }
 

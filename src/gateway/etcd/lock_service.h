@@ -10,11 +10,11 @@
 
 #include "gateway/etcd/edge.h"
 #include "service/election/election.h"
-#include "service/lock/lock.h"
+#include "service/lease_line.h"
 
 namespace lockstep::gateway {
 
-void register_lock(Edge& edge, service::Lock& lock, rpc::ServiceRegistry& registry);
+void register_lock(Edge& edge, service::LeaseLine& locks, rpc::ServiceRegistry& registry);
 void register_election(Edge& edge, service::Election& election, rpc::ServiceRegistry& registry);
 
 // The status of a failed recipe.

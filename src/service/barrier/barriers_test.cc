@@ -6,8 +6,8 @@
 
 #include <gtest/gtest.h>
 
+#include "service/contenders.h"
 #include "service/names.h"
-#include "service/ownership_queue.h"
 #include "service/testing/recipe_test.h"
 #include "service/testing/unruly_store.h"
 #include "service/waiting.h"

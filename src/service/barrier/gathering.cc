@@ -4,9 +4,9 @@
 #include <cstdio>
 
 #include "service/barrier/barriers.h"
+#include "service/contenders.h"
 #include "service/flat_json.h"
 #include "service/names.h"
-#include "service/ownership_queue.h"
 
 namespace lockstep::service {
 

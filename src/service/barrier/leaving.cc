@@ -6,8 +6,8 @@
 
 #include "service/barrier/barriers.h"
 #include "service/barrier/gathering.h"
+#include "service/contenders.h"
 #include "service/names.h"
-#include "service/ownership_queue.h"
 #include "service/repeating.h"
 #include "service/store_requests.h"
 #include "service/waiting.h"

@@ -4,7 +4,7 @@
 // The leader's token (create_revision of its key) guards what it writes: proclaim() and resign() do nothing
 // once somebody else leads.
 //
-// Strand and ownership: as the queue's (ownership_queue.h).
+// Strand, ownership and errors: as the line's (lease_line.h).
 #pragma once
 
 #include <deque>
@@ -12,7 +12,8 @@
 #include <memory>
 #include <string>
 
-#include "service/ownership_queue.h"
+#include "service/contenders.h"
+#include "service/lease_line.h"
 #include "store/store.h"
 
 namespace lockstep::service {
@@ -64,7 +65,7 @@ class LeaderObserver : public std::enable_shared_from_this<LeaderObserver> {
 
 class Election {
  public:
-  explicit Election(store::Store& store) : store_(store), queue_(store) {}
+  explicit Election(const Context& context) : context_(context), line_(context) {}
 
   // Answers once elected. A candidate that is elected already, or waits, may campaign again with another
   // value.
@@ -73,16 +74,18 @@ class Election {
   void proclaim(const Leadership& leadership, std::string value, store::CallOptions options,
                 std::move_only_function<void(Result<store::Header>)> done);
   // Ok also if somebody else leads.
-  void resign(const Leadership& leadership, store::CallOptions options,
+  void resign(Leadership leadership, store::CallOptions options,
               std::move_only_function<void(Result<store::Header>)> done);
   void leader(const std::string& name, store::CallOptions options, store::Callback<Leader> done);
   [[nodiscard]] std::shared_ptr<LeaderObserver> observe(std::string name, store::CallOptions options);
 
-  [[nodiscard]] std::size_t candidates() const { return queue_.contenders(); }
+  // As the line's.
+  void close() { line_.close(); }
+  [[nodiscard]] std::size_t candidates() const { return line_.contenders(); }
 
  private:
-  store::Store& store_;
-  OwnershipQueue queue_;
+  Context context_;
+  LeaseLine line_;
 };
 
 }  // namespace lockstep::service

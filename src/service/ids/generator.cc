@@ -5,7 +5,7 @@
 
 #include "base/assert.h"
 #include "base/planted.h"
-#include "service/ownership_queue.h"
+#include "service/contenders.h"
 #include "service/record/record.h"
 #include "service/store_requests.h"
 #include "store/awaitable.h"

@@ -7,10 +7,10 @@
 #include <utility>
 
 #include "base/planted.h"
+#include "service/contenders.h"
 #include "service/flat_json.h"
 #include "service/lock/description.h"
 #include "service/names.h"
-#include "service/ownership_queue.h"
 #include "service/repeating.h"
 #include "service/store_requests.h"
 #include "service/waiting.h"

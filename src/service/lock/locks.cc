@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "service/contenders.h"
 #include "service/names.h"
-#include "service/ownership_queue.h"
 #include "service/waiting.h"
 
 namespace lockstep::service {

@@ -6,7 +6,7 @@
 #include "base/assert.h"
 #include "base/limits.h"
 #include "base/planted.h"
-#include "service/ownership_queue.h"
+#include "service/contenders.h"
 #include "service/waiting.h"
 #include "store/awaitable.h"
 #include "store/errors.h"
@@ -288,6 +288,13 @@ class SessionMaker {
     if (!renewed.ok()) co_return renewed;
     co_return session;
   }
+
+  static SessionPtr speak_for(const Context& context, LeaseId id, const store::Principal& principal) {
+    const SessionOptions options{.renewal = Renewal::elsewhere};
+    SessionPtr session(new Session(context, id, options, principal));
+    session->expires_at_ = no_deadline;
+    return session;
+  }
 };
 
 Task<Result<SessionPtr>> open_session(Context context, SessionOptions options, store::CallOptions call) {
@@ -297,6 +304,10 @@ Task<Result<SessionPtr>> open_session(Context context, SessionOptions options, s
 Task<Result<SessionPtr>> adopt_session(Context context, LeaseId id, SessionOptions options,
                                        store::CallOptions call) {
   return SessionMaker::adopt(context, id, options, std::move(call));
+}
+
+SessionPtr speak_for_lease(const Context& context, LeaseId id, const store::Principal& principal) {
+  return SessionMaker::speak_for(context, id, principal);
 }
 
 }  // namespace lockstep::service

@@ -157,5 +157,7 @@ Task<Result<SessionPtr>> open_session(Context context, SessionOptions options, s
 // that happens elsewhere.
 Task<Result<SessionPtr>> adopt_session(Context context, LeaseId id, SessionOptions options,
                                        store::CallOptions call);
+// Somebody else's lease, of which nothing is asked: alive until the store says otherwise to a recipe.
+SessionPtr speak_for_lease(const Context& context, LeaseId id, const store::Principal& principal);
 
 }  // namespace lockstep::service

@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "base/assert.h"
 #include "base/prng.h"
@@ -46,6 +47,13 @@ class WatchedStore final : public store::Store {
   void txn(store::TxnRequest request, store::CallOptions options,
            store::Callback<store::TxnResponse> done) override {
     ++txns;
+    if (late_txns > 0) {
+      --late_txns;
+      late_.push_back([this, request = std::move(request), options = std::move(options)]() mutable {
+        store_.txn(std::move(request), std::move(options), [](const Result<store::TxnResponse>&) {});
+      });
+      return done(Status(Code::unknown_outcome, "etcdserver: request timed out"));
+    }
     std::optional<Fault> fault = fault_of_call();
     if (!fault.has_value()) fault = std::exchange(next_txn, std::nullopt);
     mutate(&store::Store::txn, std::move(request), std::move(options), std::move(done), fault);
@@ -99,9 +107,15 @@ class WatchedStore final : public store::Store {
     fault_ = fault;
   }
   [[nodiscard]] bool failed_yet() const { return !fail_after_.has_value(); }
+  // What late_txns kept back takes effect now.
+  void deliver_late() {
+    for (auto& send : std::exchange(late_, {})) send();
+    strand.run();
+  }
   // Whether the fault that was asked for has happened; if not, it will not any more.
   bool failed() { return !std::exchange(fail_after_, std::nullopt).has_value(); }
 
+  int late_txns = 0;  // so many from now on: their outcome is unknown, and they are kept back
   int txns = 0;
   int ranges = 0;
   int watches = 0;
@@ -140,6 +154,7 @@ class WatchedStore final : public store::Store {
 
   replica::MemoryStore memory_store_{strand, strand};
   store::Store& store_ = memory_store_;
+  std::vector<std::move_only_function<void()>> late_;
   std::optional<std::size_t> fail_after_;
   Fault fault_ = Fault::refused;
 };

@@ -8,8 +8,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "service/contenders.h"
 #include "service/names.h"
-#include "service/ownership_queue.h"
 #include "service/store_requests.h"
 #include "service/timer/timers.h"
 #include "service/timer/values.h"

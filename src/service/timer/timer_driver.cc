@@ -9,7 +9,7 @@
 
 #include "base/assert.h"
 #include "base/planted.h"
-#include "service/election/election.h"
+#include "service/election/elections.h"
 #include "service/session/session.h"
 #include "service/store_requests.h"
 #include "service/timer/clock_view.h"
@@ -34,7 +34,7 @@ static_assert(timer_tick / 1ms < timer_step_ms_min, "an ordinary tick is not cut
 class TimerDriver::Drive : public std::enable_shared_from_this<Drive> {
  public:
   Drive(const Context& context, store::Principal principal)
-      : context_(context), principal_(principal), election_(context.store) {}
+      : context_(context), principal_(principal), elections_(context) {}
 
   static Task<void> run(std::shared_ptr<Drive> self) {
     while (!self->stop_.stop_requested()) {
@@ -77,13 +77,13 @@ class TimerDriver::Drive : public std::enable_shared_from_this<Drive> {
     session_options.ttl = session_ttl;
     const Result<SessionPtr> session = co_await open_session(context_, session_options, call());
     if (!session.ok()) co_return session.status();
-    auto campaign = [&](auto done) {
-      election_.campaign(std::string(driver_name), (*session)->id(), "timers", until_stopped(),
-                         std::move(done));
-    };
-    const Result<Ownership> elected = co_await from_callback<Result<Ownership>>(std::move(campaign));
+    Campaign campaign;
+    campaign.name = driver_name;
+    campaign.value = "timers";
+    const Result<Elected> elected =
+        co_await elections_.campaign(*session, std::move(campaign), until_stopped());
     Status ended = elected.status();
-    if (elected.ok() && !stop_.stop_requested()) ended = co_await drive(**session, *elected);
+    if (elected.ok() && !stop_.stop_requested()) ended = co_await drive(**session, elected->leadership());
     static_cast<void>(co_await (*session)->close(call()));
     co_return ended;
   }
@@ -154,7 +154,7 @@ class TimerDriver::Drive : public std::enable_shared_from_this<Drive> {
     co_return Standing{*value, found->kvs[0].mod_revision, context_.clock.now()};
   }
 
-  Task<Status> drive(const Session& session, const Ownership& leadership) {
+  Task<Status> drive(const Session& session, const Leadership& leadership) {
     Result<Standing> standing = co_await read_clock();
     if (!standing.ok()) co_return standing.status();
     drives_ = true;
@@ -178,7 +178,7 @@ class TimerDriver::Drive : public std::enable_shared_from_this<Drive> {
   }
 
   // False: another leads. An error, or a write by another: the clock must be read anew.
-  Task<Result<bool>> tick(Standing& standing, const Ownership& leadership) {
+  Task<Result<bool>> tick(Standing& standing, const Leadership& leadership) {
     const TimePoint sent = context_.clock.now();
     const auto passed = std::chrono::floor<std::chrono::milliseconds>(sent - standing.counted_from).count();
     std::int64_t step = std::min<std::int64_t>(passed, standing.value.step_ms_max);
@@ -218,7 +218,7 @@ class TimerDriver::Drive : public std::enable_shared_from_this<Drive> {
 
   Context context_;
   store::Principal principal_;
-  Election election_;
+  Elections elections_;
   std::stop_source stop_;
   std::int64_t next_step_ms_ = timer_step_ms_min;
   std::uint64_t ticks_ = 0;

@@ -4,8 +4,8 @@
 
 #include "base/assert.h"
 #include "base/planted.h"
+#include "service/contenders.h"
 #include "service/names.h"
-#include "service/ownership_queue.h"
 #include "service/repeat.h"
 #include "service/store_requests.h"
 #include "service/topic/core.h"

@@ -3,6 +3,7 @@
 #include <optional>
 #include <utility>
 
+#include "service/lease_line.h"
 #include "service/lock/guard.h"
 #include "service/lock/locks.h"
 #include "service/semaphore/semaphores.h"
@@ -18,8 +19,10 @@ constexpr std::uint64_t turns_per_session_max = 6;
 
 class Installed final : public Installation {
  public:
-  explicit Installed(FleetMachine& machine) : locks(machine.context()), semaphores(machine.context()) {}
+  explicit Installed(FleetMachine& machine)
+      : locks(machine.context()), lease_locks(machine.context()), semaphores(machine.context()) {}
   service::Locks locks;
+  service::LeaseLine lease_locks;
   service::Semaphores semaphores;
 };
 
@@ -53,6 +56,11 @@ class Turn {
     service::LockRequest request;
     request.name = name;
     request.mode = mode;
+    // Some are clients of etcd's lock service, which wait in the same line.
+    if (mode == service::LockMode::exclusive && session_->id().value() % 3 == 0) {
+      co_await lock_by_lease(std::move(name));
+      co_return;
+    }
     request.wait = !worker_.chance(1, 10);
     worker_.doing("waiting for " + name);
     const Result<service::HeldLock> held = co_await installed_.locks.acquire(session_, request, patience());
@@ -67,6 +75,33 @@ class Turn {
     const auto released = co_await installed_.locks.release(release, worker_.within(500, 4000));
     give_back(number, released.ok());
     worker_.doing("released " + name + ": " + released.status().to_string());
+  }
+
+  // Whoever is told of an unknown outcome, or gives up, asks again with the same lease: nothing of the calls
+  // before may hit what it is then told that it holds.
+  Task<void> lock_by_lease(std::string name) {
+    for (int attempt = 0; attempt < 3 && session_->alive(); ++attempt) {
+      worker_.doing("waiting for " + name + " with a lease");
+      store::CallOptions options = attempt < 2 ? worker_.within(20, 400) : patience();
+      const Result<service::Ownership> owned =
+          co_await from_callback<Result<service::Ownership>>([&](auto done) {
+            installed_.lease_locks.enter({name, session_->id(), "value"}, std::move(options),
+                                         std::move(done));
+          });
+      if (!owned.ok()) {
+        worker_.doing("did not get " + name + " with a lease: " + owned.status().to_string());
+        continue;
+      }
+      const std::uint64_t number = note(name, owned->key, owned->token, owned->header.revision, false);
+      co_await use(number, {owned->key, owned->token});
+      const Result<store::Header> left = co_await from_callback<Result<store::Header>>([&](auto done) {
+        installed_.lease_locks.leave(owned->key, worker_.within(500, 4000), std::move(done));
+      });
+      give_back(number, left.ok());
+      worker_.doing("left " + name + ": " + left.status().to_string());
+      co_return;
+    }
+    useful_ = false;  // a place of which nobody can tell whose call made it may stay
   }
 
   Task<void> permit() {

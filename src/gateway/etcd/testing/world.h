@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <utility>
 
 #include "env/random.h"
@@ -43,7 +44,17 @@ struct World {
   TestRandom random;
   TestWorker worker{strand};
   store::Security& security{store.enable_security(secrets, worker, random)};
-  EtcdServices services{store, security, cluster, strand, strand};
+  std::unique_ptr<EtcdServices> owned_services =
+      std::make_unique<EtcdServices>(store, security, cluster, strand, strand, random);
+  EtcdServices& services = *owned_services;
+
+  World() = default;
+  World(const World&) = delete;
+  World& operator=(const World&) = delete;
+  ~World() {
+    owned_services.reset();
+    strand.run();  // whoever still waits in line ends
+  }
 };
 
 }  // namespace lockstep::gateway::testing

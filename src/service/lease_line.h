@@ -1,0 +1,67 @@
+// A place in line for whoever brings a lease and renews it as it likes: etcd's lock and election services,
+// whose clients we know nothing else of.
+//
+// 1. What line.h promises, but that nobody here can tell when the lease ends: a waiter whose lease ended
+//    learns it when it is its turn.
+// 2. Calls with one lease and name, here or in other members, share its place: a repetition after an error or
+//    an unknown outcome finds its own key and carries on from there. Nothing of the call before, sent and not
+//    heard of, hits what the repetition is told that it holds.
+// 3. Whoever is refused before it has a place is told at once, in the store's words. A call that ends later
+//    gives its place up; but not one of which nobody can tell whether this call or another with the same
+//    lease made it: that one stays until it is left, or the lease ends.
+// 4. A caller needs permission for its name's keys only, as with etcd. One that may not use those of
+//    lockstep/sessions/ either is told unknown_outcome where others are not, and may leave a place behind.
+//
+// Costs: a free name is one write; leaving it is one write and a read at the own member.
+//
+// Ownership: calls that wait when it is destroyed are cancelled. Strand: the store's.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+
+#include "base/ids.h"
+#include "base/status.h"
+#include "service/contenders.h"
+#include "service/context.h"
+#include "service/line.h"
+#include "store/store.h"
+
+namespace lockstep::service {
+
+// Of the lease of a contender that brings none, from when it began to wait. Nobody renews it: etcd's rule.
+inline constexpr Duration lent_lease_ttl = std::chrono::seconds(60);
+
+struct LeasePlace {
+  std::string name;
+  LeaseId lease;  // zero: one of lent_lease_ttl is made
+  std::string value;
+};
+
+namespace errors {
+Status session_expired();  // failed_precondition: the lease, or the place, ended while its owner waited
+}  // namespace errors
+
+class LeaseLine {
+ public:
+  explicit LeaseLine(const Context& context) : context_(context), line_(std::make_shared<Line>(context)) {}
+  ~LeaseLine() { close(); }
+  // Cancels those who wait, now and from now on; they are answered in a later turn.
+  void close() { line_->close(); }
+  LeaseLine(const LeaseLine&) = delete;
+  LeaseLine& operator=(const LeaseLine&) = delete;
+
+  // Answers once the name is owned. A place that the lease has already gets the new value.
+  void enter(LeasePlace place, store::CallOptions options, store::Callback<Ownership> done);
+  // Removes a key as it is now: late, it does not hit what was written since. Ok also if there is none.
+  void leave(std::string key, store::CallOptions options, store::Callback<store::Header> done);
+
+  [[nodiscard]] std::size_t contenders() const { return line_->waiters(); }
+
+ private:
+  Context context_;
+  std::shared_ptr<Line> line_;  // also of calls that run
+};
+
+}  // namespace lockstep::service
