@@ -127,6 +127,12 @@ class Line {
 // `remaining` says so, else writes what it says. What was asked for never hits a key that was written since:
 // the session may have come again and found its place. Repeated until its outcome is certain or the options
 // end; then unknown_outcome.
+// What a call that ended with an unknown outcome had sent, for a call that repeats it.
+struct LeaveMemory {
+  bool maybe_left = false;
+  std::optional<store::KeyValue> written;  // more than once: as it was
+  std::optional<std::string> rest;         // what it should become
+};
 struct LeaveRequest {
   std::string key;
   Revision token;
@@ -138,6 +144,8 @@ struct LeaveRequest {
   std::function<Result<bool>(const store::KeyValue& own)> is_done;
   // If there is one, it is repeated as long as this session lives, whatever the options say.
   SessionPtr session;
+  // Of calls before with the same request: then giving back one of several, repeated, happens once.
+  std::shared_ptr<LeaveMemory> memory = nullptr;
 };
 namespace errors {
 Status not_holder();   // failed_precondition: nothing is held under that key

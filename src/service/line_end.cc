@@ -77,13 +77,12 @@ store::CallOptions options_of(const Context& context, const LeaveRequest& reques
 }
 
 Task<Result<Left>> leave_until(Context context, LeaveRequest request, store::CallOptions options) {
-  bool maybe_left = false;
+  LeaveMemory own_memory;
+  auto& [maybe_left, written, rest] = request.memory != nullptr ? *request.memory : own_memory;
   const auto gone = [&](const store::Header& header) -> Result<Left> {
     if (!maybe_left) return errors::not_holder();
     return Left{header, std::nullopt};
   };
-  std::optional<store::KeyValue> written;  // more than once: as it is
-  std::optional<std::string> rest;         // what it should become
   options = options_of(context, request, std::move(options));
   while (true) {
     store::TxnRequest txn;

@@ -31,6 +31,7 @@ Guard to_guard(const std::shared_ptr<Runtime>& runtime, const service::HeldLock&
   release.mode = held.mode;
   release.session = held.session;
   release.token = held.token;
+  release.memory = std::make_shared<service::LeaveMemory>();
   return Guard(std::make_shared<detail::Holding>(runtime, held.name, service::Fence{held.key, held.token},
                                                  std::move(use),
                                                  [release](detail::Recipes& recipes, auto options) {
@@ -43,9 +44,9 @@ Guard to_guard(const std::shared_ptr<Runtime>& runtime, const service::HeldLock&
   std::vector<std::string> purposes(1, "lock/" + request.name);
   LS_SDK_ASSIGN(SessionUse use, co_await SessionPool::take(context.runtime, std::move(session),
                                                            std::move(purposes), context.options));
-  LS_SDK_ASSIGN(service::HeldLock held,
+  LS_SDK_ASSIGN(const service::HeldLock held,
                 co_await context.recipes().locks.acquire(use.session(), std::move(request), context.options));
-  co_return to_guard(context.runtime, std::move(held), std::move(use));
+  co_return to_guard(context.runtime, held, std::move(use));
 }
 
 ::lockstep::Task<Outcome<std::vector<LockGuard>>> acquire_all_body(CallContext context,
@@ -54,10 +55,11 @@ Guard to_guard(const std::shared_ptr<Runtime>& runtime, const service::HeldLock&
   for (const std::string& name : request.names) purposes.push_back("lock/" + name);
   LS_SDK_ASSIGN(const SessionUse use,
                 co_await SessionPool::take(context.runtime, nullptr, std::move(purposes), context.options));
-  LS_SDK_ASSIGN(std::vector<service::HeldLock> all, co_await context.recipes().locks.acquire_all(
-                                                        use.session(), std::move(request), context.options));
+  LS_SDK_ASSIGN(
+      const std::vector<service::HeldLock> all,
+      co_await context.recipes().locks.acquire_all(use.session(), std::move(request), context.options));
   std::vector<LockGuard> guards;
-  for (service::HeldLock& held : all) guards.push_back(to_guard(context.runtime, std::move(held), use));
+  for (const service::HeldLock& held : all) guards.push_back(to_guard(context.runtime, held, use));
   co_return guards;
 }
 

@@ -220,6 +220,7 @@ Task<Result<Released>> Locks::release(const LockRelease& release, store::CallOpt
   if (release.token <= Revision()) return refused<Released>(errors::stale_token());
   std::string key = key_of(release.name, release.mode, release.session);
   LeaveRequest leave = leave_request(context_, std::move(key), release.token);
+  leave.memory = release.memory;
   if (release.count > 1) {
     leave.is_done = [count = release.count](const store::KeyValue& own) -> Result<bool> {
       const std::int64_t now = decode_holder(own.value).count;

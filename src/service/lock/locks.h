@@ -82,6 +82,9 @@ struct LockRelease {
   // How often it is held, as the caller believes: then releasing one time of several may be repeated. Zero:
   // not said.
   std::int64_t count = 0;
+  // Shared with calls that repeat this one, in this process: nothing is given back twice, also without a
+  // count.
+  std::shared_ptr<LeaveMemory> memory = nullptr;
 };
 
 struct Released {
@@ -114,7 +117,8 @@ class Locks {
                                                                 store::CallOptions options);
   // errors::not_holder, errors::stale_token, errors::lock_count_differs. After unknown_outcome it may be
   // repeated if it was held once (not_holder says that it had been released), or if both name the same
-  // `count`. A repetition without it, of what is held more than once, may take effect twice.
+  // `count` or share their `memory`. Else a repetition, of what is held more than once, may take effect
+  // twice.
   [[nodiscard]] Task<Result<Released>> release(const LockRelease& release, store::CallOptions options);
   // Each of them; the first error, after all were tried.
   [[nodiscard]] Task<Status> release_all(std::vector<HeldLock> held, store::CallOptions options);

@@ -205,6 +205,29 @@ TEST_F(LocksTest, ReentrantItIsHeldUntilItWasReleasedAsOften) {
   EXPECT_EQ(release(*waiter.result()).status(), errors::not_holder());
 }
 
+TEST_F(LocksTest, AReleaseRepeatedAfterAnUnknownOutcomeGivesBackOnce) {
+  for (const auto fault : {WatchedStore::Fault::unknown_done, WatchedStore::Fault::unknown_not_done}) {
+    const SessionPtr a = session(fault == WatchedStore::Fault::unknown_done ? 1 : 2);
+    Acquiring held = write(a);
+    for (int times = 0; times < 2; ++times) {
+      Acquiring again = acquire(a, {.name = "l", .reentrant = true});
+      EXPECT_TRUE(again.result().ok());
+    }
+    const HeldLock& lock = *held.result();
+    LockRelease what{lock.name, lock.mode, lock.session, lock.token};
+    what.memory = std::make_shared<LeaveMemory>();
+    world.store.fail_call(1, fault);  // the first one looks
+    Running<Result<Released>> first(locks->release(what, within(1ms)));
+    world.advance(500ms);
+    EXPECT_EQ(first.result().status().code(), Code::unknown_outcome);
+    Running<Result<Released>> repeated(locks->release(what, {}));
+    world.advance(500ms);
+    EXPECT_EQ(repeated.result()->count, 2);
+    EXPECT_EQ(release(lock)->count, 1);
+    EXPECT_EQ(release(lock)->count, 0);
+  }
+}
+
 TEST_F(LocksTest, ASecondCallOfASessionWaitsForTheFirstAndSharesWhatItGot) {
   const SessionPtr a = session(1);
   const SessionPtr b = session(2);
