@@ -25,8 +25,6 @@ namespace lockstep::gateway::v1 {
 namespace {
 
 constexpr int milliseconds_per_second = 1000;
-// Said with what may pass soon.
-constexpr std::int64_t retry_after_ms_default = 100;
 
 constexpr std::string_view not_holder = "The lock is not held by whoever asks";
 constexpr std::string_view mode_conflict = "The session would wait for itself";
@@ -111,6 +109,11 @@ constexpr std::array kinds = {
                 service::transaction::errors::transaction_exists},
     ProblemKind{"transaction_finished", 409, false, "The transaction is finished",
                 service::transaction::errors::transaction_finished},
+    ProblemKind{"transaction_forgotten", 409, false,
+                "The transaction is finished, and nothing else is left of it",
+                service::transaction::errors::transaction_forgotten},
+    ProblemKind{"too_many_transactions", 503, true, "Too many transactions finished lately to remember more",
+                service::transaction::errors::too_many_remembered, 10'000},
     ProblemKind{"transaction_not_open", 409, false, "The transaction takes no branches any more",
                 service::transaction::errors::transaction_not_open},
     ProblemKind{"branch_exists", 409, false, "Another branch has that id",
@@ -208,7 +211,7 @@ const ProblemKind& problem_kind(std::string_view code) {
 
 Problem make_problem(std::string_view code, std::string detail) {
   const ProblemKind& kind = problem_kind(code);
-  return {&kind, kind.status, std::move(detail), {}, kind.retryable ? retry_after_ms_default : 0};
+  return {&kind, kind.status, std::move(detail), {}, kind.retryable ? kind.retry_after_ms : 0};
 }
 
 Problem problem_of(const Status& status) {

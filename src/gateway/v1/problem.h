@@ -25,6 +25,7 @@ struct ProblemKind {
   std::string_view title;
   // The error of a recipe that it stands for; null: none alone.
   Status (*of)() = nullptr;
+  std::int64_t retry_after_ms = 100;  // said with what is retryable: it may pass soon
 };
 
 std::span<const ProblemKind> problem_kinds();

@@ -24,6 +24,7 @@ struct Call {
   // Who asks, the client's going away as cancellation, and a deadline: of the server for one call, later by
   // what `wait_ms` asks for.
   store::CallOptions options;
+  std::string user;  // who asks, by name; empty: nobody knows
 };
 
 // An answer, or an error as the recipe said it or as a problem of /v1's own.

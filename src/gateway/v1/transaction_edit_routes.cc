@@ -18,7 +18,7 @@ Outcome answer_of(const Result<tx::TransactionView>& view) {
 }
 
 tx::OperatorNote note_of(const Call& call) {
-  return {call.arguments.text("by"), call.arguments.text("reason")};
+  return {call.arguments.text("by"), call.arguments.text("reason"), call.user};
 }
 
 // Of a registered branch, as its document.

@@ -40,6 +40,7 @@ Task<Outcome> submit(Coordination* recipes, Call call) {
   tx::Submission submission;
   submission.mode = *tx::parse_mode(call.arguments.text("mode"));
   submission.gid = call.arguments.text("gid");
+  submission.user = call.user;
   submission.document = document_of(submission.mode, call.arguments, recipes->services);
   if (std::optional<Problem> refused = address_problem(recipes->callouts, submission.document))
     co_return *refused;
@@ -158,7 +159,7 @@ Route submit_route(Coordination& recipes) {
   for (Field& field : definition_fields()) route.request.push_back(std::move(field));
   route.answer = transaction_fields();
   route.answer.push_back(boolean_field("existed", "it had been submitted before").required());
-  route.problems = {"transaction_exists", "address_forbidden", "conflict"};
+  route.problems = {"transaction_exists", "address_forbidden", "conflict", "too_many_transactions"};
   return route;
 }
 
@@ -189,6 +190,7 @@ Routes transaction_routes(Coordination& recipes) {
       {"transaction", "as show answers; the last one is finished", transaction_details_fields()}};
   Route defining =
       about(get(recipes, "/v1/transactions/definition", "What a transaction was submitted with", definition));
+  defining.problems.emplace_back("transaction_forgotten");
   defining.answer = {gid_field().required(), json_field("definition", "as it is kept").required(),
                      json_field("branches", "those that were registered later").required()};
   Route naming = get(recipes, "/v1/transactions/new-gid", "A gid that nobody has", new_gid);

@@ -62,6 +62,7 @@ JsonText open_branch(const tx::State& state, const std::string& branch, tx::Oper
 JsonText to_json(const tx::Audit& audit) {
   JsonText json;
   json.text("action", audit.action).text("by", audit.by).text("reason", audit.reason).text("was", audit.was);
+  if (!audit.user.empty()) json.text("user", audit.user);
   if (!audit.branch.empty()) json.text("branch", audit.branch);
   return std::move(json.number("at_ms", audit.at_ms));
 }
@@ -102,6 +103,7 @@ Fields journal_fields() {
 Fields audit_fields() {
   return {text_field("action", "what was done").required(),
           text_field("by", "by whom, in their words").required(),
+          text_field("user", "by whom, as the server knew them"),
           text_field("reason", "why, in their words").required(),
           text_field("was", "the state before").required(),
           text_field("branch", "that was skipped"),
@@ -126,6 +128,7 @@ Fields transaction_fields() {
           boolean_field("needs_operator", "somebody must look at it").required(),
           text_field("needs_operator_why", "what hinders it"),
           integer_field("needs_operator_since_ms", "since 1970"),
+          text_field("user", "who submitted it, as the server knew them"),
           json_field("result", "of one that is finished: a saga's outputs")};
 }
 
@@ -141,6 +144,7 @@ JsonText to_json(const tx::TransactionView& view) {
     json.text("needs_operator_why", state.needs_operator);
     json.number("needs_operator_since_ms", state.needs_operator_since_ms);
   }
+  if (!state.user.empty()) json.text("user", state.user);
   if (!state.result.empty() && is_json(state.result)) json.json("result", state.result);
   return json;
 }

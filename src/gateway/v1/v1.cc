@@ -229,6 +229,7 @@ void V1::serve(const Route& route, const HttpResponderPtr& responder, HttpReques
   Result<store::CallOptions> options = admit(request);
   if (!options.ok()) return refuse(problem_of(options.status()));
   call.options = *std::move(options);
+  call.user = user_of(call.options.principal, request.peer_common_name);
   const bool query = route.method == "GET";
   if (route.stream && request.method == "HEAD")
     return refuse(make_problem("method_not_allowed", "a stream has no end of which the head could tell"));
@@ -255,7 +256,7 @@ void V1::serve(const Route& route, const HttpResponderPtr& responder, HttpReques
   if (key->empty() || key->size() > idempotency_key_bytes_max || !is_printable(*key))
     return refuse(make_problem("invalid_request", "an Idempotency-Key is 1 to 255 printable characters"));
   IdempotentRequest once;
-  once.user = user_of(call.options.principal, request.peer_common_name);
+  once.user = call.user;
   once.key = *key;
   once.fingerprint = route.method + " " + route.path + "\n" + request.body;
   once.time = options_.request_timeout + wait;

@@ -46,8 +46,9 @@ struct Active {
   Revision created;            // of what is stored of it; or a later one, at which it was there
   std::optional<State> state;  // nothing: to be read
   std::unique_ptr<Machine> machine;
-  std::size_t machine_bytes = 0;
-  std::optional<Next> next;  // the machine's, since it learned something last
+  std::size_t document_bytes = 0;
+  std::size_t machine_bytes = 0;  // with its document and journal, as it is counted
+  std::optional<Next> next;       // the machine's, since it learned something last
   std::int64_t deadline_ms = 0;
   std::vector<SentCall> under_way;
   std::vector<SentCall> recorded;  // attempts that are recorded as begun, or may be, and are not sent yet

@@ -12,6 +12,7 @@
 #include "service/session/session.h"
 #include "service/store_requests.h"
 #include "service/transaction/keys.h"
+#include "service/transaction/page_size.h"
 #include "service/transaction/term.h"
 #include "service/waiting.h"
 #include "store/awaitable.h"
@@ -197,7 +198,9 @@ class Coordinator::Run : public std::enable_shared_from_this<Run> {
     if (!own.ok()) co_return own.status();
     watches.own = *std::move(own);
     if (Status loaded = co_await load_unfinished(term, office.epoch); !loaded.ok()) co_return loaded;
+    if (Status loaded = co_await load_remembered(term, office.epoch); !loaded.ok()) co_return loaded;
     if (Status loaded = co_await load_finished(term, office.epoch); !loaded.ok()) co_return loaded;
+    term->knows_finished();
     const Signal signal = signal_;
     const std::stop_callback lost(session->over(), [signal] { signal.set(); });
     co_return co_await follow(*session, *term, watches);
@@ -274,19 +277,48 @@ class Coordinator::Run : public std::enable_shared_from_this<Run> {
 
   Task<Status> load_unfinished(std::shared_ptr<Term> term, Revision at) {
     std::string from(unfinished_prefix);
+    PageSize size(page_keys);
     while (!term->over() && !stop_.stop_requested()) {
       store::RangeRequest page = one_key(from);
       page.range_end = end_of_prefix(unfinished_prefix);
       page.revision = at;
-      page.limit = page_keys;
+      page.limit = size.keys();
       const Result<store::RangeResponse> found =
           co_await store::awaitable::range(context_.store, std::move(page), call());
       if (!found.ok()) co_return found.status();
+      size.saw(found->kvs);
       for (const store::KeyValue& kv : found->kvs) term->see_unfinished(kv);
       term->pump();
       if (!found->more || found->kvs.empty()) break;
       from = found->kvs.back().key + '\0';
     }
+    co_return Status();
+  }
+
+  // Small ones, of which it is known when they finished.
+  Task<Status> load_remembered(std::shared_ptr<Term> term, Revision at) {
+    std::vector<std::pair<std::int64_t, FinishedOnes::One>> all;
+    std::string from(remembered_prefix);
+    PageSize size(8 * page_keys);
+    while (!term->over() && !stop_.stop_requested()) {
+      store::RangeRequest page = one_key(from);
+      page.range_end = end_of_prefix(remembered_prefix);
+      page.revision = at;
+      page.limit = size.keys();
+      const Result<store::RangeResponse> found =
+          co_await store::awaitable::range(context_.store, std::move(page), call());
+      if (!found.ok()) co_return found.status();
+      size.saw(found->kvs);
+      for (const store::KeyValue& kv : found->kvs) {
+        const Result<State> state = parse_state(kv.value);
+        all.push_back({state.ok() ? state->remembered_ms : 0,
+                       {kv.key.substr(remembered_prefix.size()), kv.mod_revision, 0, false, true}});
+      }
+      if (!found->more || found->kvs.empty()) break;
+      from = found->kvs.back().key + '\0';
+    }
+    std::ranges::sort(all, {}, [](const auto& one) { return std::pair(one.first, one.second.revision); });
+    for (auto& [since_ms, one] : all) term->see_remembered(std::move(one), since_ms);
     co_return Status();
   }
 

@@ -17,8 +17,9 @@
 //      early, whatever wall clocks do; time without a coordinator is not counted.
 //   6. All unfinished transactions go on at once after a take-over; calls under way are bounded, in all and
 //      for each host, and a host that does not answer holds up only its own.
-//   7. What is final is never called again. It is kept for finished_kept, finished_max at most, then removed
-//      with its definition.
+//   7. What is final is never called again. Its gid is remembered for finished_kept, counted by the
+//      coordinators' clock, however many there are: beyond finished_max, of the oldest no more is left than
+//      how they ended and a digest of their documents. At remembered_max no more are submitted.
 //
 // Nothing is written before there is anything under transactions_prefix.
 //
@@ -26,8 +27,8 @@
 // log is told so. The key has a lease: when it is gone, whoever was told nothing takes over at once, and who
 // was told false after fallback_after.
 //
-// Memory: some hundred bytes for each unfinished transaction; machines and documents of those under way,
-// within machines_max and machine_bytes_max.
+// Memory: some hundred bytes for each unfinished transaction, and a hundred for each that is remembered;
+// machines and documents of those under way, within machines_max and machine_bytes_max.
 //
 // Ownership: the client outlives the coordinator and what it sent. Destroying it stops it; answers to calls
 // under way are dropped, and the next coordinator sends them again. Strand only.
@@ -61,6 +62,7 @@ struct CoordinatorOptions {
   std::size_t machine_bytes_max = std::size_t{64} * 1024 * 1024;  // of their documents and journals
   Duration finished_kept = std::chrono::hours(1);
   std::size_t finished_max = 100'000;
+  std::size_t remembered_max = 2'000'000;  // with those; some 400 bytes of the store each
   Duration session_ttl = 5s;
   Duration fallback_after = 15s;
   store::Principal principal;

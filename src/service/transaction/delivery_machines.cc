@@ -16,7 +16,10 @@ constexpr std::string_view check_branch_name = "check";
 class Deliveries {
  public:
   explicit Deliveries(std::vector<Target> targets) {
-    for (Target& target : targets) all_.push_back({std::move(target), Stage::open});
+    for (Target& target : targets) {
+      bytes_ += bytes_of(target);
+      all_.push_back({std::move(target), Stage::open});
+    }
   }
   // With `dead`, those that are no more to be sent to, for good or until revived.
   Status learn(const Entry& entry, bool may_die) {
@@ -40,6 +43,7 @@ class Deliveries {
       calls.push_back(std::move(call));
     }
   }
+  [[nodiscard]] std::size_t bytes() const { return bytes_; }
   [[nodiscard]] std::size_t open() const { return count(Stage::open); }
   [[nodiscard]] std::size_t dead() const { return count(Stage::dead); }
   [[nodiscard]] std::string describe_dead() const {
@@ -73,6 +77,7 @@ class Deliveries {
     }
   }
   std::vector<Delivery> all_;
+  std::size_t bytes_ = 0;
 };
 
 class MessageMachine final : public Machine {
@@ -123,6 +128,7 @@ class MessageMachine final : public Machine {
       deliveries_.add_calls(false, next.calls);
     return next;
   }
+  [[nodiscard]] std::size_t bytes() const override { return deliveries_.bytes() + headers_bytes_max; }
 
  private:
   void decide(bool commit, const char* why_not) {
@@ -164,6 +170,7 @@ class NotificationMachine final : public Machine {
     return next;
   }
   [[nodiscard]] Duration time_limit() const override { return time_limit_; }
+  [[nodiscard]] std::size_t bytes() const override { return deliveries_.bytes(); }
 
  private:
   Duration time_limit_;

@@ -210,6 +210,7 @@ Status read_targets(Mode mode, const Json& json, Document& document) {
   }
   if (found->empty() && !two_phase) return wrong(place, "it is empty");
   std::set<std::string> ids;
+  std::size_t headers_bytes = 0;
   for (const Json& one : *found) {
     const std::string where = place + "/" + std::to_string(document.targets.size());
     Result<Target> target = read_target(mode, one, where, document);
@@ -217,6 +218,11 @@ Status read_targets(Mode mode, const Json& json, Document& document) {
     if (target->id.empty()) target->id = std::to_string(document.targets.size() + 1);
     if (const Status good = check_branch(target->id); !good.ok()) return good;
     if (!ids.insert(target->id).second) return wrong(where, "there is another \"" + target->id + "\"");
+    for (const auto& [header, value] : target->headers) headers_bytes += header.size() + value.size();
+    if (headers_bytes > all_headers_bytes_max) {
+      return {Code::resource_exhausted,
+              "transaction: " + place + ": their headers are larger than 4 MiB together"};
+    }
     document.targets.push_back(*std::move(target));
   }
   return {};
@@ -253,6 +259,13 @@ Result<Target> parse_branch(Mode mode, std::string_view text, const Document& co
   LS_ASSIGN_OR_RETURN(Target target, read_target(mode, json, "", common));
   LS_RETURN_IF_ERROR(check_branch(target.id));
   return target;
+}
+
+std::size_t bytes_of(const Target& target) {
+  std::size_t bytes = sizeof(Target) + target.id.size() + target.attempt.size() + target.forward.size() +
+                      target.back.size() + target.payload.size();
+  for (const auto& [name, value] : target.headers) bytes += sizeof(name) * 2 + name.size() + value.size();
+  return bytes;
 }
 
 Call call_of(const Target& target, Operation operation, const std::string& url) {

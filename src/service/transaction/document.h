@@ -19,6 +19,8 @@ namespace lockstep::service::transaction {
 inline constexpr std::size_t document_depth_max = 64;
 inline constexpr std::size_t url_bytes_max = 2048;
 inline constexpr std::size_t headers_max = 32;
+// Of all branches or targets together: common ones are in each.
+inline constexpr std::size_t all_headers_bytes_max = std::size_t{4} * 1024 * 1024;
 inline constexpr std::size_t headers_bytes_max = std::size_t{16} * 1024;
 inline constexpr Duration time_limit_max = std::chrono::hours(24 * 366);
 
@@ -47,6 +49,9 @@ struct Document {
 Result<Document> parse_document(Mode mode, std::string_view text);
 // A branch by itself; what it does not say is as in `common`.
 Result<Target> parse_branch(Mode mode, std::string_view text, const Document& common);
+
+// Of memory, about.
+std::size_t bytes_of(const Target& target);
 
 // The call of one of a target's operations.
 Call call_of(const Target& target, Operation operation, const std::string& url);

@@ -22,6 +22,9 @@ struct Editing {
   std::int64_t wall_ms = 0;
   std::vector<store::RequestOperation> also;  // written along
 };
+// What a step can end though it cannot be read.
+enum class Damaged : std::uint8_t { refused, accepted };
+
 // True: it changed something. False: it is as asked for already.
 using Step = std::function<Result<bool>(Editing&)>;
 
@@ -46,13 +49,16 @@ Result<bool> tell(Editing& editing, Entry::Kind kind) {
   return tell(editing, std::move(entry));
 }
 
-Task<Result<TransactionView>> edit(Context context, std::string gid, Step step, store::CallOptions options) {
+Task<Result<TransactionView>> edit(Context context, std::string gid, Step step, store::CallOptions options,
+                                   Damaged damaged = Damaged::refused) {
   if (Status good = check_gid(gid); !good.ok()) co_return good;
   Repetition sends(context, std::move(options));
   while (co_await sends.next()) {
     Editing editing;
     editing.wall_ms = std::max<std::int64_t>(context.clock.wall_now() / 1ms, 0);
     Result<Loaded> loaded = co_await load(context, gid, sends.call());
+    if (loaded.status().code() == Code::failed_precondition && damaged == Damaged::accepted)
+      loaded = co_await load_damaged(context, gid, sends.call());
     if (!loaded.ok()) {
       // Only reading failed: what was written before may be there.
       sends.failed(loaded.status());
@@ -60,12 +66,16 @@ Task<Result<TransactionView>> edit(Context context, std::string gid, Step step, 
       continue;
     }
     editing.loaded = *std::move(loaded);
-    auto machine = replay(editing.loaded.view.state, gid, editing.loaded.document, editing.loaded.registered);
-    if (machine.ok()) editing.machine = *std::move(machine);
+    if (!editing.loaded.remembered) {
+      auto machine =
+          replay(editing.loaded.view.state, gid, editing.loaded.document, editing.loaded.registered);
+      if (machine.ok()) editing.machine = *std::move(machine);
+    }
     const Result<bool> stepped = step(editing);
     if (!stepped.ok() && sends.in_doubt()) break;
     if (!stepped.ok()) co_return stepped.status();
     if (!*stepped) co_return std::move(editing.loaded.view);
+    if (editing.loaded.remembered) co_return errors::transaction_forgotten();
     const std::string where = editing.loaded.finished ? finished_key(gid) : unfinished_key(gid);
     store::TxnRequest txn;
     txn.compare.push_back(modified_at(where, editing.loaded.view.revision));
@@ -90,6 +100,7 @@ Task<Result<TransactionView>> edit(Context context, std::string gid, Step step, 
 
 Status needs_machine(const Editing& editing) {
   if (editing.machine != nullptr) return {};
+  if (editing.loaded.remembered) return errors::transaction_forgotten();
   return {Code::failed_precondition,
           "transaction: its journal does not fit its definition: finish it by force"};
 }
@@ -102,15 +113,15 @@ Step audited(std::string action, std::string branch, OperatorNote note, Step ste
     audit.action = action;
     audit.branch = branch;
     audit.by = printable(note.by);
+    audit.user = printable(note.user);
     audit.reason = printable(note.reason);
     audit.was = to_string(state.verdict);
     audit.at_ms = editing.wall_ms;
     const Result<bool> stepped = step(editing);
     if (!stepped.ok() || !*stepped) return stepped;
-    if (state.audits >= counted_max) return Status(Code::resource_exhausted, "transaction: too many audits");
+    LS_ASSIGN_OR_RETURN(std::string key, audit_key(editing.loaded.view.gid, state.audits + 1));
     ++state.audits;
-    const std::string key = audit_key(editing.loaded.view.gid, state.audits);
-    editing.also.push_back(operation(put_of(key, encode(audit), LeaseId())));
+    editing.also.push_back(operation(put_of(std::move(key), encode(audit), LeaseId())));
     return true;
   };
 }
@@ -171,6 +182,7 @@ std::string encode(const Audit& audit) {
   FlatJsonWriter json;
   json.text("action", audit.action);
   if (!audit.branch.empty()) json.text("branch", audit.branch);
+  if (!audit.user.empty()) json.text("user", audit.user);
   return json.text("by", audit.by)
       .text("reason", audit.reason)
       .text("was", audit.was)
@@ -187,6 +199,7 @@ Result<Audit> parse_audit(std::string_view text) {
   audit.action = *json->text("action");
   audit.branch = json->text("branch").value_or("");
   audit.by = json->text("by").value_or("");
+  audit.user = json->text("user").value_or("");
   audit.reason = json->text("reason").value_or("");
   audit.was = json->text("was").value_or("");
   audit.at_ms = json->number("at_ms").value_or(0);
@@ -281,7 +294,7 @@ Task<Result<TransactionView>> Transactions::force_finish(std::string gid, Operat
     return true;
   };
   return edit(context_, std::move(gid), audited("finish", "", std::move(note), std::move(step)),
-              std::move(options));
+              std::move(options), Damaged::accepted);
 }
 
 Task<Result<TransactionView>> Transactions::forward(std::string gid, OperatorNote note,

@@ -38,9 +38,13 @@ std::string finished_key(std::string_view gid) {
 std::string audits_prefix(std::string_view gid) {
   return joined(audit_prefix, gid) + "/";
 }
-std::string audit_key(std::string_view gid, std::int64_t number) {
+std::string remembered_key(std::string_view gid) {
+  return joined(remembered_prefix, gid);
+}
+Result<std::string> audit_key(std::string_view gid, std::int64_t number) {
   const std::string digits = std::to_string(number);
-  LS_MUST(number > 0 && digits.size() <= 10);
+  if (number <= 0 || digits.size() > 10)
+    return Status(Code::resource_exhausted, "transaction: it has too many audits");
   return audits_prefix(gid) + std::string(10 - digits.size(), '0') + digits;
 }
 std::string end_of_prefix(std::string_view prefix) {

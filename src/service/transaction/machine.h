@@ -136,6 +136,8 @@ class Machine {
   [[nodiscard]] virtual Next next() const = 0;
   // After which it is told timed_out, counted from the submit; 0: never.
   [[nodiscard]] virtual Duration time_limit() const { return {}; }
+  // What it takes of memory, about, with what it learned; quickly told.
+  [[nodiscard]] virtual std::size_t bytes() const = 0;
   // What a finished transaction answers with (a saga's outputs as JSON); empty: nothing.
   [[nodiscard]] virtual std::string result() const { return {}; }
 };

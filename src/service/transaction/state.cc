@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "service/flat_json.h"
+#include "service/record/record.h"
 
 namespace lockstep::service::transaction {
 namespace {
@@ -233,6 +234,7 @@ constexpr std::array number_fields = {
     NumberField{"branches", &State::branches, counted_max},
     NumberField{"audits", &State::audits, counted_max},
     NumberField{"needs_operator_since_ms", &State::needs_operator_since_ms},
+    NumberField{"remembered_ms", &State::remembered_ms},
 };
 
 }  // namespace
@@ -262,6 +264,19 @@ std::optional<Verdict> parse_verdict(std::string_view text) {
   return value_in(verdicts, text);
 }
 
+std::string digest_of(std::string_view document) {
+  // Two of FNV's, of 64 bits each; the second one sees the bytes turned over, and their number.
+  constexpr std::uint64_t prime = 0x100000001b3;
+  std::uint64_t one = 0xcbf29ce484222325;
+  std::uint64_t other = one ^ (document.size() * 0x9e3779b97f4a7c15);
+  for (const char letter : document) {
+    const auto byte = static_cast<unsigned char>(letter);
+    one = (one ^ byte) * prime;
+    other = (other ^ (other >> 29U) ^ static_cast<unsigned char>(~byte)) * prime;
+  }
+  return to_hexadecimal(one) + to_hexadecimal(other);
+}
+
 std::string printable(std::string_view text, std::size_t bytes_max) {
   std::string out(text.substr(0, bytes_max));
   if (is_utf8(out)) return out;
@@ -280,6 +295,8 @@ std::string encode(const State& state) {
   if (!state.needs_operator.empty()) line.text("needs_operator", state.needs_operator);
   if (!state.reason.empty()) line.text("reason", state.reason);
   if (!state.result.empty()) line.text("result", state.result);
+  if (!state.definition.empty()) line.text("definition", state.definition);
+  if (!state.user.empty()) line.text("user", state.user);
   std::string text = line.str();
   text += '\n';
   for (const CallState& call : state.calls) append_call(text, call);
@@ -306,6 +323,8 @@ Result<State> parse_state(std::string_view text) {
   state.needs_operator = json->text("needs_operator").value_or("");
   state.reason = json->text("reason").value_or("");
   state.result = json->text("result").value_or("");
+  state.definition = json->text("definition").value_or("");
+  state.user = json->text("user").value_or("");
   while (text.starts_with("call ")) {
     Words words(take_line(text));
     words.word();

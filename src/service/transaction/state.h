@@ -80,7 +80,11 @@ struct State {
   std::int64_t audits = 0;
   std::string needs_operator;  // why; empty: it does not
   std::int64_t needs_operator_since_ms = 0;
-  std::string result;  // of a finished one
+  std::string result;      // of a finished one
+  std::string definition;  // digest_of() what it was submitted with
+  std::string user;        // who submitted it, as the server knew them; empty: it did not
+  // Of one that is only remembered: since when, by the coordinators' clock.
+  std::int64_t remembered_ms = 0;
   std::vector<CallState> calls;
   std::string journal;  // its lines, as they are
   friend bool operator==(const State&, const State&) = default;
@@ -88,6 +92,9 @@ struct State {
 
 std::string encode(const State& state);
 Result<State> parse_state(std::string_view text);
+
+// 128 bits as hexadecimal digits. Against mistakes, not against malice: who chooses the gid chooses both.
+std::string digest_of(std::string_view document);
 
 void append_to_journal(std::string& journal, const JournalLine& line);
 Result<std::vector<JournalLine>> parse_journal(std::string_view journal);

@@ -16,6 +16,7 @@ constexpr Duration call_time_max = 5s;
 // Steps of one turn: others on the strand have their turn, too.
 constexpr int steps_per_pump_max = 256;
 constexpr std::size_t gone_max_min = 1024;
+constexpr std::int64_t idle_clock_step_ms = 60'000;
 constexpr std::int64_t wake_distance_max_ms = 3'600'000;
 
 }  // namespace
@@ -28,6 +29,7 @@ Term::Term(const Context& context, env::HttpClient& client, CoordinatorOptions o
       epoch_(epoch),
       clock_ms_(LS_PLANTED(transaction_early_after_jump) ? std::max(clock_ms, wall_ms()) : clock_ms),
       clock_at_(context.clock.now()),
+      clock_written_ms_(clock_ms),
       figures_(figures),
       over_signal_(std::move(over)),
       documents_(options_.machine_bytes_max),
@@ -142,6 +144,7 @@ void Term::see_unfinished(const store::KeyValue& kv) {
   }
   Active& active = *find(serials_.at(std::string(gid)));
   take_newer(active);
+  rest_unless_due(active);
 }
 
 // An edit of somebody else, or what was found: it counts, instead of what stood here.
@@ -194,6 +197,11 @@ void Term::see_progress(Revision revision) {
 
 void Term::note_gone(const std::string& gid, Revision revision) {
   if (revision > watched_) gone_[gid] = revision;
+}
+
+void Term::see_remembered(FinishedOnes::One one, std::int64_t since_ms) {
+  one.at_ms = std::clamp<std::int64_t>(since_ms, 0, now_ms());
+  finished_.add(std::move(one));
 }
 
 void Term::see_finished(std::string_view gid, Revision revision) {
@@ -253,7 +261,9 @@ void Term::tick() {
     if (active == nullptr || !active->unsaved || active->writing || active->loading) continue;
     if (active->state.has_value()) want_write(*active);
   }
-  tick_due_ = !active_.empty();
+  // What is remembered has its time counted, too, though nobody is in a hurry.
+  const bool idle_tick = finished_.size() > 0 && now_ms() - clock_written_ms_ >= idle_clock_step_ms;
+  tick_due_ = !active_.empty() || idle_tick;
   sweep();
   at_turn_end();
 }

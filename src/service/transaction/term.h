@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -49,6 +50,10 @@ class Term : public std::enable_shared_from_this<Term> {
   void see_unfinished(const store::KeyValue& kv);
   void see_removed(std::string_view gid, Revision revision);
   void see_finished(std::string_view gid, Revision revision);
+  // Before the others that are finished, the oldest first; since when by the coordinators' clock.
+  void see_remembered(FinishedOnes::One one, std::int64_t since_ms);
+  // All of those were seen.
+  void knows_finished() { finished_known_ = true; }
   // Everything up to that revision was seen.
   void see_progress(Revision revision);
   // As often as something was seen: goes on with whatever is due.
@@ -96,6 +101,8 @@ class Term : public std::enable_shared_from_this<Term> {
   void send(Active& active, const Call& call);
   void on_reply(std::uint64_t serial, const SentCall& sent, Result<env::HttpReply> answer);
   void rest(Active& active);
+  void rest_unless_due(Active& active);
+  void account(Active& active);
   void forget_machine(Active& active);
   void look_at_alarm(Active& active);
 
@@ -113,7 +120,17 @@ class Term : public std::enable_shared_from_this<Term> {
   void on_written(const std::vector<Write>& batch, const Result<store::TxnResponse>& answer);
   void on_written_one(const Write& write, const store::TxnResponse& answer, Revision revision);
   void write_failed(Active& active, std::int64_t again_ms);
+  // term_sweep.cc: what is finished, until it is forgotten.
   void sweep();
+  bool tell_full();
+  void remove(std::vector<FinishedOnes::One> due);
+  void shorten(std::vector<FinishedOnes::One> surplus);
+  void write_short(std::vector<FinishedOnes::One> surplus, const store::TxnResponse& found);
+  // `then` unless the term is over; after an error those are given back.
+  void sweep_with(store::TxnRequest txn, std::vector<FinishedOnes::One> ones,
+                  void (Term::*then)(std::vector<FinishedOnes::One>, const store::TxnResponse&));
+  void on_removed(std::vector<FinishedOnes::One> due, const store::TxnResponse& answer);
+  void on_shortened(std::vector<FinishedOnes::One> surplus, const store::TxnResponse& answer);
   void at_turn_end();
 
   Context context_;
@@ -122,7 +139,7 @@ class Term : public std::enable_shared_from_this<Term> {
   Revision epoch_;
   std::int64_t clock_ms_;  // at clock_at_
   TimePoint clock_at_;
-  std::int64_t clock_written_ms_ = 0;
+  std::int64_t clock_written_ms_;
   CoordinatorFigures& figures_;
   Signal over_signal_;
   bool over_ = false;
@@ -148,7 +165,9 @@ class Term : public std::enable_shared_from_this<Term> {
   std::size_t loads_under_way_ = 0;
   std::size_t writes_under_way_ = 0;
   bool sweeping_ = false;
-  bool tick_due_ = false;  // the clock is to be written, also if nothing else is
+  bool finished_known_ = false;
+  std::optional<bool> told_full_;  // what the store says of it, if that is known
+  bool tick_due_ = false;          // the clock is to be written, also if nothing else is
   bool turn_end_asked_ = false;
   bool pumping_ = false;
   env::TimerId wake_timer_;

@@ -14,6 +14,7 @@ namespace {
 
 // What rests with a longer journal is read again.
 constexpr std::size_t resting_journal_bytes_max = 4096;
+constexpr std::size_t resting_calls_max = 16;
 // In the client, for a call's turn; then it counts as not sent.
 constexpr Duration turn_time_max = 30s;
 
@@ -66,6 +67,7 @@ void Term::step(Active& active) {
   changed = drop_unsent(active) || changed;
   begin_delays(active);
   changed = record_attempts(active) || changed;
+  account(active);
   if (changed) {
     if (LS_PLANTED(transaction_sent_before_logged)) send_due(active);
     return want_write(active);
@@ -338,6 +340,24 @@ void Term::rest(Active& active) {
   if (active.unsaved || active.state->journal.size() <= resting_journal_bytes_max) return;
   forget_machine(active);
   active.state.reset();
+}
+
+// Much that waits for a far time, or for somebody, is read again then.
+void Term::rest_unless_due(Active& active) {
+  if (!active.state.has_value() || active.machine != nullptr || active.unsaved) return;
+  if (active.due_ms >= 0 && active.due_ms <= now_ms()) return;
+  if (!active.under_way.empty() || !active.arrived.empty() || !active.taken.empty()) return;
+  const State& state = *active.state;
+  if (state.journal.size() > resting_journal_bytes_max || state.calls.size() > resting_calls_max)
+    active.state.reset();
+}
+
+// A machine grows with what it learns.
+void Term::account(Active& active) {
+  LS_MUST(active.machine != nullptr && active.state.has_value());
+  const std::size_t bytes = active.document_bytes + active.state->journal.size() + active.machine->bytes();
+  machine_bytes_ = machine_bytes_ - active.machine_bytes + bytes;
+  active.machine_bytes = bytes;
 }
 
 void Term::forget_machine(Active& active) {

@@ -18,7 +18,7 @@ namespace {
 constexpr std::size_t batch_max = 96;
 static_assert(batch_max + 1 + 5 <= limits::txn_operations_max);
 constexpr std::size_t batch_bytes_max = std::size_t{512} * limits::kibibyte;
-constexpr std::size_t loads_of_one_read = 30;
+constexpr std::size_t loads_of_one_read = 25;
 static_assert(loads_of_one_read * reads_per_transaction <= limits::txn_operations_max);
 constexpr std::size_t writes_at_once_max = 4;
 constexpr std::size_t reads_at_once_max = 4;
@@ -69,10 +69,10 @@ Status Term::build_from(Active& active, std::string_view document,
     for (const Call& call : active.machine->next().calls)
       active.maybe_sent.insert({call.branch, call.operation});
   }
-  active.machine_bytes = document.size() + active.state->journal.size();
-  for (const std::string& branch : registered) active.machine_bytes += branch.size();
-  machine_bytes_ += active.machine_bytes;
+  active.document_bytes = document.size();
+  for (const std::string& branch : registered) active.document_bytes += branch.size();
   ++machines_;
+  account(active);
   return {};
 }
 
@@ -293,48 +293,6 @@ void Term::write_failed(Active& active, std::int64_t again_ms) {
   forget_machine(active);
   active.state.reset();
   schedule(active, again_ms);
-}
-
-// ---- removing what was kept long enough
-
-void Term::sweep() {
-  if (sweeping_ || over_ || stopped_) return;
-  std::vector<FinishedOnes::One> due =
-      finished_.take_due(now_ms(), options_.finished_kept / 1ms, options_.finished_max, batch_max);
-  if (due.empty()) return;
-  sweeping_ = true;
-  store::TxnRequest txn;
-  txn.compare.push_back(modified_at(std::string(coordinator_key), epoch_));
-  for (const FinishedOnes::One& one : due) {
-    store::TxnRequest part;
-    const std::string finished = finished_key(one.gid);
-    if (one.revision != Revision()) {
-      part.compare.push_back(modified_at(finished, one.revision));
-    } else {
-      part.compare.push_back(created_at(unfinished_key(one.gid), Revision()));
-    }
-    part.success.push_back(operation(removal_of(finished)));
-    part.success.push_back(operation(removal_of(definition_key(one.gid))));
-    if (one.has_more) {
-      for (const std::string& prefix : {branches_prefix(one.gid), audits_prefix(one.gid)}) {
-        store::DeleteRangeRequest removal = removal_of(prefix);
-        removal.range_end = end_of_prefix(prefix);
-        part.success.push_back(operation(std::move(removal)));
-      }
-    }
-    txn.success.push_back(operation(std::move(part)));
-  }
-  context_.store.txn(
-      std::move(txn), call(),
-      [weak = weak_from_this(), due = std::move(due)](const Result<store::TxnResponse>& answer) mutable {
-        const auto self = weak.lock();
-        if (self == nullptr) return;
-        self->sweeping_ = false;
-        if (answer.ok() && !answer->succeeded) return self->end(true);
-        // Not at once again: the next tick does.
-        if (!answer.ok()) return self->finished_.give_back(std::move(due));
-        self->sweep();
-      });
 }
 
 }  // namespace lockstep::service::transaction

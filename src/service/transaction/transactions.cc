@@ -9,6 +9,7 @@
 #include "service/repeat.h"
 #include "service/store_requests.h"
 #include "service/transaction/document.h"
+#include "service/transaction/page_size.h"
 #include "service/transaction/transition.h"
 #include "service/waiting.h"
 #include "store/awaitable.h"
@@ -24,6 +25,13 @@ Status transaction_exists() {
 }
 Status transaction_finished() {
   return {Code::failed_precondition, "transaction: it is finished"};
+}
+Status transaction_forgotten() {
+  return {Code::failed_precondition, "transaction: it is finished, and nothing else is left of it"};
+}
+Status too_many_remembered() {
+  return {Code::resource_exhausted,
+          "transaction: too many finished lately to remember more of them: submit it later"};
 }
 Status transaction_not_open() {
   return {Code::failed_precondition, "transaction: it takes no branches any more"};
@@ -45,6 +53,9 @@ Status list_request_wrong() {
 
 namespace {
 
+constexpr std::size_t listed_looks_max = 1024;
+constexpr std::size_t listed_bytes_max = std::size_t{16} << 20;
+
 std::int64_t wall_ms(const Context& context) {
   return std::max<std::int64_t>(context.clock.wall_now() / 1ms, 0);
 }
@@ -56,10 +67,13 @@ std::string made_gid(env::Random& random) {
 // What stood there, if it is the same transaction.
 Result<Submitted> existing(const Submission& submission, const store::TxnResponse& answer) {
   Result<Loaded> found = loaded_of(submission.gid, answer, 0);
+  const store::RangeResponse* full = range_at(answer, reads_per_transaction);
+  const bool is_full = full != nullptr && !full->kvs.empty();
+  if (found.status().code() == Code::not_found && is_full) return errors::too_many_remembered();
   if (!found.ok()) return found.status();
-  if (found->document != submission.document || found->view.state.mode != submission.mode) {
-    return errors::transaction_exists();
-  }
+  const bool same = found->remembered ? found->view.state.definition == digest_of(submission.document)
+                                      : found->document == submission.document;
+  if (!same || found->view.state.mode != submission.mode) return errors::transaction_exists();
   Submitted submitted;
   submitted.transaction = std::move(found->view);
   submitted.existed = true;
@@ -80,15 +94,19 @@ Task<Result<Submitted>> Transactions::submit(Submission submission, store::CallO
   view.gid = submission.gid;
   view.state.mode = submission.mode;
   view.state.created_ms = wall_ms(context);
+  view.state.definition = digest_of(submission.document);
+  view.state.user = printable(submission.user);
   settle(view.state, **machine, (*machine)->next(), view.state.created_ms);
   const std::string definition = definition_key(view.gid);
   Repetition sends(context, std::move(options));
   while (co_await sends.next()) {
     store::TxnRequest txn;
-    txn.compare.push_back(created_at(definition, Revision()));
+    txn.compare = {created_at(definition, Revision()), created_at(remembered_key(view.gid), Revision()),
+                   created_at(std::string(full_key), Revision())};
     txn.success = operations_of(view.gid, view.state, std::nullopt);
     txn.success.push_back(operation(put_of(definition, submission.document, LeaseId())));
     txn.failure = reads_of(view.gid);
+    txn.failure.push_back(operation(one_key(std::string(full_key))));
     const Result<store::TxnResponse> answer =
         co_await store::awaitable::txn(context.store, std::move(txn), sends.call());
     if (!answer.ok()) {
@@ -118,6 +136,7 @@ Task<Result<std::vector<std::string>>> Transactions::documents(std::string gid, 
   if (Status good = check_gid(gid); !good.ok()) co_return good;
   Result<Loaded> loaded = co_await load(context, gid, std::move(options));
   if (!loaded.ok()) co_return loaded.status();
+  if (loaded->remembered) co_return errors::transaction_forgotten();
   std::vector<std::string> documents = {std::move(loaded->document)};
   for (std::string& branch : loaded->registered) documents.push_back(std::move(branch));
   co_return documents;
@@ -166,8 +185,7 @@ Task<Result<TransactionView>> Transactions::wait(std::string gid, store::CallOpt
 
 Task<Result<Listed>> Transactions::list(ListRequest request, store::CallOptions options) {
   const Context context = context_;
-  constexpr std::int64_t page = 128;
-  constexpr int pages_max = 8;
+  PageSize size(128);
   const bool good_cursor = request.cursor.empty() || request.cursor == "f:" ||
                            ((request.cursor.starts_with("t:") || request.cursor.starts_with("f:")) &&
                             check_gid(std::string_view(request.cursor).substr(2)).ok());
@@ -178,21 +196,28 @@ Task<Result<Listed>> Transactions::list(ListRequest request, store::CallOptions 
   const bool wants_finished = !request.needs_operator_only && (!request.state || final(*request.state));
   bool in_finished = request.cursor.starts_with("f:") || !wants_unfinished;
   std::string after = request.cursor.empty() ? std::string() : request.cursor.substr(2);
-  for (int pages = 0; pages < pages_max; ++pages) {
+  std::size_t listed_bytes = 0;
+  std::size_t looked_at = 0;
+  while (looked_at < listed_looks_max && size.bytes() < listed_bytes_max && listed_bytes < listed_bytes_max) {
     const std::string prefix(in_finished ? finished_prefix : unfinished_prefix);
     store::RangeRequest range = one_key(prefix + after);
     if (!after.empty()) range.key += '\0';
     range.range_end = end_of_prefix(prefix);
-    range.limit = page;
+    range.limit = size.keys();
     const Result<store::RangeResponse> found =
         co_await store::awaitable::range(context.store, std::move(range), options);
     if (!found.ok()) co_return found.status();
+    size.saw(found->kvs);
+    looked_at += found->kvs.size() + 1;
     for (const store::KeyValue& kv : found->kvs) {
       after = kv.key.substr(prefix.size());
       Result<State> state = parse_state(kv.value);
       if (!state.ok()) continue;  // not ours to list; get() tells what is wrong
       if (request.state.has_value() && state->verdict != *request.state) continue;
       if (request.needs_operator_only && state->needs_operator.empty()) continue;
+      state->journal = {};  // many of them would be much
+      state->calls = {};
+      listed_bytes += state->result.size();
       listed.transactions.push_back({after, *std::move(state), kv.mod_revision});
       if (listed.transactions.size() == request.limit) break;
     }

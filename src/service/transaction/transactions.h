@@ -1,8 +1,8 @@
 // Distributed transactions as whoever uses them sees them; the work is the coordinator's (coordinator.h),
 // which may run elsewhere: this needs nothing but the store.
 //
-//   1. submit() with the gid and document of one that exists is answered with that one, however often. A gid
-//      is free again once its finished transaction was removed.
+//   1. submit() with the gid and document of one that exists is answered with that one, however often, also
+//      of one that finished less than finished_kept ago (coordinator.h). Then the gid is free again.
 //   2. The first decision recorded is the decision; asking for the other one is refused for good with
 //      errors::decided_otherwise(), asking for the same one again is ok.
 //   3. Whatever an operator does is recorded under audit keys in the same step as it takes effect.
@@ -37,8 +37,9 @@ inline constexpr std::size_t listed_max = 1000;
 
 struct Submission {
   Mode mode = Mode::saga;
-  std::string gid;       // empty: one is made
-  std::string document;  // machines.h
+  std::string gid;        // empty: one is made
+  std::string document;   // machines.h
+  std::string user = {};  // who asks, as the server knows them
 };
 
 struct TransactionView {
@@ -60,19 +61,22 @@ struct ListRequest {
   std::size_t limit = 100;
 };
 struct Listed {
-  std::vector<TransactionView> transactions;  // those that are not finished first
-  std::string cursor;                         // empty: that was the last page. A page may be short, or empty
+  // Those that are not finished first; without journals and calls.
+  std::vector<TransactionView> transactions;
+  std::string cursor;  // empty: that was the last page. A page may be short, or empty
 };
 
 // Who does something by hand, and why.
 struct OperatorNote {
   std::string by;
   std::string reason;
+  std::string user = {};  // as the server knows them, whatever `by` says
 };
 struct Audit {
   std::string action;  // retry, skip, finish, forward, compensate
   std::string branch;
   std::string by;
+  std::string user;
   std::string reason;
   std::string was;  // the state before
   std::int64_t at_ms = 0;
@@ -84,6 +88,8 @@ namespace errors {
 Status transaction_not_found();  // not_found
 Status transaction_exists();     // already_exists: with another document, or of another mode
 Status transaction_finished();   // failed_precondition
+Status transaction_forgotten();  // failed_precondition: finished, and no more than its end is left of it
+Status too_many_remembered();    // resource_exhausted: until some were finished long enough
 Status transaction_not_open();   // failed_precondition: no branch can be registered any more
 Status branch_exists();          // already_exists: with another document
 Status branch_not_called();      // failed_precondition: it has no call under way that could be skipped

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "base/text_values.h"
 #include "service/flat_json.h"
 #include "service/store_requests.h"
 #include "store/awaitable.h"
@@ -117,6 +118,7 @@ std::vector<store::RequestOperation> reads_of(std::string_view gid) {
   branches.sort_order = store::SortOrder::ascend;
   branches.sort_target = store::SortTarget::create_revision;
   reads.push_back(operation(std::move(branches)));
+  reads.push_back(operation(one_key(remembered_key(gid))));
   return reads;
 }
 
@@ -125,12 +127,17 @@ Result<Loaded> loaded_of(std::string_view gid, const store::TxnResponse& answer,
   const store::RangeResponse* finished = range_at(answer, first + 1);
   const store::RangeResponse* document = range_at(answer, first + 2);
   const store::RangeResponse* branches = range_at(answer, first + 3);
-  if (unfinished == nullptr || finished == nullptr || document == nullptr || branches == nullptr) {
+  const store::RangeResponse* remembered = range_at(answer, first + 4);
+  if (unfinished == nullptr || finished == nullptr || document == nullptr || branches == nullptr ||
+      remembered == nullptr) {
     return service::errors::answer_of_other_shape();
   }
   Loaded loaded;
   loaded.finished = unfinished->kvs.empty();
-  const store::RangeResponse* where = loaded.finished ? finished : unfinished;
+  loaded.remembered = loaded.finished && finished->kvs.empty();
+  const store::RangeResponse* where = loaded.remembered ? remembered
+                                      : loaded.finished ? finished
+                                                        : unfinished;
   if (where->kvs.empty()) return errors::transaction_not_found();
   LS_ASSIGN_OR_RETURN(loaded.view.state, parse_state(where->kvs[0].value));
   if (loaded.finished != loaded.view.finished()) {
@@ -139,10 +146,48 @@ Result<Loaded> loaded_of(std::string_view gid, const store::TxnResponse& answer,
   loaded.seen = answer.header.revision;
   loaded.view.gid = gid;
   loaded.view.revision = where->kvs[0].mod_revision;
+  if (loaded.remembered) return loaded;
   if (document->kvs.empty()) return Status(Code::failed_precondition, "transaction: its definition is gone");
   loaded.document = document->kvs[0].value;
   for (const store::KeyValue& branch : branches->kvs) loaded.registered.push_back(branch.value);
   return loaded;
+}
+
+Task<Result<Loaded>> load_damaged(Context context, std::string gid, store::CallOptions options) {
+  store::RangeRequest audits = one_key(audits_prefix(gid));
+  audits.range_end = end_of_prefix(audits.key);
+  audits.sort_order = store::SortOrder::descend;
+  audits.sort_target = store::SortTarget::key;
+  audits.limit = 1;
+  audits.keys_only = true;
+  store::TxnRequest reads;
+  reads.success = {operation(one_key(unfinished_key(gid))), operation(std::move(audits))};
+  options.request_id = {};
+  const Result<store::TxnResponse> answer =
+      co_await store::awaitable::txn(context.store, std::move(reads), std::move(options));
+  if (!answer.ok()) co_return answer.status();
+  const store::RangeResponse* found = range_at(*answer, 0);
+  const store::RangeResponse* last = range_at(*answer, 1);
+  if (found == nullptr || last == nullptr) co_return service::errors::answer_of_other_shape();
+  if (found->kvs.empty()) co_return errors::transaction_not_found();
+  Loaded loaded;
+  loaded.view.gid = gid;
+  loaded.view.revision = found->kvs[0].mod_revision;
+  loaded.seen = answer->header.revision;
+  State& state = loaded.view.state;
+  const std::string_view stored = found->kvs[0].value;
+  if (Result<State> whole = parse_state(stored); whole.ok()) state = *std::move(whole);
+  const Result<FlatJson> line = FlatJson::parse(stored.substr(0, stored.find('\n')));
+  if (line.ok()) state.mode = parse_mode(line->text("mode").value_or("")).value_or(state.mode);
+  state.journal.clear();  // or nobody could read what it ends as
+  state.calls.clear();
+  state.audits = 0;
+  if (!last->kvs.empty()) {
+    const Result<std::uint64_t> number =
+        parse_number(std::string_view(last->kvs[0].key).substr(audits_prefix(gid).size()));
+    if (number.ok()) state.audits = static_cast<std::int64_t>(std::min<std::uint64_t>(*number, counted_max));
+  }
+  co_return loaded;
 }
 
 Task<Result<Loaded>> load(Context context, std::string gid, store::CallOptions options) {

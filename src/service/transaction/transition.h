@@ -47,15 +47,19 @@ std::vector<store::RequestOperation> operations_of(std::string_view gid, const S
 // Everything about one transaction.
 struct Loaded {
   TransactionView view;
-  bool finished = false;  // where it lies
-  Revision seen;          // of the store
+  bool finished = false;    // where it lies
+  bool remembered = false;  // finished, and only this much is left of it: no journal, no document
+  Revision seen;            // of the store
   std::string document;
   std::vector<std::string> registered;
 };
-// What a read of these four answers: the state, wherever it is, and the documents.
+// What a read of these answers: the state, wherever it is, and the documents.
 std::vector<store::RequestOperation> reads_of(std::string_view gid);
-inline constexpr std::size_t reads_per_transaction = 4;
+inline constexpr std::size_t reads_per_transaction = 5;
 Result<Loaded> loaded_of(std::string_view gid, const store::TxnResponse& answer, std::size_t first);
 Task<Result<Loaded>> load(Context context, std::string gid, store::CallOptions options);
+// What an operator can still end: one under unfinished_key whose state or documents cannot be read. Its state
+// is what can be told of it; not_found: there is none.
+Task<Result<Loaded>> load_damaged(Context context, std::string gid, store::CallOptions options);
 
 }  // namespace lockstep::service::transaction

@@ -29,7 +29,10 @@ class TwoPhaseMachine final : public Machine {
       : mode_(mode), time_limit_(document.timeout.value_or(time_limit_default)) {
     const bool called = !document.targets.empty() && !document.targets[0].attempt.empty();
     for (std::vector<Target>* targets : {&document.targets, &registered}) {
-      for (Target& target : *targets) branches_.push_back({std::move(target), Trying::untried, false});
+      for (Target& target : *targets) {
+        bytes_ += bytes_of(target);
+        branches_.push_back({std::move(target), Trying::untried, false});
+      }
     }
     if (!called) return;
     ours_ = true;
@@ -82,6 +85,7 @@ class TwoPhaseMachine final : public Machine {
   }
 
   [[nodiscard]] Duration time_limit() const override { return time_limit_; }
+  [[nodiscard]] std::size_t bytes() const override { return bytes_; }
 
  private:
   enum class Trying : std::uint8_t { untried, under_way, tried, refused };
@@ -172,6 +176,7 @@ class TwoPhaseMachine final : public Machine {
   Mode mode_;
   Duration time_limit_;
   std::vector<Branch> branches_;
+  std::size_t bytes_ = 0;
   bool ours_ = false;  // to call the first phase, and to decide
   Verdict verdict_ = Verdict::waiting;
   std::string reason_;

@@ -17,11 +17,28 @@ Result<std::unique_ptr<Machine>> make_saga(std::string_view document, std::strin
 
 namespace saga {
 
+namespace {
+
+// Its body is counted with what is sent.
+std::size_t bytes_of(const Target& target) {
+  std::size_t bytes = target.url.size();
+  for (const auto& [name, value] : target.headers) bytes += sizeof(name) * 2 + name.size() + value.size();
+  return bytes;
+}
+
+}  // namespace
+
 SagaMachine::SagaMachine(Definition definition, std::string_view gid)
     : definition_(std::move(definition)), gid_(gid), variables_(definition_.input) {
   const std::size_t count = definition_.states.size();
   LS_MUST(count > 0);
   visits_.resize(count);
+  variables_bytes_ = size_of(variables_).bytes;
+  definition_bytes_ = variables_bytes_;
+  for (const State& state : definition_.states) {
+    definition_bytes_ += sizeof(State) + bytes_of(state.action);
+    if (state.compensate.has_value()) definition_bytes_ += bytes_of(*state.compensate);
+  }
   if (definition_.language == SagaLanguage::states) {
     enter(definition_.start);
   } else {
@@ -128,7 +145,7 @@ Status SagaMachine::learn_undo(Instance& instance, const Entry& entry) {
   }
   if (instance.undoing != Undoing::held) {
     instance.hold.clear();
-    instance.undo_body.clear();
+    undo_bodies_bytes_ -= std::exchange(instance.undo_body, {}).size();
     if (definition_.parallel_compensation) settle(instance.state);
   }
   goes_on();
@@ -286,6 +303,7 @@ void SagaMachine::start_step(std::size_t step) {
   if (!body.ok())
     return give_up("the payload of " + state.name + ": " + std::string(body.status().message()));
   instance.body = body->dump();
+  bodies_bytes_ += instance.body.size();
   instance_of_[step] = instances_.size();
   begin(std::move(instance));
 }
@@ -359,6 +377,11 @@ Next SagaMachine::next() const {
   if (!hold.empty()) next.reason = hold + (reason_.empty() ? "" : "; " + reason_);
   LS_MUST(next.calls.size() <= calls_at_once_max);
   return next;
+}
+
+std::size_t SagaMachine::bytes() const {
+  return definition_bytes_ + instances_.size() * sizeof(Instance) + bodies_bytes_ + undo_bodies_bytes_ +
+         variables_bytes_ + outputs_bytes_;
 }
 
 std::string SagaMachine::result() const {

@@ -37,6 +37,7 @@ class SagaMachine final : public Machine {
   [[nodiscard]] Status learn(const Entry& entry) override;
   [[nodiscard]] Next next() const override;
   [[nodiscard]] Duration time_limit() const override { return definition_.time_limit; }
+  [[nodiscard]] std::size_t bytes() const override;
   [[nodiscard]] std::string result() const override;
 
   [[nodiscard]] const Definition& definition() const { return definition_; }
@@ -136,7 +137,10 @@ class SagaMachine final : public Machine {
   std::vector<std::optional<std::size_t>> instance_of_;
   // states
   std::vector<std::size_t> visits_;
-  std::size_t bodies_bytes_ = 0;
+  std::size_t bodies_bytes_ = 0;  // of all instances, of either language
+  std::size_t undo_bodies_bytes_ = 0;
+  std::size_t variables_bytes_ = 0;
+  std::size_t definition_bytes_ = 0;
 
   // compensation
   std::size_t undo_end_ = 0;            // newest first: those from here on are settled

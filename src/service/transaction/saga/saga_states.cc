@@ -119,11 +119,13 @@ bool SagaMachine::keep_outputs(const State& state, const Json& answer, std::stri
     if (bytes > template_bytes_max) break;
     kept.set(name, *std::move(value));
   }
-  if (bytes > template_bytes_max || size_of(kept).bytes > template_bytes_max) {
+  const std::size_t all = bytes > template_bytes_max ? bytes : size_of(kept).bytes;
+  if (all > template_bytes_max) {
     *why = "the variables are larger than " + std::to_string(template_bytes_max) + " bytes";
     return false;
   }
   variables_ = std::move(kept);
+  variables_bytes_ = all;
   return why->empty();
 }
 

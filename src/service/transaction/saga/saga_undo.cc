@@ -1,4 +1,6 @@
 // The machine of sagas, compensating.
+#include <utility>
+
 #include "base/assert.h"
 #include "base/planted.h"
 #include "service/transaction/saga/saga_machine.h"
@@ -69,6 +71,7 @@ void SagaMachine::settle(std::size_t step) {
 
 void SagaMachine::start_undo(Instance& instance) {
   const State& state = state_of(instance);
+  undo_bodies_bytes_ -= std::exchange(instance.undo_body, {}).size();  // of the time before
   if (state.compensate->body.has_value()) {
     const Result<Json> body =
         state.compensate->body->evaluate(variables_, gid_ + "-" + instance.branch + "-compensate");
@@ -82,6 +85,7 @@ void SagaMachine::start_undo(Instance& instance) {
   } else {
     instance.undo_body = instance.body;
   }
+  undo_bodies_bytes_ += instance.undo_body.size();
   instance.undoing = Undoing::running;
   ++undos_running_;
 }
