@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
+#include <ifaddrs.h>
 #include <span>
 #include <utility>
 
@@ -82,6 +83,23 @@ std::string_view never_called(const IpAddress& address) {
   return {};
 }
 
+// Of clouds whose metadata is not link-local: Alibaba, Azure, AWS by IPv6.
+bool is_metadata(const IpAddress& address) {
+  return std::ranges::any_of(std::array{"100.100.100.200", "168.63.129.16", "fd00:ec2::254"},
+                             [&](const char* text) { return parse_ip_address(text) == address; });
+}
+
+// Asked anew each time: addresses come and go, and this is asked for this server's own ports only.
+bool is_of_this_machine(const IpAddress& address) {
+  ifaddrs* first = nullptr;
+  if (::getifaddrs(&first) != 0) return false;
+  bool found = false;
+  for (const ifaddrs* one = first; one != nullptr && !found; one = one->ifa_next)
+    found = one->ifa_addr != nullptr && ip_address_of(one->ifa_addr) == address;
+  ::freeifaddrs(first);
+  return found;
+}
+
 bool is_loopback(const IpAddress& address) {
   if (address.is_v4()) return address.bytes[12] == 127;
   IpAddress loopback;
@@ -149,6 +167,14 @@ std::optional<IpAddress> ip_address_of(const sockaddr* address) {
   return result;
 }
 
+std::uint16_t port_of(const sockaddr* address) {
+  static_assert(offsetof(sockaddr_in, sin_port) == offsetof(sockaddr_in6, sin6_port));
+  if (address->sa_family != AF_INET && address->sa_family != AF_INET6) return 0;
+  sockaddr_in v4{};
+  std::memcpy(&v4, address, sizeof(sockaddr));
+  return ntohs(v4.sin_port);
+}
+
 bool CallPolicy::Range::contains(const IpAddress& address) const {
   const std::size_t whole = static_cast<std::size_t>(bits) / 8;
   if (!begins_with(address, std::span(network.bytes).first(whole))) return false;
@@ -181,8 +207,10 @@ Result<CallPolicy::Range> CallPolicy::parse_range(std::string_view text) {
   return range;
 }
 
-Result<CallPolicy> CallPolicy::create(const std::vector<std::string>& allow, bool allow_loopback) {
+Result<CallPolicy> CallPolicy::create(const std::vector<std::string>& allow, bool allow_loopback,
+                                      std::vector<std::uint16_t> own_ports) {
   CallPolicy policy;
+  policy.own_ports_ = std::move(own_ports);
   policy.allow_loopback_ = allow_loopback;
   for (const std::string& entry : allow) {
     if (entry.contains('/') || parse_ip_address(entry)) {
@@ -211,14 +239,24 @@ bool CallPolicy::names(std::string_view host) const {
   });
 }
 
-Status CallPolicy::judge(std::string_view host, const IpAddress& address) const {
-  for (const IpAddress& real : unwrapped(address)) LS_RETURN_IF_ERROR(judge_unwrapped(host, real));
+Status CallPolicy::judge(std::string_view host, const IpAddress& address, std::uint16_t port) const {
+  for (const IpAddress& real : unwrapped(address)) LS_RETURN_IF_ERROR(judge_unwrapped(host, real, port));
   return {};
 }
 
-Status CallPolicy::judge_unwrapped(std::string_view host, const IpAddress& real) const {
+Status CallPolicy::judge_unwrapped(std::string_view host, const IpAddress& real, std::uint16_t port) const {
   if (const std::string_view kind = never_called(real); !kind.empty())
     return refuse(fmt::format("{} is {}: such addresses are never called", real.to_string(), kind));
+  const bool listed_itself = std::ranges::any_of(
+      ranges_, [&](const Range& range) { return range.bits == 128 && range.network == real; });
+  if (is_metadata(real) && !listed_itself)
+    return refuse(fmt::format(
+        "{} is a cloud's metadata service: not unless --callouts-allow has this address", real.to_string()));
+  if (std::ranges::find(own_ports_, port) != own_ports_.end() && !listed_itself &&
+      (is_loopback(real) || is_of_this_machine(real)))
+    return refuse(
+        fmt::format("{} port {} is this server itself: not unless --callouts-allow has this address",
+                    real.to_string(), port));
   if (is_loopback(real) && !allow_loopback_)
     return refuse(fmt::format("{} is this machine itself: not without --callouts-allow-loopback true",
                               real.to_string()));

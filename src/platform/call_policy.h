@@ -3,8 +3,9 @@
 //
 // Never: link-local (the metadata services of clouds live there), multicast, unspecified, broadcast and
 // reserved addresses, also where they are wrapped into an IPv6 address (mapped, compatible, NAT64).
-// Loopback: only if said so. Anything else: if the list is empty, or has the host or the address.
-// Immutable; any thread.
+// This machine's own ports, and where clouds keep their metadata beside the link-local addresses: only if the
+// list has that very address. Loopback: only if said so. Anything else: if the list is empty, or has the host
+// or the address. Immutable; any thread.
 #pragma once
 
 #include <array>
@@ -32,21 +33,26 @@ struct IpAddress {
 std::optional<IpAddress> parse_ip_address(std::string_view text);
 // Nothing for families other than IPv4 and IPv6.
 std::optional<IpAddress> ip_address_of(const sockaddr* address);
+std::uint16_t port_of(const sockaddr* address);  // likewise zero
 
 class CallPolicy {
  public:
   // Each entry is a host ("hooks.example.com"), all hosts below one ("*.example.com"), an address or a range
   // of addresses ("10.1.0.0/16", "2001:db8::/32"). Errors: invalid_argument names the entry.
-  static Result<CallPolicy> create(const std::vector<std::string>& allow, bool allow_loopback);
+  // `own_ports`: those that this server listens on.
+  static Result<CallPolicy> create(const std::vector<std::string>& allow, bool allow_loopback,
+                                   std::vector<std::uint16_t> own_ports = {});
   CallPolicy() = default;
 
   // permission_denied, with the reason, if `host` at this address may not be called.
-  [[nodiscard]] Status judge(std::string_view host, const IpAddress& address) const;
+  // `port` zero: not known.
+  [[nodiscard]] Status judge(std::string_view host, const IpAddress& address, std::uint16_t port = 0) const;
   // What can be said before the name is resolved; ok: nothing yet.
   [[nodiscard]] Status judge_host(std::string_view host) const;
 
  private:
-  [[nodiscard]] Status judge_unwrapped(std::string_view host, const IpAddress& real) const;
+  [[nodiscard]] Status judge_unwrapped(std::string_view host, const IpAddress& real,
+                                       std::uint16_t port) const;
   struct Range {
     IpAddress network;
     int bits = 128;  // of the 128
@@ -61,6 +67,7 @@ class CallPolicy {
 
   std::vector<Range> ranges_;
   std::vector<HostPattern> hosts_;
+  std::vector<std::uint16_t> own_ports_;
   bool allow_loopback_ = false;
 };
 

@@ -70,6 +70,35 @@ TEST(CallPolicy, ThisMachineIsCalledOnlyIfSaidSo) {
   EXPECT_FALSE(allows(policy({"10.0.0.0/8"}, true), "localhost", "127.0.0.1"));
 }
 
+TEST(CallPolicy, MetadataOfCloudsIsCalledOnlyByAnEntryOfItsOwn) {
+  for (const std::string metadata : {"100.100.100.200", "168.63.129.16", "fd00:ec2::254",
+                                     "::ffff:100.100.100.200", "64:ff9b::168.63.129.16"}) {
+    EXPECT_FALSE(allows(policy({}, true), "a.example", metadata)) << metadata;
+    EXPECT_FALSE(allows(policy({"0.0.0.0/0", "::/0", "100.64.0.0/10", "a.example"}), "a.example", metadata))
+        << metadata;
+    EXPECT_TRUE(allows(policy({"100.100.100.200", "168.63.129.16", "fd00:ec2::254"}), "a.example", metadata))
+        << metadata;
+  }
+  EXPECT_TRUE(allows(policy(), "a.example", "100.100.100.201"));
+}
+
+TEST(CallPolicy, OwnPortsAreNotCalled) {
+  const auto judged = [](const std::vector<std::string>& allow, const std::string& address,
+                         std::uint16_t port) {
+    const CallPolicy own = CallPolicy::create(allow, true, {2379, 2380}).value();
+    return own.judge("a.example", parse_ip_address(address).value(), port).ok();
+  };
+  for (const std::uint16_t port : {2379, 2380}) {
+    EXPECT_FALSE(judged({}, "127.0.0.1", port));
+    EXPECT_FALSE(judged({}, "::1", port));
+    EXPECT_FALSE(judged({"127.0.0.0/8"}, "127.0.0.1", port));
+    EXPECT_TRUE(judged({"127.0.0.1"}, "127.0.0.1", port)) << "whoever names it means it";
+    EXPECT_TRUE(judged({}, "192.0.2.1", port)) << "another machine's";
+  }
+  EXPECT_TRUE(judged({}, "127.0.0.1", 8080));
+  EXPECT_TRUE(judged({}, "::1", 0)) << "not known yet";
+}
+
 TEST(CallPolicy, AListNamesHostsAndAddresses) {
   const CallPolicy listed =
       policy({"hooks.example.com", "*.internal", "10.1.0.0/16", "192.168.0.7", "2001:db8::/33"});

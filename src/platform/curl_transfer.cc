@@ -221,7 +221,7 @@ std::size_t CurlTransfer::on_header(char* data, std::size_t size, std::size_t co
 curl_socket_t CurlTransfer::on_open(void* self, curlsocktype /*purpose*/, curl_sockaddr* address) {
   auto& transfer = *static_cast<CurlTransfer*>(self);
   const std::optional<IpAddress> real = ip_address_of(&address->addr);
-  const Status allowed = real ? transfer.policy_.judge(transfer.host_, *real)
+  const Status allowed = real ? transfer.policy_.judge(transfer.host_, *real, port_of(&address->addr))
                               : Status(Code::permission_denied, "it is reached neither by IPv4 nor by IPv6");
   if (!allowed.ok()) {
     transfer.refused_ = allowed;
