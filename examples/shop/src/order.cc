@@ -145,7 +145,9 @@ void go_on_placing(const Shop& shop) {
 
 // For ever: what has fallen due is released, and only then acknowledged.
 void release_unpaid(const Shop& shop) {
-  const auto claim = lockstep::ClaimOptions().max(16).visibility(std::chrono::seconds(60));
+  // So long wait those that a killed process was just given. Being given one twice does no harm: its release
+  // is one transaction.
+  const auto claim = lockstep::ClaimOptions().max(16).visibility(std::chrono::seconds(5));
   while (true) {
     auto due =
         shop.unpaid_timers().claim(claim, lockstep::CallOptions().timeout(std::chrono::seconds(30))).wait();

@@ -52,7 +52,9 @@ std::optional<Order> Shop::after(End end, const Order& order) const {
 
 std::optional<Order> Shop::place(const Order& order) const {
   // The timer first: then nothing is ever reserved that no timer will look after.
-  unpaid_timers().set(order.id, lockstep::TimerSpec::after(pay_within_).payload(order.id)).wait().value();
+  // Services may be away for longer than a few attempts take.
+  auto timer = lockstep::TimerSpec::after(pay_within_).payload(order.id).attempts_max(1000);
+  unpaid_timers().set(order.id, timer).wait().value();
   const std::string payload = to_json(order).dump();
   const std::string reserve_order = addresses_.order + "/orders/reserve";
   const std::string reserve_stock = addresses_.stock + "/stock/reserve";
