@@ -131,6 +131,7 @@ class Publisher:
     def __init__(self, endpoints, prefix):
         self.endpoints, self.prefix = endpoints, prefix
         self.certain = []
+        self.failure = ""
         self.stopping = threading.Event()
         self.thread = threading.Thread(target=self.run)
         self.thread.start()
@@ -140,13 +141,20 @@ class Publisher:
         while not self.stopping.is_set():
             number += 1
             message = {"key": f"{self.prefix}{number % 3}", "payload": f"{self.prefix}-{number}"}
+            end = time.monotonic() + PATIENCE
             while not anyone(self.endpoints, "/v1/topics/publish", {"topic": TOPIC, "messages": [message]}):
+                if time.monotonic() > end:
+                    self.failure = f"{message['payload']} cannot be published"
+                    return
                 time.sleep(0.05)
             self.certain.append(message["payload"])
             time.sleep(0.03)
 
 
 def kill_leader(members, folder):
+    for member in members:
+        if member.process.poll() is not None:
+            raise RuntimeError(f"{member.name} ended by itself:\n{member.printed()[-3000:]}")
     for index, member in enumerate(members):
         try:
             if metric(member.endpoint, 'lockstep_raft_role{role="leader"}') != 1:
@@ -239,7 +247,9 @@ def run(check, given, folder):
         for publisher in publishers:
             publisher.stopping.set()
             publisher.thread.join()
+        check("everything could be published", not any(publisher.failure for publisher in publishers), [one.failure for one in publishers])
         drained, letters = drain(endpoints, consumers)
+        kill_leader(members, folder)  # and none has ended by itself
         check("nothing is left", drained, anyone(endpoints, "/v1/topics/show", topic=TOPIC))
     finally:
         for publisher in publishers:
