@@ -9,7 +9,8 @@
 // takeover. `gid` is part of the ids that `$Sequence` makes.
 //
 //   1. A step is compensated only if its action may have had an effect: it was done, or its outcome is not
-//      known. A refused one and one that never began are not.
+//      known. A refused one and one that never began are not; nor one that certainly was not sent (dropped).
+//      One that was refused after an attempt without outcome is.
 //   2. Compensation begins when no action is under way any more: what is under way when a saga is given up is
 //      named with attempts_max = 1, so its attempt is the last one, and its outcome is learned.
 //   3. Compensations go newest first, one at a time, unless the definition says that they may go in parallel:
