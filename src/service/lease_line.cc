@@ -35,6 +35,7 @@ LineRequest line_request(LeasePlace& place) {
 struct Call {
   Context context;
   std::shared_ptr<Line> line;
+  std::shared_ptr<ServedKeys> served;
   LeasePlace place;
   store::CallOptions options;
   store::Callback<Ownership> done;
@@ -63,6 +64,7 @@ Task<void> enter_line(Call call, std::optional<SentJoin> sent) {
   Result<Entered> entered =
       co_await call.line->enter(std::move(session), std::move(request), std::move(call.options));
   if (entered.ok()) {
+    call.served->remember(entered->ownership.key, entered->modified);
     call.done(std::move(entered->ownership));
     co_return;
   }
@@ -106,6 +108,7 @@ void on_joined(Call call, Result<store::TxnResponse> answer) {
   ownership.token = answer->header.revision;
   ownership.key = contender_key(call.place.name, call.place.lease);
   ownership.lease = call.place.lease;
+  call.served->remember(ownership.key, ownership.token);
   call.done(std::move(ownership));
 }
 
@@ -169,7 +172,7 @@ Task<void> leave_for_certain(Context context, std::string key, store::CallOption
   done(co_await leave_place(context, std::move(key), std::move(options)));
 }
 
-// With the key as this member knows it.
+// With the key as this member knows it; for certain if it was another by then, or may not be compared.
 void leave_as_found(Context context, std::string key, Revision written, store::CallOptions options,
                     store::Callback<store::Header> done) {
   store::TxnRequest txn = removal_if_written_at(key, written);
@@ -178,8 +181,11 @@ void leave_as_found(Context context, std::string key, Revision written, store::C
       std::move(txn), std::move(options),
       [context, key = std::move(key), options = std::move(again),
        done = std::move(done)](const Result<store::TxnResponse>& removed) mutable {
-        if (!removed.ok()) return done(removed.status());
-        if (removed->succeeded) return done(removed->header);
+        const bool is_over =
+            removed.ok() ? removed->succeeded : removed.status().code() != Code::permission_denied;
+        if (is_over) {
+          return done(removed.ok() ? Result<store::Header>(removed->header) : removed.status());
+        }
         leave_for_certain(context, std::move(key), std::move(options), std::move(done)).detach();
       });
 }
@@ -193,14 +199,31 @@ Status session_expired() {
 }  // namespace errors
 
 void LeaseLine::enter(LeasePlace place, store::CallOptions options, store::Callback<Ownership> done) {
-  Call call{context_, line_, std::move(place), std::move(options), std::move(done)};
+  Call call{context_, line_, served_, std::move(place), std::move(options), std::move(done)};
   const Status gone = still_wanted(context_, call.options);
   if (!gone.ok()) return call.done(gone);
   if (call.place.lease == LeaseId()) return enter_line(std::move(call), std::nullopt).detach();
   join(std::move(call));
 }
 
+void ServedKeys::remember(const std::string& key, Revision modified) {
+  if (modified == Revision()) return;
+  if (modified_.size() >= keys_max) modified_.clear();
+  modified_.insert_or_assign(key, modified);
+}
+
+Revision ServedKeys::take(const std::string& key) {
+  const auto found = modified_.find(key);
+  if (found == modified_.end()) return Revision();
+  const Revision modified = found->second;
+  modified_.erase(found);
+  return modified;
+}
+
 void LeaseLine::leave(std::string key, store::CallOptions options, store::Callback<store::Header> done) {
+  if (const Revision modified = served_->take(key); modified != Revision()) {
+    return leave_as_found(context_, std::move(key), modified, std::move(options), std::move(done));
+  }
   store::RangeRequest look = one_key(key, true);
   look.keys_only = true;
   store::CallOptions call = options;

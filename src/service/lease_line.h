@@ -12,7 +12,8 @@
 // 4. A caller needs permission for its name's keys only, as with etcd. One that may not use those of
 //    lockstep/sessions/ either is told unknown_outcome where others are not, and may leave a place behind.
 //
-// Costs: a free name is one write; leaving it is one write and a read at the own member.
+// Costs: a free name is one write; leaving it is one write, elsewhere than where it was entered also a read
+// at the own member.
 //
 // Ownership: calls that wait when it is destroyed are cancelled. Strand: the store's.
 #pragma once
@@ -20,6 +21,7 @@
 #include <cstddef>
 #include <memory>
 #include <string>
+#include <unordered_map>
 
 #include "base/ids.h"
 #include "base/status.h"
@@ -43,9 +45,24 @@ namespace errors {
 Status session_expired();  // failed_precondition: the lease, or the place, ended while its owner waited
 }  // namespace errors
 
+// The mod_revisions of keys as they were served here, which saves whoever leaves a look. All are forgotten
+// when there are too many: a hint, no more.
+class ServedKeys {
+ public:
+  static constexpr std::size_t keys_max = 100'000;  // about 15 MB
+
+  void remember(const std::string& key, Revision modified);
+  // Zero: not known. It is forgotten.
+  Revision take(const std::string& key);
+
+ private:
+  std::unordered_map<std::string, Revision> modified_;
+};
+
 class LeaseLine {
  public:
-  explicit LeaseLine(const Context& context) : context_(context), line_(std::make_shared<Line>(context)) {}
+  explicit LeaseLine(const Context& context)
+      : context_(context), line_(std::make_shared<Line>(context)), served_(std::make_shared<ServedKeys>()) {}
   ~LeaseLine() { close(); }
   // Cancels those who wait, now and from now on; they are answered in a later turn.
   void close() { line_->close(); }
@@ -62,6 +79,7 @@ class LeaseLine {
  private:
   Context context_;
   std::shared_ptr<Line> line_;  // also of calls that run
+  std::shared_ptr<ServedKeys> served_;
 };
 
 }  // namespace lockstep::service

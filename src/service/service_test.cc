@@ -276,6 +276,32 @@ TEST_F(ServiceTest, ARemovalThatComesLateDoesNotHitTheNextHolding) {
   EXPECT_TRUE(lock_with(lease(2))->waits());
 }
 
+TEST_F(ServiceTest, LeavingWhereItWasEnteredIsOneWriteAndElsewhereAReadMore) {
+  LeaseLine elsewhere(world.context);
+  for (LeaseLine* line : {&lock, &elsewhere}) {
+    const auto held = lock_with(lease(line == &lock ? 1 : 2));
+    ASSERT_TRUE(held->owns());
+    const int ranges = store.ranges;
+    const int txns = store.txns;
+    line->leave(held->key(), {}, [](const Result<store::Header>& done) { LS_MUST(done.ok()); });
+    settle();
+    EXPECT_EQ(store.txns, txns + 1);
+    EXPECT_EQ(store.ranges, ranges + (line == &lock ? 0 : 1));
+    EXPECT_TRUE(keys().empty());
+  }
+}
+
+TEST_F(ServiceTest, WhatWasWrittenSinceItWasServedIsLeftAllTheSame) {
+  const auto held = lock_with(lease(1));
+  store::PutRequest put;
+  put.key = held->key();
+  put.value = "by others";
+  put.lease = LeaseId(1);
+  store.put(put, {}, [](const Result<store::PutResponse>& done) { LS_MUST(done.ok()); });
+  unlock(held->key());
+  EXPECT_TRUE(keys().empty());
+}
+
 TEST_F(ServiceTest, LeavingWhatIsNotHeldIsFine) {
   unlock("l/1");
   EXPECT_TRUE(lock_with(lease(1))->owns());
@@ -284,7 +310,7 @@ TEST_F(ServiceTest, LeavingWhatIsNotHeldIsFine) {
 TEST_F(ServiceTest, ARefusedLookAtSomeMemberIsRepeatedAtTheLeader) {
   const auto a = lock_with(lease(1));
   const auto b = lock_with(lease(2));
-  store.fail_call(2, WatchedStore::Fault::refused);  // behind the two of leaving
+  store.fail_call(1, WatchedStore::Fault::refused);  // behind the one of leaving
   unlock(a->key());
   EXPECT_TRUE(store.failed());
   EXPECT_TRUE(b->owns());
