@@ -293,6 +293,11 @@ def sessions(asked):
     asked.expect("and gone", asked.get("/v1/sessions/show", **mine), 404, "session_not_found")
     asked.expect("with its lock", asked.post("/v1/locks/acquire", name="of-a-session"), 200)
     brief = asked.post("/v1/sessions/open", ttl_ms=2000)["session"]
+    long = asked.post("/v1/sessions/open", ttl_ms=600000)["session"]
+    with Events(asked, "/v1/sessions/watch", session=long) as events:
+        events.next()
+        asked.expect("closed while it is watched", asked.post("/v1/sessions/close", session=long), 200)
+        asked.tally.check("which is told at once", events.next()[0] == "lost", events)
     with Events(asked, "/v1/sessions/watch", session=brief) as events:
         seen = [event for event, _ in iter(events.next, None)]
     asked.tally.check("its loss is told", seen == ["alive", "lost"], seen)

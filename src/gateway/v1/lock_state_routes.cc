@@ -14,6 +14,8 @@ using service::LockContender;
 using service::LockState;
 
 constexpr std::int64_t writes_max = 100;
+// A stream keeps what it said last.
+constexpr std::size_t contenders_watched_max = 100;
 constexpr std::int64_t page_key_bytes_max = 4096;
 
 JsonText to_json(const LockContender& contender) {
@@ -58,7 +60,8 @@ Task<Outcome> list(Coordination* recipes, Call call) {
 }
 
 Task<Result<State>> read_lock(Coordination* recipes, std::string name, store::CallOptions options) {
-  const Result<LockState> state = co_await service::show_lock(recipes->context, name, std::move(options));
+  const Result<LockState> state =
+      co_await service::show_lock(recipes->context, name, std::move(options), contenders_watched_max);
   if (!state.ok()) co_return state.status();
   co_return State{"lock", to_json(*state), state->revision};
 }
@@ -211,14 +214,17 @@ Routes lock_state_routes(Coordination& recipes) {
   Route showing = get(recipes, "/v1/locks/show", "Who holds a lock, and who waits for it", show);
   showing.request = {lock_name_field()};
   showing.answer = state_fields();
-  Route listing =
-      get(recipes, "/v1/locks/list", "Locks that somebody holds or waits for, page by page", list);
+  Route listing = get(recipes, "/v1/locks/list",
+                      "Locks that somebody holds or waits for, page by page, with the first ten "
+                      "contenders of each",
+                      list);
   listing.request = {
       bytes_field("prefix", "of the names; all if absent").between(0, service::name_bytes_max).not_reserved(),
       bytes_field("from", "next, of the page before").between(0, page_key_bytes_max).not_reserved()};
   listing.answer = {object_list_field("locks", "in the order of their names", state_fields()).required(),
                     bytes_field("next", "where the next page begins; absent: this was the last")};
-  Route watching = stream(recipes, "/v1/locks/watch", "Who holds a lock and who waits, as it changes", watch);
+  Route watching = stream(recipes, "/v1/locks/watch",
+                          "Who holds a lock and who waits, the first hundred, as it changes", watch);
   watching.request = {lock_name_field()};
   watching.events = {{"lock", "as it is now; states in between may be left out", state_fields()}};
   Route forcing = post(recipes, "/v1/locks/force-release", "Takes a lock away from its holder, on the record",

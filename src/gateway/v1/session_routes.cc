@@ -1,13 +1,21 @@
 // /v1/sessions: somebody who is alive as long as it says so in time. Locks and permits belong to one.
+#include <memory>
+#include <optional>
+#include <string>
 #include <utility>
 
 #include "gateway/v1/coordination.h"
+#include "service/contenders.h"
 #include "service/session/session.h"
+#include "service/store_requests.h"
 #include "service/waiting.h"
 #include "store/awaitable.h"
+#include "store/errors.h"
 
 namespace lockstep::gateway::v1 {
 namespace {
+
+constexpr std::size_t end_event_bytes_max = 4096;  // one removal is awaited
 
 service::SessionOptions options_of(const Call& call, service::Renewal renewal) {
   service::SessionOptions options;
@@ -83,8 +91,54 @@ Task<Outcome> show(Coordination* recipes, Call call) {
   co_return std::move(json.end_list());
 }
 
-// Says that it lives, and that it is lost. One that is closed, or renewed by others, is asked about when the
-// time that is known of it ends, not before.
+// A key that goes with the session, so that whoever watches hears of its end when it comes. Nothing: it may
+// not be written; then the end is heard of when the time that is known of the session is out.
+Task<std::unique_ptr<store::Subscription>> watch_end(Coordination* recipes, service::SessionPtr session,
+                                                     store::CallOptions options) {
+  const std::string key = service::contender_key("lockstep/watched", session->id());
+  store::TxnRequest txn;
+  txn.compare.push_back(service::created_at(key, Revision()));
+  txn.success.push_back(service::operation(service::put_of(key, "{}", session->id())));
+  const Result<store::TxnResponse> written =
+      co_await store::awaitable::txn(recipes->context.store, std::move(txn), options);
+  if (written.status() == store::errors::lease_not_found()) session->found_missing();
+  if (!written.ok()) co_return nullptr;
+  store::WatchRequest request;
+  request.key = key;
+  request.start_revision = written->header.revision.next();
+  request.no_put = true;
+  options.deadline = no_deadline;
+  Result<std::unique_ptr<store::Subscription>> watching =
+      recipes->context.store.watch(std::move(request), std::move(options));
+  if (!watching.ok()) co_return nullptr;
+  co_return *std::move(watching);
+}
+
+// Whether it has said anything; from then on it is of no use.
+bool has_ended(std::unique_ptr<store::Subscription>& end, const service::Signal& over) {
+  while (end != nullptr) {
+    const std::optional<store::WatchResponse> answer = end->next(end_event_bytes_max);
+    if (!answer.has_value()) {
+      end->notify_when_ready([over] { over.set(); });
+      return false;
+    }
+    if (!answer->canceled && answer->events.empty()) continue;
+    end.reset();
+    return true;
+  }
+  return false;
+}
+
+// Somebody removed its key: the session's end, as a rule.
+Task<void> look_after(Coordination* recipes, service::SessionPtr session, store::CallOptions options) {
+  options.deadline = no_deadline;
+  const store::LeaseTimeToLiveRequest request{session->id(), false};
+  const Result<store::LeaseTimeToLiveResponse> known =
+      co_await store::awaitable::lease_time_to_live(recipes->context.store, request, std::move(options));
+  if (known.ok() && !known->found) session->found_missing();
+}
+
+// Says that it lives, and that it is lost.
 Task<Status> watch(Coordination* recipes, Call call, EventSink* sink) {
   const Result<LeaseId> id = session_of(call);
   if (!id.ok()) co_return id.status();
@@ -96,8 +150,15 @@ Task<Status> watch(Coordination* recipes, Call call, EventSink* sink) {
   if (!co_await sink->send("alive", "", answer(*recipes, *session))) co_return Status();
   const service::Signal over(recipes->context);
   const std::stop_callback told(session->over(), [&over] { over.set(); });
-  const service::Wake woken = co_await over.wait(no_deadline, call.options.cancellation);
-  if (woken == service::Wake::cancelled) co_return Status();
+  std::unique_ptr<store::Subscription> end = co_await watch_end(recipes, session, call.options);
+  while (session->alive()) {
+    if (has_ended(end, over)) {
+      co_await look_after(recipes, session, call.options);
+      continue;
+    }
+    const service::Wake woken = co_await over.wait(no_deadline, call.options.cancellation);
+    if (woken == service::Wake::cancelled) co_return Status();
+  }
   JsonText json;
   json.text("session", session_text(*id));
   co_await sink->send("lost", "", std::move(json.text("reason", session->state().message())));
@@ -130,7 +191,10 @@ Routes session_routes(Coordination& recipes) {
           .required());
   showing.problems = {"session_not_found"};
   Route watching = stream(recipes, "/v1/sessions/watch",
-                          "Tells when a session is over, at the end of its time at the latest", watch);
+                          "Tells when a session is over, as soon as the store knows; needs to write "
+                          "lockstep/watched/ for that, else "
+                          "at the end of its time",
+                          watch);
   watching.request = {session_field("which").required(), delay};
   watching.events = {{"alive", "it was, when the stream began", answer_fields()},
                      {"lost",

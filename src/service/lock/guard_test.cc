@@ -1,11 +1,14 @@
 // What a lock protects, and locks as others see them: guards, fences, lists, forced release.
 #include "service/lock/guard.h"
 
+#include <algorithm>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include <gtest/gtest.h>
 
+#include "base/assert.h"
 #include "service/flat_json.h"
 #include "service/lock/lock_states.h"
 #include "service/lock/locks.h"
@@ -29,6 +32,11 @@ class GuardTest : public testing::RecipeTest {
     request.mode = mode;
     request.description = {.holder = "worker", .host = "a1", .reason = "nightly", .pid = 7};
     return run(locks->acquire(session, request, {})).value();
+  }
+  void put_leased(const SessionPtr& session, const std::string& key, const std::string& value) {
+    world.store.put(put_of(key, value, session->id()), {},
+                    [](const Result<store::PutResponse>& done) { LS_MUST(done.ok()); });
+    world.settle();
   }
   static store::TxnRequest write(const std::string& value) {
     store::TxnRequest txn;
@@ -213,6 +221,31 @@ TEST_F(GuardTest, ManyLocksComePageByPage) {
     request.from = list.next;
   }
   EXPECT_EQ(listed, 250U);
+}
+
+TEST_F(GuardTest, APageOfLocksIsBoundedInBytesAndInContendersOfEach) {
+  const SessionPtr a = session(1, {.ttl = 1h});
+  const std::string large(400 * 1024, 'x');
+  for (int number = 10; number < 40; ++number) put_leased(a, "n" + std::to_string(number) + "/1", large);
+  for (int number = 0; number < 30; ++number) put("many/" + std::to_string(number), "");
+  put_leased(a, "many/1", "");
+  LockListRequest request;
+  std::vector<std::string> names;
+  int pages = 0;
+  do {
+    const LockList list = run(list_locks(world.context, request, {})).value();
+    EXPECT_LE(list.locks.size(), 10U) << "the bytes end a page";
+    for (const LockState& state : list.locks) {
+      names.push_back(state.name);
+      EXPECT_EQ(state.more, state.name == "many");
+      EXPECT_LE(state.contenders.size(), lock_contenders_listed_max);
+    }
+    request.from = list.next;
+    ++pages;
+  } while (!request.from.empty() && pages < 10);
+  EXPECT_EQ(pages, 4);
+  EXPECT_EQ(names.size(), 31U);
+  EXPECT_TRUE(std::ranges::is_sorted(names));
 }
 
 TEST_F(GuardTest, DescriptionsAreJsonThatPeopleRead) {

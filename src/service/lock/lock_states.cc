@@ -4,7 +4,9 @@
 #include <array>
 #include <cstdio>
 #include <set>
+#include <span>
 #include <utility>
+#include <vector>
 
 #include "service/flat_json.h"
 #include "service/names.h"
@@ -17,7 +19,9 @@ namespace lockstep::service {
 namespace {
 
 constexpr std::size_t scan_page_keys = 1000;
-static_assert(locks_listed_max < limits::txn_operations_max, "one transaction reads a page of locks");
+// Few: what others wrote below a name may be large.
+constexpr std::size_t locks_read_at_once = 10;
+static_assert(locks_read_at_once < limits::txn_operations_max, "one transaction reads them");
 // Keys that one transaction made, below one name.
 constexpr std::size_t same_token_max = limits::txn_operations_max;
 
@@ -65,10 +69,11 @@ std::string lock_of(const store::KeyValue& kv) {
   return name;
 }
 
-Task<Result<LockState>> show(Context context, std::string name, store::CallOptions options) {
+Task<Result<LockState>> show(Context context, std::string name, store::CallOptions options,
+                             std::size_t contenders_max) {
   if (Status wrong = check_name(name); !wrong.ok()) co_return wrong;
   const Result<store::RangeResponse> range = co_await store::awaitable::range(
-      context.store, contenders_of(name, lock_contenders_shown_max), std::move(options));
+      context.store, contenders_of(name, contenders_max), std::move(options));
   if (!range.ok()) co_return range.status();
   co_return state_of(std::move(name), *range);
 }
@@ -104,24 +109,45 @@ Task<Result<FoundNames>> find_names(Context context, LockListRequest request, st
   co_return found;
 }
 
-Task<Result<LockList>> list(Context context, LockListRequest request, store::CallOptions options) {
-  Result<FoundNames> found = co_await find_names(context, std::move(request), options);
-  if (!found.ok()) co_return found.status();
-  LockList page;
-  page.next = std::move(found->next);
-  if (found->names.empty()) co_return page;
+// In one transaction; how many bytes were read.
+Task<Result<std::size_t>> read_states(Context context, std::span<const std::string> names,
+                                      store::CallOptions options, LockList* page) {
   store::TxnRequest txn;
-  for (const std::string& name : found->names) {
-    txn.success.push_back(operation(contenders_of(name, lock_contenders_shown_max)));
+  for (const std::string& name : names) {
+    txn.success.push_back(operation(contenders_of(name, lock_contenders_listed_max)));
   }
   const Result<store::TxnResponse> answer =
       co_await store::awaitable::txn(context.store, std::move(txn), std::move(options));
   if (!answer.ok()) co_return answer.status();
-  std::size_t place = 0;
-  for (const std::string& name : found->names) {
-    const store::RangeResponse* range = range_at(*answer, place++);
-    if (range == nullptr) co_return Status(Code::internal, "lockstep: an answer to another question");
-    if (!range->kvs.empty()) page.locks.push_back(state_of(name, *range));
+  std::size_t bytes = 0;
+  for (std::size_t place = 0; place < names.size(); ++place) {
+    const store::RangeResponse* range = range_at(*answer, place);
+    if (range == nullptr) co_return errors::answer_of_other_shape();
+    for (const store::KeyValue& kv : range->kvs) bytes += kv.key.size() + kv.value.size();
+    if (!range->kvs.empty()) page->locks.push_back(state_of(names[place], *range));
+  }
+  co_return bytes;
+}
+
+Task<Result<LockList>> list(Context context, LockListRequest request, store::CallOptions options) {
+  const Result<FoundNames> found = co_await find_names(context, std::move(request), options);
+  if (!found.ok()) co_return found.status();
+  std::vector<std::string> names(found->names.begin(), found->names.end());
+  // In the order of their keys, so that a page may end behind any of them.
+  std::ranges::sort(names, {}, [](const std::string& name) { return name + "/"; });
+  LockList page;
+  page.next = found->next;
+  std::size_t bytes = 0;
+  for (std::size_t at = 0; at < names.size(); at += locks_read_at_once) {
+    if (bytes >= lock_list_bytes_max) {
+      page.next = names[at] + "/";
+      break;
+    }
+    const std::size_t count = std::min(locks_read_at_once, names.size() - at);
+    const Result<std::size_t> read =
+        co_await read_states(context, std::span(names).subspan(at, count), options, &page);
+    if (!read.ok()) co_return read.status();
+    bytes += *read;
   }
   co_return page;
 }
@@ -204,8 +230,9 @@ Task<Result<ForcedRelease>> force(Context context, ForceRelease request, store::
 
 }  // namespace
 
-Task<Result<LockState>> show_lock(Context context, std::string name, store::CallOptions options) {
-  return show(context, std::move(name), std::move(options));
+Task<Result<LockState>> show_lock(Context context, std::string name, store::CallOptions options,
+                                  std::size_t contenders_max) {
+  return show(context, std::move(name), std::move(options), contenders_max);
 }
 
 Task<Result<LockList>> list_locks(Context context, LockListRequest request, store::CallOptions options) {

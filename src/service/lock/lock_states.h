@@ -28,7 +28,7 @@ struct LockContender {
 struct LockState {
   std::string name;
   std::vector<LockContender> contenders;  // holders first, then those who wait, in the order of service
-  bool more = false;                      // there are more than contenders_max
+  bool more = false;                      // there are more than are shown
   Revision revision;                      // of the store, at which this held
 };
 
@@ -36,10 +36,14 @@ struct LockState {
 inline constexpr std::size_t lock_contenders_shown_max = 1000;
 // Locks in one page, and keys looked through for them.
 inline constexpr std::size_t locks_listed_max = 100;
+inline constexpr std::size_t lock_contenders_listed_max = 10;  // of each of them
+// A page ends with the locks that come to so many bytes of keys and values.
+inline constexpr std::size_t lock_list_bytes_max = 1024 * 1024;
 inline constexpr std::size_t lock_keys_scanned_max = 10'000;
 
 // No contenders: it is free.
-Task<Result<LockState>> show_lock(Context context, std::string name, store::CallOptions options);
+Task<Result<LockState>> show_lock(Context context, std::string name, store::CallOptions options,
+                                  std::size_t contenders_max = lock_contenders_shown_max);
 
 struct LockListRequest {
   std::string prefix;  // of the names; empty: all
