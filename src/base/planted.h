@@ -65,7 +65,11 @@
   X(topic_claim_shared, "a partition is handed out while somebody works on it for the group")           \
   X(topic_lost_claim_settles, "a claim that was lost still moves its group's cursor")                   \
   X(topic_given_back_lost, "what is given back counts as acknowledged")                                 \
-  X(topic_letter_lost, "a message that was delivered too often goes, and leaves no dead letter")
+  X(topic_letter_lost, "a message that was delivered too often goes, and leaves no dead letter")        \
+  X(lease_end_after_old_leader, "a new leader's term does not make up for renewals lost with the old")  \
+  X(renewal_never_logged, "renewals answered from memory do not reach the log")                         \
+  X(clock_passes_renewal, "the store clock runs past the end of a lease renewed in memory only")        \
+  X(renewal_unconfirmed, "a leader renews leases without asking whether it still leads")
 
 namespace lockstep::planted {
 

@@ -118,8 +118,10 @@ void Replica::restore_vote() {
 void Replica::on_role_change(const raft::RoleChange& change) {
   const NodeId known_before = std::exchange(leader_seen_, change.leader);
   if (change.leader != NodeId{} && change.leader != known_before) ++metrics_.leader_changes;
+  unlogged_renewals_.clear();
   if (change.role == raft::Role::leader) {
     store_clock_.restart(now(), machine_->store_time_ms());
+    store_clock_term_ = change.term;
     seen_forwards_.begin(change.term);
     digest_check_due_.reset();
     quota_alarm_proposed_ = false;
@@ -155,6 +157,7 @@ void Replica::apply_queued() {
   if (halted_ || machine_->applied_index() == before) return;
   applied_clock_.restart(now(), machine_->store_time_ms());
   if (raft_->is_leader()) store_clock_.set(now(), machine_->store_time_ms());
+  unlogged_renewals_.applied(machine_->applied_index());
   raft_->applied(now(), machine_->applied_index());
   raise_quota_alarm();
   pump_persistence(false);
@@ -258,6 +261,7 @@ void Replica::arm_timer() {
       const TimePoint due = store_clock_.when(*due_ms);
       wanted = std::min(wanted, std::max(due, lease_tick_after_));
     }
+    wanted = std::min(wanted, std::max(unlogged_renewals_.due(store_clock_), log_renewals_after_));
   }
   if (!held_.empty() || proposals_.waiting() || reads_.waiting() || reads_.building()) {
     wanted = std::min(wanted, present + sweep_interval);
@@ -294,6 +298,7 @@ void Replica::on_timer() {
     log_try_after_ = present + disk_full_interval;
     log_->try_again();
   }
+  if (present >= unlogged_renewals_.due(store_clock_)) log_renewals();
   tick_leases(present);
   leave_to_faster_disk(present);
   resend_snapshots(present);
@@ -318,8 +323,9 @@ void Replica::refuse_waiting() {
 void Replica::tick_leases(TimePoint present) {
   if (!raft_->is_leader() || present < lease_tick_after_) return;
   const auto due_ms = machine_->next_deadline_ms();
-  if (!due_ms || store_clock_.read_ms(present) < *due_ms) return;
+  if (!due_ms || store_clock_.when(*due_ms) > present) return;
   lease_tick_after_ = present + sweep_interval;
+  if (leader_time_ms() < *due_ms) return;  // held back for renewals that are to be logged
   // Any entry moves the store clock; only if none is on its way does the tick need one of its own.
   start_batch();
   if (builder_.count() == 0) {

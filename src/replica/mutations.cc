@@ -28,7 +28,7 @@ void Replica::start_batch() {
   if (builder_.started()) return;
   store::BatchHeader header;
   if (raft_->is_leader()) {
-    header.store_time_ms = std::max(store_clock_.read_ms(now()), machine_->store_time_ms());
+    header.store_time_ms = leader_time_ms();
     if (digest_check_due_) {
       header.digest_check = digest_check_due_;
       digest_check_due_.reset();
@@ -159,54 +159,6 @@ void Replica::propose_auth(store::AuthChange change, store::CallOptions options,
          });
 }
 
-void Replica::lease_keep_alive(store::LeaseKeepAliveRequest request, store::CallOptions options,
-                               store::Callback<store::LeaseKeepAliveResponse> done) {
-  Status why;
-  if (refuse_call(options, &why)) return done(why);
-  if (!machine_->authoriser(options.principal).check(request).ok()) {
-    return when_current(options,
-                        [this, request, options, done = std::move(done)](const Status& status) mutable {
-                          if (!status.ok()) return done(status);
-                          const Status denied = machine_->authoriser(options.principal).check(request);
-                          if (!denied.ok()) return done(denied);
-                          lease_keep_alive(request, std::move(options), std::move(done));
-                        });
-  }
-  // All renewals of a turn are one command of ids only (one for each user), under the most patient caller's
-  // deadline.
-  renewals_.push_back({request.id, options.principal, std::move(done)});
-  if (renewals_.size() >= limits::lease_renewals_per_command_max) flush_renewals();
-  schedule_flush();
-}
-
-void Replica::flush_renewals() {
-  if (renewals_.empty()) return;
-  std::vector<RenewalWaiter> all = std::exchange(renewals_, {});
-  const store::Principal first = all.front().principal;
-  if (std::ranges::all_of(all, [&](const RenewalWaiter& waiter) { return waiter.principal == first; })) {
-    return renew(std::move(all));
-  }
-  std::map<store::Principal, std::vector<RenewalWaiter>> by_user;
-  for (RenewalWaiter& waiter : all) by_user[waiter.principal].push_back(std::move(waiter));
-  for (auto& [principal, waiters] : by_user) renew(std::move(waiters));
-}
-
-// Requires at least one waiter, all of one user.
-void Replica::renew(std::vector<RenewalWaiter> waiters) {
-  const store::Principal principal = waiters.front().principal;
-  std::vector<LeaseId> ids;
-  ids.reserve(waiters.size());
-  for (const RenewalWaiter& waiter : waiters) ids.push_back(waiter.id);
-  start_batch();
-  if (!builder_.lease_renew(ids, principal)) {
-    flush_batch();
-    start_batch();
-    const bool added = builder_.lease_renew(ids, principal);
-    LS_MUST(added, "the first command of a batch fits");
-  }
-  building_.add(pending(std::move(waiters), store::CallOptions{}));
-}
-
 void Replica::schedule_flush() {
   if (flush_scheduled_ || halted_) return;
   flush_scheduled_ = true;
@@ -253,7 +205,7 @@ bool Replica::release_held() {
       continue;
     }
     store::BatchHeader header;
-    header.store_time_ms = std::max(store_clock_.read_ms(now()), machine_->store_time_ms());
+    header.store_time_ms = leader_time_ms();
     Result<std::string> payload = store::restamp_batch(held.payload, header);
     LS_MUST(payload.ok(), "this member built it");
     propose_batch(*std::move(payload), std::move(held.batch));
@@ -268,6 +220,15 @@ void Replica::propose_batch(std::string payload, PendingBatch batch) {
     ++metrics_.proposals_refused;
     return proposals_.fail(std::move(batch),
                            Status(Code::resource_exhausted, "etcdserver: too many requests"));
+  }
+  // Renewals first: as long as raft has no room for them the store clock would stand still, and no lease end.
+  if (may_renew_in_memory(raft_->term()) && now() >= unlogged_renewals_.due(store_clock_)) {
+    log_renewals();
+    if (now() >= unlogged_renewals_.due(store_clock_)) {
+      ++metrics_.proposals_refused;
+      return proposals_.fail(std::move(batch),
+                             Status(Code::resource_exhausted, "etcdserver: too many requests"));
+    }
   }
   const SharedBytes shared(std::move(payload));
   const Result<LogIndex> index = raft_->propose(now(), std::span(&shared, 1));

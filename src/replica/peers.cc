@@ -177,14 +177,21 @@ void Replica::on_forward(NodeId from, const SharedBytes& message) {
     proposals_.fail(std::move(batch), Status(Code::unavailable, "etcdserver: not leader"));
     return schedule_flush();
   }
-  store::BatchHeader header;
-  header.store_time_ms = std::max(store_clock_.read_ms(now()), machine_->store_time_ms());
-  Result<std::string> payload = store::restamp_batch(forward->batch.view(), header);
-  if (!payload.ok()) {
-    proposals_.fail(std::move(batch), payload.status());
-    return schedule_flush();
+  if (std::optional<ForwardedRenewals> renewals = renewals_of(forward->batch.view())) {
+    return take_forwarded_renewals(forward->batch, *std::move(renewals), std::move(batch));
   }
-  propose_batch(*std::move(payload), std::move(batch));
+  propose_forwarded(forward->batch, std::move(batch));
+}
+
+void Replica::propose_forwarded(const SharedBytes& commands, PendingBatch batch) {
+  store::BatchHeader header;
+  header.store_time_ms = leader_time_ms();
+  Result<std::string> payload = store::restamp_batch(commands.view(), header);
+  if (payload.ok()) {
+    propose_batch(*std::move(payload), std::move(batch));
+  } else {
+    proposals_.fail(std::move(batch), payload.status());
+  }
   schedule_flush();
 }
 

@@ -221,15 +221,29 @@ void Replica::read_txn(store::TxnRequest request, const store::CallOptions& opti
 
 void Replica::lease_time_to_live(store::LeaseTimeToLiveRequest request, store::CallOptions options,
                                  store::Callback<store::LeaseTimeToLiveResponse> done) {
+  Status why;
+  if (refuse_call(options, &why)) return done(why);
+  if (raft_->is_leader()) return read_time_to_live(request, options, std::move(done));
+  when_renewals_logged(options, [this, request, options, done = std::move(done)]() mutable {
+    read_time_to_live(request, options, std::move(done));
+  });
+}
+
+void Replica::read_time_to_live(const store::LeaseTimeToLiveRequest& request,
+                                const store::CallOptions& options,
+                                store::Callback<store::LeaseTimeToLiveResponse> done) {
   read(options, true, std::move(done),
        [this, request, who = options.principal]() -> Result<store::LeaseTimeToLiveResponse> {
          LS_RETURN_IF_ERROR(machine_->authoriser(who).check(request));
          // Only the leader knows how far the store clock ran since the newest entry; others answer by that
          // entry.
-         const std::int64_t store_now_ms =
-             raft_->is_leader() ? std::max(store_clock_.read_ms(now()), machine_->store_time_ms())
-                                : machine_->store_time_ms();
+         const std::int64_t store_now_ms = raft_->is_leader() ? leader_time_ms() : machine_->store_time_ms();
          store::LeaseTimeToLiveResponse response = machine_->lease_time_to_live(request, store_now_ms);
+         const std::optional<std::int64_t> renewed_ms = unlogged_renewals_.renewed_ms(request.id);
+         if (response.found && renewed_ms) {
+           const Duration since_renewal = std::chrono::milliseconds(store_now_ms - *renewed_ms);
+           response.remaining = std::max(response.remaining, response.granted_ttl - since_renewal);
+         }
          response.header = header();
          return response;
        });
@@ -247,8 +261,8 @@ void Replica::lease_leases(store::CallOptions options, store::Callback<store::Le
 
 // A login is judged by how old it is on this clock; leases are not.
 std::int64_t Replica::auth_now_ms() {
-  const StoreClock& clock = raft_->is_leader() ? store_clock_ : applied_clock_;
-  return std::max(clock.read_ms(now()), machine_->store_time_ms());
+  if (raft_->is_leader()) return leader_time_ms();
+  return std::max(applied_clock_.read_ms(now()), machine_->store_time_ms());
 }
 
 void Replica::when_current(store::CallOptions options, std::move_only_function<void(const Status&)> done) {

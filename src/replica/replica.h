@@ -37,6 +37,7 @@
 #include "replica/seen_forwards.h"
 #include "replica/snapshot_transfer.h"
 #include "replica/store_clock.h"
+#include "replica/unlogged_renewals.h"
 #include "replica/watch_guard.h"
 #include "store/command.h"
 #include "store/engine_history.h"
@@ -181,6 +182,7 @@ class Replica final : public store::Store,
   void on_message(NodeId from, SharedBytes message) override;
   void on_peer_lost(NodeId peer) override;
   void on_forward(NodeId from, const SharedBytes& message);
+  void propose_forwarded(const SharedBytes& commands, PendingBatch batch);
   void on_forward_answer(NodeId from, const SharedBytes& message);
   void on_raft_message(NodeId from, const SharedBytes& message);
   void on_birth(NodeId from, const SharedBytes& message);
@@ -213,14 +215,39 @@ class Replica final : public store::Store,
   void start_batch();
   void schedule_flush();
   void flush();
-  void flush_renewals();
-  void renew(std::vector<RenewalWaiter> waiters);
   void flush_batch();
+  // What entries proposed now are stamped with.
+  [[nodiscard]] std::int64_t leader_time_ms();
   [[nodiscard]] bool knows_leader() const;
   void submit_batch(std::string payload, PendingBatch batch);
   bool release_held();
   void propose_batch(std::string payload, PendingBatch batch);
   void forward_batch(std::string payload, PendingBatch batch);
+
+  // ---- renewals of leases (renewals.cc)
+  struct ForwardedRenewal {
+    store::Principal principal;
+    std::vector<LeaseId> ids;
+  };
+  using ForwardedRenewals = std::vector<ForwardedRenewal>;
+  void flush_renewals();
+  void renew_in_log(std::vector<RenewalWaiter> waiters);
+  void answer_renewals(std::vector<RenewalWaiter> waiters, Term term);
+  [[nodiscard]] bool may_renew_in_memory(Term term) const;
+  [[nodiscard]] bool renew_in_memory(LeaseId id, std::int64_t store_now_ms,
+                                     store::LeaseKeepAliveResponse* response);
+  void hold_clock();
+  void log_renewals();
+  // Only if the batch consists of renewals.
+  [[nodiscard]] static std::optional<ForwardedRenewals> renewals_of(std::string_view batch);
+  void take_forwarded_renewals(const SharedBytes& commands, ForwardedRenewals renewals, PendingBatch batch);
+  void answer_forwarded_renewals(const SharedBytes& commands, const ForwardedRenewals& renewals,
+                                 PendingBatch batch, Term term);
+  [[nodiscard]] store::CommandResult renew_forwarded(const ForwardedRenewal& renewal,
+                                                     std::int64_t store_now_ms);
+  void when_renewals_logged(const store::CallOptions& options, std::move_only_function<void()> done);
+  void read_time_to_live(const store::LeaseTimeToLiveRequest& request, const store::CallOptions& options,
+                         store::Callback<store::LeaseTimeToLiveResponse> done);
 
   // ---- Authenticator::Host
   [[nodiscard]] const store::StateMachine& auth_machine() const override { return *machine_; }
@@ -294,13 +321,16 @@ class Replica final : public store::Store,
   // The batch of this turn, and its callers in the same order.
   store::BatchBuilder builder_;
   PendingBatch building_;
-  std::vector<RenewalWaiter> renewals_;
+  std::vector<RenewalWaiter> renewals_;  // of this turn
+  UnloggedRenewals unlogged_renewals_;   // a leader's
+  TimePoint log_renewals_after_ = TimePoint::min();
   bool flush_scheduled_ = false;
 
   Proposals proposals_;
   HeldBatches held_{limits::held_bytes_max};
   Reads reads_;
   StoreClock store_clock_;    // a leader's
+  Term store_clock_term_;     // whose leader's
   StoreClock applied_clock_;  // goes on from the newest applied entry; for tokens only
   PeerCalls peer_calls_;
   ForwardId last_forward_;

@@ -112,6 +112,9 @@ class TestMember final : private env::Clock,
     settle();
   }
 
+  // Time passes and nothing runs.
+  void stand_still(Duration time) { now_ += time; }
+
   void receive(NodeId from, SharedBytes message) {
     if (receiver_ != nullptr) receiver_->on_message(from, std::move(message));
     settle();

@@ -77,10 +77,16 @@ bool fits(Bug bug, const RunOptions& options) {
     case Bug::wiped_member_founds:
     case Bug::wiped_member_votes:
       return voters && options.has(Fault::wiped);
+    case Bug::lease_end_after_old_leader:  // the election must be shorter than what was lost
+      return voters && options.has(Fault::transfer) &&
+             options.election_timeout < std::chrono::milliseconds(700);
     case Bug::reused_read_round:
+    case Bug::renewal_unconfirmed:
       return voters && options.has(Fault::isolate_leader);
     case Bug::ack_before_persist:
       return voters && options.has(Fault::power_cut_all) && options.disk_delay_ns_max > 2'500'000;
+    case Bug::clock_passes_renewal:
+      return options.has(Fault::pause);
     case Bug::ack_before_fsync:
     case Bug::write_back_leads_effects:
       return power_cuts;
@@ -100,6 +106,8 @@ constexpr std::pair<Bug, std::string_view> caught_elsewhere[] = {
     {Bug::rename_without_directory_sync, "log_planted_test"},
     {Bug::chain_not_checked, "log_planted_test"},
     {Bug::torn_tail_not_cut, "log_planted_test"},
+    {Bug::clock_passes_renewal, "replica_planted_test"},
+    {Bug::renewal_unconfirmed, "replica_planted_test"},
     {Bug::txn_nested_permission_skipped, "store_planted_test"},
     {Bug::compensation_oldest_first, "saga_planted_test"},
 };

@@ -26,6 +26,10 @@ std::uint64_t mix(std::uint64_t value) {
 
 Applied Applier::apply(std::string_view payload) {
   payload_bytes_ = payload.size();
+  // Renewals that the last leader had answered and not yet logged are lost with it.
+  if (term_ > state_.applied_term && !LS_PLANTED(lease_end_after_old_leader)) {
+    state_.term_began_ms = state_.store_time_ms;
+  }
   if (!payload.empty()) {
     // Not for skip(), whose caller takes no changes.
     state_.reclaim(state_.options.compaction_steps_per_entry, &applied_.reclaimed_keys);
@@ -334,8 +338,7 @@ CommandResult Applier::do_lease_renew(const LeaseRenewCommand& renew) {
       const LeaseTerms renewed{terms->ttl_ms, state_.store_time_ms + terms->ttl_ms};
       LS_MUST(renewed.deadline_ms >= terms->deadline_ms);
       if (!LS_PLANTED(lease_renewal_lost)) {
-        state_.leases.set_deadline(id, renewed.deadline_ms);
-        applied_.meta.push_back({lease_row_key(id), encode_lease_row(renewed)});
+        set_lease(id, renewed);
       }
       renewal.ttl = std::chrono::milliseconds(terms->ttl_ms);
     }
@@ -344,12 +347,25 @@ CommandResult Applier::do_lease_renew(const LeaseRenewCommand& renew) {
   return Response(std::move(response));
 }
 
+void Applier::set_lease(LeaseId id, LeaseTerms terms) {
+  state_.leases.set_deadline(id, terms.deadline_ms);
+  applied_.meta.push_back({lease_row_key(id), encode_lease_row(terms)});
+}
+
+// The table's order is by the stored deadlines: one that is due may have more time, and is then put in its
+// place.
 void Applier::expire_leases() {
   for (std::size_t ended = 0; ended < limits::lease_expiries_per_entry_max; ++ended) {
     const std::int64_t early_ms = LS_PLANTED(lease_expires_early) ? 1000 : 0;
     const std::optional<LeaseId> due = state_.leases.first_due(state_.store_time_ms + early_ms);
     if (!due.has_value()) return;
-    end_lease(*due);
+    const LeaseTerms terms = *state_.leases.find(*due);
+    const std::int64_t deadline_ms = state_.deadline_ms(terms);
+    if (deadline_ms > state_.store_time_ms + early_ms) {
+      set_lease(*due, {terms.ttl_ms, deadline_ms});
+    } else {
+      end_lease(*due);
+    }
   }
 }
 

@@ -76,6 +76,7 @@ class Applier {
   [[nodiscard]] std::optional<RowView> previous_row(const Node& node) const;
   std::int64_t remove_range(const KeyRange& range, bool prev_kv, std::vector<KeyValue>* prev_kvs);
   void end_lease(LeaseId id);
+  void set_lease(LeaseId id, LeaseTerms terms);
 
   [[nodiscard]] Reader reader() const {
     return {state_.index, state_.history, visible_revision(), state_.compacted};

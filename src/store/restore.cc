@@ -14,6 +14,7 @@ StateRow StateMachine::State::state_row() const {
   row.revision = revision;
   row.compacted = compacted;
   row.store_time_ms = store_time_ms;
+  row.term_began_ms = term_began_ms;
   row.digest = digests.newest();
   space.fill(&row);
   return row;
@@ -69,6 +70,7 @@ Status StateMachine::restore_meta_row(std::string_view key, std::string_view row
       state_->revision = state.revision;
       state_->compacted = state.compacted;
       state_->store_time_ms = state.store_time_ms;
+      state_->term_began_ms = state.term_began_ms;
       state_->digests.restore(state.applied_index, state.digest);
       state_->space.restore(state);
       return {};

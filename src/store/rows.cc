@@ -8,7 +8,7 @@ namespace {
 
 constexpr std::uint8_t row_tombstone = 1;
 constexpr std::uint8_t row_has_lease = 2;
-constexpr std::uint8_t state_version = 1;
+constexpr std::uint8_t state_version = 2;
 
 Status malformed(std::string_view what) {
   return {Code::corruption, "malformed " + std::string(what)};
@@ -219,6 +219,7 @@ std::string encode_state_row(const StateRow& row) {
   encoder.id(row.revision);
   encoder.id(row.compacted);
   encoder.signed_varint(row.store_time_ms);
+  encoder.signed_varint(row.term_began_ms);
   encoder.u64(row.digest);
   encoder.varint(row.live_bytes);
   encoder.varint(row.history_bytes);
@@ -235,12 +236,14 @@ Result<StateRow> decode_state_row(std::string_view encoded) {
   row.revision = decoder.id<Revision>();
   row.compacted = decoder.id<Revision>();
   row.store_time_ms = decoder.signed_varint();
+  row.term_began_ms = decoder.signed_varint();
   row.digest = decoder.u64();
   row.live_bytes = decoder.varint();
   row.history_bytes = decoder.varint();
   row.history_bytes_compacted = decoder.varint();
   if (row.revision < Revision(1) || row.compacted < Revision(-1) || row.compacted > row.revision ||
-      row.store_time_ms < 0 || row.history_bytes_compacted > row.history_bytes) {
+      row.term_began_ms < 0 || row.store_time_ms < row.term_began_ms ||
+      row.history_bytes_compacted > row.history_bytes) {
     decoder.fail();
   }
   if (!decoder.done()) return malformed("state row");

@@ -70,6 +70,7 @@ struct StateRow {
   Revision revision;
   Revision compacted{-1};
   std::int64_t store_time_ms = 0;
+  std::int64_t term_began_ms = 0;
   std::uint64_t digest = 0;
   std::uint64_t live_bytes = 0;
   std::uint64_t history_bytes = 0;

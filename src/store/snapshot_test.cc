@@ -152,12 +152,12 @@ TEST(Snapshot, TheWorkedExample) {
     hex += digits[static_cast<std::uint8_t>(byte) & 15];
   }
   EXPECT_EQ(hex,
-            "4c53534e41503031"                    // magic
-            "1c000000ea455531"                    // a frame of 28 bytes, its checksum
-            "00017311"                            // meta row, key "s", 17 bytes:
-            "0103010201000000000000000000000000"  // its value, the state row
-            "02016b0176"                          // pinned row "k" = "v"
-            "ff02");                              // the end: two rows
+            "4c53534e41503031"                      // magic
+            "1d000000caf1fff8"                      // a frame of 29 bytes, its checksum
+            "00017312"                              // meta row, key "s", 18 bytes:
+            "020301020100000000000000000000000000"  // its value, the state row
+            "02016b0176"                            // pinned row "k" = "v"
+            "ff02");                                // the end: two rows
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 // Contract: state_machine.h. Not for other folders.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -29,6 +30,7 @@ class StateMachine::State {
   Revision revision{1};
   Revision compacted{-1};  // -1: never compacted; etcd tells this apart from 0
   std::int64_t store_time_ms = 0;
+  std::int64_t term_began_ms = 0;  // the store clock before the first entry of applied_term
   Index index;
   History history;
   LeaseTable leases;
@@ -52,6 +54,10 @@ class StateMachine::State {
   bool reclaim(std::size_t steps_max, std::vector<std::string>* reclaimed_keys);
   [[nodiscard]] StateRow state_row() const;
   [[nodiscard]] Status check_space() const;
+  // What is stored is a lower bound: the term's beginning gave every lease its whole time once more.
+  [[nodiscard]] std::int64_t deadline_ms(const LeaseTerms& terms) const {
+    return std::max(terms.deadline_ms, term_began_ms + terms.ttl_ms);
+  }
 };
 
 }  // namespace lockstep::store

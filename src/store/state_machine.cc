@@ -50,7 +50,7 @@ LeaseTimeToLiveResponse StateMachine::lease_time_to_live(const LeaseTimeToLiveRe
   LeaseTimeToLiveResponse response;
   response.header.revision = state_->revision;
   response.id = request.id;
-  const auto terms = state_->leases.find(request.id);
+  const std::optional<LeaseTerms> terms = lease(request.id);
   if (!terms.has_value()) return response;
   response.found = true;
   response.granted_ttl = std::chrono::milliseconds(terms->ttl_ms);
@@ -60,6 +60,12 @@ LeaseTimeToLiveResponse StateMachine::lease_time_to_live(const LeaseTimeToLiveRe
     for (const Node* node : state_->leases.keys(request.id)) response.keys.emplace_back(node->key());
   }
   return response;
+}
+
+std::optional<LeaseTerms> StateMachine::lease(LeaseId id) const {
+  std::optional<LeaseTerms> terms = state_->leases.find(id);
+  if (terms.has_value()) terms->deadline_ms = state_->deadline_ms(*terms);
+  return terms;
 }
 
 LeaseLeasesResponse StateMachine::lease_leases() const {

@@ -6,7 +6,9 @@
 //   3. A revision is used once; each above 1 has at least one effect; at most one per key (effect.h).
 //   4. The store clock is the largest store_time_ms of the applied entries. A lease ends in the first applied
 //      entry with store clock >= deadline, never before (I6); a renewal or grant sets the deadline to the
-//      store clock of its own entry plus the TTL.
+//      store clock of its own entry plus the TTL. The first entry of a term gives every lease at least its
+//      TTL from then on: the leader before may have answered renewals that did not reach the log
+//      (docs/decisions/0026).
 //      Lateness: the leader proposes a tick as soon as its store clock passes next_deadline(), so a lease
 //      ends at most (one commit) + (time without a leader: the clock stands still) + (leases due together
 //      divided by limits::lease_expiries_per_entry_max entries) + clock drift over the TTL after its
@@ -80,6 +82,8 @@ class StateMachine {
   [[nodiscard]] std::optional<RowView> get(std::string_view key) const;  // until the next apply()
   // The key will be read soon, among many others: starts loading its place in the index.
   void prefetch(std::string_view key) const;
+  // With the deadline that counts. Nothing if there is none.
+  [[nodiscard]] std::optional<LeaseTerms> lease(LeaseId id) const;
   // `store_now_ms` is the caller's store clock (at least store_time_ms()).
   [[nodiscard]] LeaseTimeToLiveResponse lease_time_to_live(const LeaseTimeToLiveRequest& request,
                                                            std::int64_t store_now_ms) const;
@@ -101,8 +105,8 @@ class StateMachine {
   [[nodiscard]] LogIndex applied_index() const;
   [[nodiscard]] Term applied_term() const;
   [[nodiscard]] std::int64_t store_time_ms() const;
-  // When a tick must be proposed: the smallest deadline of any lease. May already have passed (more leases
-  // end together than one entry takes): then at once.
+  // When a tick must be proposed: the smallest deadline stored of any lease. May already have passed (more
+  // leases end together than one entry takes): then at once. It may also end none (invariant 4).
   [[nodiscard]] std::optional<std::int64_t> next_deadline_ms() const;
   // Logical size: keys, values and history above the compacted revision. The same on every member.
   [[nodiscard]] std::uint64_t bytes_in_use() const;

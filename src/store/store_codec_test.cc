@@ -240,7 +240,7 @@ TEST(Rows, TheDocumentedExamples) {
 }
 
 TEST(Rows, StateRowsReturnAsTheyWere) {
-  const StateRow row{LogIndex(9), Term(2), Revision(7), Revision(-1), 1234, 0xdeadbeef, 10, 20, 5};
+  const StateRow row{LogIndex(9), Term(2), Revision(7), Revision(-1), 1234, 1200, 0xdeadbeef, 10, 20, 5};
   const auto decoded = decode_state_row(encode_state_row(row));
   ASSERT_TRUE(decoded.ok());
   EXPECT_EQ(*decoded, row);

@@ -225,6 +225,33 @@ TEST(Leases, ARenewalCountsFromItsEntryEvenIfTheClockStoodStill) {
   EXPECT_EQ(machine->next_deadline_ms(), 2900);
 }
 
+// The leader before may have answered renewals that did not reach the log.
+TEST(Leases, ATermBeginsWithTheWholeTimeOfEach) {
+  Machine machine;
+  expect_ok(machine.one([](BatchBuilder& batch) { return batch.lease_grant({1s, LeaseId(1)}); }));
+  expect_ok(machine.one([](BatchBuilder& batch) { return batch.lease_grant({30s, LeaseId(2)}); }));
+  machine.time_ms = 1900;
+  expect_ok(machine.one([](BatchBuilder& batch) { return batch.nothing(); }));
+  ASSERT_EQ(machine->store_time_ms(), 1900);
+  machine.term = Term(2);
+  machine.time_ms = 2500;  // its first entry was stamped later: the term began where the last one ended
+  expect_ok(machine.one([](BatchBuilder& batch) { return batch.nothing(); }));
+  EXPECT_EQ(machine->lease(LeaseId(1))->deadline_ms, 2900);
+  EXPECT_EQ(machine->lease(LeaseId(2))->deadline_ms, 31'900);
+  machine.restart();  // a member that starts in the middle of a term knows when it began
+  EXPECT_EQ(machine->lease(LeaseId(2))->deadline_ms, 31'900);
+  EXPECT_EQ(machine->lease_time_to_live({LeaseId(2)}, 2500).remaining, 29'400ms);
+  machine.time_ms = 2899;
+  expect_ok(machine.one([](BatchBuilder& batch) { return batch.nothing(); }));
+  EXPECT_TRUE(machine->lease(LeaseId(1)).has_value());
+  machine.time_ms = 2900;
+  expect_ok(machine.one([](BatchBuilder& batch) { return batch.nothing(); }));
+  EXPECT_FALSE(machine->lease(LeaseId(1)).has_value());
+  // A renewal that was logged in the new term counts from its entry.
+  expect_ok(machine.one([](BatchBuilder& batch) { return batch.lease_renew({{LeaseId(2)}}); }));
+  EXPECT_EQ(machine->lease(LeaseId(2))->deadline_ms, 32'900);
+}
+
 TEST(Leases, AChosenIdIsTheSameEverywhereAndPositive) {
   Machine one;
   Machine other;

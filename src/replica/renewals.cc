@@ -1,0 +1,261 @@
+// Renewals of leases (docs/decisions/0026). The leader answers from memory what a confirmed read says lives,
+// and logs it a little later (unlogged_renewals.h); everybody else passes them on.
+#include <algorithm>
+#include <utility>
+
+#include "base/assert.h"
+#include "base/planted.h"
+#include "replica/replica.h"
+
+namespace lockstep::replica {
+namespace {
+
+// After raft took no entry of renewals.
+constexpr Duration log_retry_interval = 10ms;
+
+// No lease. Its renewal renews nothing and is answered when every renewal answered before is applied.
+constexpr LeaseId no_lease{};
+
+// False: its end may be in the log already; only an entry decides.
+bool decided_in_memory(const store::StateMachine& machine, LeaseId id, std::int64_t store_now_ms) {
+  const std::optional<store::LeaseTerms> lease = machine.lease(id);
+  return !lease || lease->deadline_ms > store_now_ms;
+}
+
+}  // namespace
+
+std::int64_t Replica::leader_time_ms() {
+  const std::int64_t applied_ms = machine_->store_time_ms();
+  // It leads and was not told yet: the clock is of an earlier leadership, or of none.
+  if (store_clock_term_ != raft_->term()) return applied_ms;
+  return std::max(store_clock_.read_ms(now()), applied_ms);
+}
+
+void Replica::lease_keep_alive(store::LeaseKeepAliveRequest request, store::CallOptions options,
+                               store::Callback<store::LeaseKeepAliveResponse> done) {
+  Status why;
+  if (refuse_call(options, &why)) return done(why);
+  // A leader judges once it knows that its state is current.
+  if (!raft_->is_leader() && !machine_->authoriser(options.principal).check(request).ok()) {
+    return when_current(options,
+                        [this, request, options, done = std::move(done)](const Status& status) mutable {
+                          if (!status.ok()) return done(status);
+                          const Status denied = machine_->authoriser(options.principal).check(request);
+                          if (!denied.ok()) return done(denied);
+                          lease_keep_alive(request, std::move(options), std::move(done));
+                        });
+  }
+  renewals_.push_back({request.id, options.principal, std::move(done)});
+  if (renewals_.size() >= limits::lease_renewals_per_command_max) flush_renewals();
+  schedule_flush();
+}
+
+// All of a turn share one confirmation that this member leads, or one message to who does.
+void Replica::flush_renewals() {
+  if (renewals_.empty()) return;
+  std::vector<RenewalWaiter> all = std::exchange(renewals_, {});
+  if (!raft_->is_leader()) return renew_in_log(std::move(all));
+  const Term term = raft_->term();
+  if (LS_PLANTED(renewal_unconfirmed)) return answer_renewals(std::move(all), term);
+  reads_.add({[this, all = std::move(all), term](const Status& status) mutable {
+                if (status.ok()) return answer_renewals(std::move(all), term);
+                for (RenewalWaiter& waiter : all) waiter.done(status);
+              },
+              now() + options_.request_timeout});
+}
+
+// The way of members that do not lead, and of leases whose end may be in the log already: one command of ids
+// only for each user, answered when it is applied.
+void Replica::renew_in_log(std::vector<RenewalWaiter> waiters) {
+  std::map<store::Principal, std::vector<RenewalWaiter>> by_user;
+  for (RenewalWaiter& waiter : waiters) by_user[waiter.principal].push_back(std::move(waiter));
+  store::BatchBuilder builder;
+  PendingBatch batch;
+  const auto start = [&] {
+    store::BatchHeader header;
+    if (raft_->is_leader()) header.store_time_ms = leader_time_ms();
+    builder.start(header);
+  };
+  start();
+  for (auto& [principal, of_user] : by_user) {
+    std::vector<LeaseId> ids;
+    ids.reserve(of_user.size());
+    for (const RenewalWaiter& waiter : of_user) ids.push_back(waiter.id);
+    if (!builder.lease_renew(ids, principal)) {
+      submit_batch(builder.take(), std::exchange(batch, {}));
+      start();
+      const bool added = builder.lease_renew(ids, principal);
+      LS_MUST(added, "the first command of a batch fits");
+    }
+    batch.add(pending(std::move(of_user), store::CallOptions{}));
+  }
+  submit_batch(builder.take(), std::move(batch));
+  schedule_flush();
+}
+
+// ---- the leader
+
+// Another term's confirmation says nothing about this one.
+bool Replica::may_renew_in_memory(Term term) const {
+  return raft_->is_leader() && raft_->term() == term && store_clock_term_ == term;
+}
+
+// False: its end may be in the log already; only an entry decides. Requires that the applied state was
+// current after the renewal was asked for.
+bool Replica::renew_in_memory(LeaseId id, std::int64_t store_now_ms,
+                              store::LeaseKeepAliveResponse* response) {
+  response->header = header();
+  response->id = id;
+  if (!decided_in_memory(*machine_, id, store_now_ms)) return false;
+  const std::optional<store::LeaseTerms> lease = machine_->lease(id);
+  if (!lease) return true;  // a TTL of zero: there is none
+  unlogged_renewals_.note(now(), id, store_now_ms, lease->deadline_ms);
+  response->ttl = std::chrono::milliseconds(lease->ttl_ms);
+  return true;
+}
+
+void Replica::hold_clock() {
+  if (LS_PLANTED(clock_passes_renewal)) return;
+  store_clock_.hold_below(now(), unlogged_renewals_.ceiling_ms());
+}
+
+// A callback may propose: not before the clock is held.
+void Replica::answer_renewals(std::vector<RenewalWaiter> waiters, Term term) {
+  if (!may_renew_in_memory(term)) return renew_in_log(std::move(waiters));
+  const std::int64_t store_now_ms = leader_time_ms();
+  std::vector<Result<store::LeaseKeepAliveResponse>> answers;
+  answers.reserve(waiters.size());
+  std::vector<RenewalWaiter> undecided;
+  std::size_t kept = 0;
+  for (RenewalWaiter& waiter : waiters) {
+    store::LeaseKeepAliveResponse response;
+    if (Status denied = machine_->authoriser(waiter.principal).check(store::LeaseKeepAliveRequest{waiter.id});
+        !denied.ok()) {
+      answers.emplace_back(std::move(denied));
+    } else if (renew_in_memory(waiter.id, store_now_ms, &response)) {
+      answers.emplace_back(std::move(response));
+    } else {
+      undecided.push_back(std::move(waiter));
+      continue;
+    }
+    if (&waiters[kept] != &waiter) waiters[kept] = std::move(waiter);
+    ++kept;
+  }
+  hold_clock();
+  if (!undecided.empty()) renew_in_log(std::move(undecided));
+  LS_MUST(kept == answers.size());
+  for (std::size_t i = 0; i < kept; ++i) waiters[i].done(std::move(answers[i]));
+}
+
+// Under nobody's name: they were allowed when they were answered.
+void Replica::log_renewals() {
+  if (!may_renew_in_memory(raft_->term())) return;
+  hold_clock();
+  store::BatchBuilder builder;
+  while (!unlogged_renewals_.all_logged()) {
+    const std::vector<LeaseId> ids = unlogged_renewals_.first(limits::lease_renewals_per_command_max);
+    store::BatchHeader header;
+    header.store_time_ms = leader_time_ms();
+    builder.start(header);
+    const std::span<const LeaseId> written =
+        LS_PLANTED(renewal_never_logged) ? std::span<const LeaseId>() : std::span(ids);
+    const bool added = builder.lease_renew(written, store::Principal::cluster());
+    LS_MUST(added, "the first command of a batch fits");
+    const SharedBytes payload(builder.take());
+    // However much waits here (I11): it is refused only if raft has no room, and then the store clock waits.
+    const Result<LogIndex> index = raft_->propose(now(), std::span(&payload, 1));
+    if (!index.ok()) {
+      log_renewals_after_ = now() + log_retry_interval;
+      break;
+    }
+    ++metrics_.proposals;
+    unlogged_renewals_.logged(ids.size(), *index);
+  }
+  hold_clock();
+}
+
+// ---- passed on by others
+
+std::optional<Replica::ForwardedRenewals> Replica::renewals_of(std::string_view batch) {
+  store::BatchReader reader(batch);
+  store::Command command;
+  ForwardedRenewals renewals;
+  while (reader.next(&command)) {
+    auto* renew = std::get_if<store::LeaseRenewCommand>(&command.body);
+    if (renew == nullptr) return std::nullopt;
+    renewals.push_back({command.principal, std::move(renew->ids)});
+  }
+  if (!reader.status().ok() || renewals.empty()) return std::nullopt;
+  return renewals;
+}
+
+void Replica::take_forwarded_renewals(const SharedBytes& commands, ForwardedRenewals renewals,
+                                      PendingBatch batch) {
+  const Term term = raft_->term();
+  reads_.add({[this, commands, renewals = std::move(renewals), batch = std::move(batch),
+               term](const Status& status) mutable {
+                if (!status.ok()) return proposals_.fail(std::move(batch), status);
+                answer_forwarded_renewals(commands, renewals, std::move(batch), term);
+              },
+              now() + options_.request_timeout});
+  schedule_flush();
+}
+
+void Replica::answer_forwarded_renewals(const SharedBytes& commands, const ForwardedRenewals& renewals,
+                                        PendingBatch batch, Term term) {
+  std::vector<store::CommandResult> results;
+  const std::int64_t store_now_ms = leader_time_ms();
+  // None is renewed of a batch that an entry has to decide: that one may be refused, which says that nothing
+  // was done.
+  const bool decided = std::ranges::all_of(renewals, [&](const ForwardedRenewal& renewal) {
+    return std::ranges::all_of(renewal.ids, [&](LeaseId id) {
+      if (id == no_lease) return unlogged_renewals_.all_applied();
+      return decided_in_memory(*machine_, id, store_now_ms);
+    });
+  });
+  if (!decided || !may_renew_in_memory(term)) {
+    log_renewals();
+    return propose_forwarded(commands, std::move(batch));
+  }
+  for (const ForwardedRenewal& renewal : renewals) {
+    results.push_back(renew_forwarded(renewal, store_now_ms));
+  }
+  hold_clock();
+  proposals_.complete(std::move(batch), std::move(results), header());
+}
+
+store::CommandResult Replica::renew_forwarded(const ForwardedRenewal& renewal, std::int64_t store_now_ms) {
+  const store::Authoriser authoriser = machine_->authoriser(renewal.principal);
+  if (Status denied = authoriser.check(store::LeaseKeepAliveRequest{}); !denied.ok()) return denied;
+  store::LeaseRenewResponse response;
+  response.header.revision = machine_->revision();
+  response.renewals.reserve(renewal.ids.size());
+  for (const LeaseId id : renewal.ids) {
+    store::LeaseKeepAliveResponse renewed;
+    const bool decided = renew_in_memory(id, store_now_ms, &renewed);
+    LS_MUST(decided, "looked at before any was renewed");
+    response.renewals.push_back(std::move(renewed));
+  }
+  return store::Response(std::move(response));
+}
+
+// How long a lease has left, any member says by what it has applied; so it has to be there.
+void Replica::when_renewals_logged(const store::CallOptions& options, std::move_only_function<void()> done) {
+  if (!knows_leader()) return done();
+  // If nobody answers, the read that follows mostly knows of no leader either, or of a new one, whose term
+  // begins with every lease's whole time.
+  std::vector<RenewalWaiter> waiters;
+  waiters.push_back(
+      {no_lease, options.principal,
+       [done = std::move(done)](const Result<store::LeaseKeepAliveResponse>&) mutable { done(); }});
+  store::BatchBuilder builder;
+  builder.start({});
+  const bool added = builder.lease_renew(std::span(&no_lease, 1), options.principal);
+  LS_MUST(added, "the first command of a batch fits");
+  PendingBatch batch;
+  batch.add(pending(std::move(waiters), options));
+  submit_batch(builder.take(), std::move(batch));
+  schedule_flush();
+}
+
+}  // namespace lockstep::replica

@@ -1,0 +1,353 @@
+// Renewals answered from memory: every way in which one could be followed by an early end, or be said of a
+// lease that is gone (docs/decisions/0026). One member and scripted peers; time passes when a test says so.
+#include <gtest/gtest.h>
+
+#include "replica/testing_sender.h"
+#include "replica/unlogged_renewals.h"
+
+namespace lockstep::replica {
+namespace {
+
+using namespace std::chrono_literals;
+
+TimePoint at(Duration since) {
+  return TimePoint(since);
+}
+
+// ---- the clock and the table
+
+TEST(HeldClock, StandsStillBelowTheCeilingAndGoesOnFromThere) {
+  StoreClock clock;
+  clock.restart(at(0ms), 5000);
+  clock.hold_below(at(10ms), 5100);
+  EXPECT_EQ(clock.read_ms(at(99ms)), 5099);
+  EXPECT_EQ(clock.read_ms(at(10s)), 5099) << "whatever time passed";
+  clock.hold_below(at(10s), 5300);
+  EXPECT_EQ(clock.read_ms(at(10s)), 5099) << "it does not make up for it";
+  EXPECT_EQ(clock.read_ms(at(10s + 100ms)), 5199);
+  clock.hold_below(at(10s + 100ms), StoreClock::no_ceiling);
+  EXPECT_EQ(clock.read_ms(at(20s)), 15099);
+  clock.hold_below(at(20s), 16000);
+  clock.restart(at(30s), 7000);
+  EXPECT_EQ(clock.read_ms(at(60s)), 37000) << "another leadership's renewals hold it no more";
+}
+
+// Entries are applied thousands of times a second: each may be told to the clock.
+TEST(HeldClock, RunsHoweverOftenItIsSet) {
+  StoreClock clock;
+  clock.restart(at(0ms), 1000);
+  for (Duration now = 0ms; now <= 1s; now += 100us) clock.set(at(now), 1000);
+  EXPECT_EQ(clock.read_ms(at(1s)), 2000);
+}
+
+TEST(UnloggedRenewals, HoldTheSmallestDeadlineUntilAllAreLogged) {
+  UnloggedRenewals renewals;
+  StoreClock clock;
+  clock.restart(at(0ms), 1000);
+  EXPECT_EQ(renewals.due(clock), no_deadline);
+  renewals.note(at(0ms), LeaseId(2), 1000, 9000);
+  renewals.note(at(50ms), LeaseId(1), 1050, 5000);
+  renewals.note(at(60ms), LeaseId(2), 1060, 9000);
+  EXPECT_EQ(renewals.ceiling_ms(), 5000);
+  EXPECT_EQ(renewals.due(clock), at(100ms)) << "counted from the oldest";
+  EXPECT_EQ(renewals.renewed_ms(LeaseId(2)), 1060);
+  ASSERT_EQ(renewals.first(1), std::vector{LeaseId(1)});
+  renewals.logged(1, LogIndex(7));
+  EXPECT_EQ(renewals.ceiling_ms(), 5000) << "as long as any is not logged";
+  renewals.logged(1, LogIndex(8));
+  EXPECT_EQ(renewals.ceiling_ms(), StoreClock::no_ceiling);
+  EXPECT_EQ(renewals.renewed_ms(LeaseId(1)), 1050) << "not applied yet";
+  renewals.applied(LogIndex(7));
+  EXPECT_EQ(renewals.renewed_ms(LeaseId(1)), 1050);
+  renewals.applied(LogIndex(8));
+  EXPECT_TRUE(renewals.all_applied());
+  EXPECT_EQ(renewals.renewed_ms(LeaseId(1)), std::nullopt);
+}
+
+TEST(UnloggedRenewals, AreLoggedBeforeTheClockWouldStand) {
+  UnloggedRenewals renewals;
+  StoreClock clock;
+  clock.restart(at(0ms), 1000);
+  renewals.note(at(0ms), LeaseId(1), 1000, 1350);
+  EXPECT_EQ(renewals.due(clock), at(50ms));
+  renewals.logged(1, LogIndex(7));
+  renewals.note(at(10ms), LeaseId(1), 1010, 1350);
+  EXPECT_EQ(renewals.due(clock), at(250ms)) << "an entry of renewals is under way";
+}
+
+// ---- a member
+
+const LeaseId lease{9};
+
+struct Answer {
+  bool came = false;
+  Status status;
+  Duration ttl{};
+};
+
+std::shared_ptr<Answer> renew(TestMember& member, LeaseId id = lease) {
+  auto answer = std::make_shared<Answer>();
+  store::LeaseKeepAliveRequest request;
+  request.id = id;
+  member.replica().lease_keep_alive(
+      request, {}, [answer](const Result<store::LeaseKeepAliveResponse>& result) {
+        *answer = {true, result.status(), result.ok() ? result->ttl : Duration{}};
+      });
+  return answer;
+}
+
+void grant(TestMember& member, Duration ttl) {
+  member.replica().lease_grant({ttl, lease}, {}, [](const Result<store::LeaseGrantResponse>& result) {
+    EXPECT_TRUE(result.ok()) << result.status().to_string();
+  });
+  member.settle();
+}
+
+void expect_renewed(TestMember& member, Duration ttl) {
+  const auto answer = renew(member);
+  member.settle();
+  ASSERT_TRUE(answer->came);
+  EXPECT_TRUE(answer->status.ok()) << answer->status.to_string();
+  EXPECT_EQ(answer->ttl, ttl);
+}
+
+bool alive(TestMember& member) {
+  return member.replica().machine().lease(lease).has_value();
+}
+
+class Lone : public testing::Test {
+ protected:
+  TestMember member{self, {self}};
+  void SetUp() override {
+    member.start();
+    ASSERT_TRUE(member.replica().raft().is_leader());
+  }
+  LogIndex applied() { return member.replica().status().applied; }
+};
+
+TEST_F(Lone, AnswersWithoutAnEntryAndLogsALittleLater) {
+  grant(member, 10s);
+  member.pass(5s);
+  const LogIndex before = applied();
+  for (int i = 0; i < 50; ++i) expect_renewed(member, 10s);
+  EXPECT_EQ(applied(), before);
+  Duration remaining{};
+  member.replica().lease_time_to_live(
+      {lease, false}, {},
+      [&](const Result<store::LeaseTimeToLiveResponse>& result) { remaining = result->remaining; });
+  member.settle();
+  EXPECT_EQ(remaining, 10s) << "whoever asks is told what was promised";
+  member.pass(200ms);
+  EXPECT_EQ(applied(), before.next()) << "one entry for all of them";
+  member.pass(9700ms);
+  EXPECT_TRUE(alive(member));
+  member.pass(300ms);
+  EXPECT_FALSE(alive(member));
+}
+
+TEST_F(Lone, WhatWasRenewedWhileTheProcessStoodStillLives) {
+  grant(member, 2s);
+  member.pass(1s);
+  expect_renewed(member, 2s);
+  // Nothing runs for a while: the first thing that happens then is a write, stamped with the time it is.
+  member.stand_still(30s);
+  EXPECT_EQ(*member.put("k", "v"), "done");
+  EXPECT_TRUE(alive(member));
+  member.pass(1800ms);
+  EXPECT_TRUE(alive(member)) << "the store's clock went on from where it was held";
+  member.pass(500ms);
+  EXPECT_FALSE(alive(member)) << "and the lease is not immortal";
+}
+
+TEST_F(Lone, RenewedAgainAfterAStandstillItHasItsWholeTime) {
+  grant(member, 2s);
+  member.pass(1s);
+  expect_renewed(member, 2s);
+  member.stand_still(30s);
+  expect_renewed(member, 2s);
+  member.pass(1900ms);
+  EXPECT_TRUE(alive(member));
+}
+
+TEST_F(Lone, WhoseTimeIsOverIsNotRenewed) {
+  grant(member, 2s);
+  member.stand_still(2s);
+  const auto answer = renew(member);
+  member.settle();
+  ASSERT_TRUE(answer->came);
+  EXPECT_EQ(answer->ttl, Duration{}) << "its end stands in the log before the renewal";
+  EXPECT_FALSE(alive(member));
+}
+
+TEST_F(Lone, WhatWasRevokedOrNeverWasIsNotRenewed) {
+  const auto unknown = renew(member);
+  member.settle();
+  EXPECT_TRUE(unknown->came);
+  EXPECT_EQ(unknown->ttl, Duration{});
+  grant(member, 60s);
+  expect_renewed(member, 60s);
+  member.replica().lease_revoke({lease}, {}, [](const Result<store::LeaseRevokeResponse>&) {});
+  member.settle();
+  const auto answer = renew(member);
+  member.settle();
+  EXPECT_TRUE(answer->came);
+  EXPECT_EQ(answer->ttl, Duration{});
+  member.pass(1s);  // what was renewed before is written now, for a lease that is gone
+  EXPECT_FALSE(alive(member));
+}
+
+TEST_F(Lone, ShortLeasesAreRenewedAndEndInTime) {
+  grant(member, 100ms);
+  for (int i = 0; i < 20; ++i) {
+    member.pass(60ms);
+    expect_renewed(member, 100ms);
+  }
+  member.pass(300ms);
+  EXPECT_FALSE(alive(member));
+}
+
+// A renewal that was answered and not yet logged is lost with the leader: the next term makes up for it.
+TEST_F(Lone, ARenewalThatWasLostWithTheLeaderCountsAllTheSame) {
+  grant(member, 10s);
+  member.pass(9s);
+  EXPECT_EQ(*member.put("k", "v"), "done") << "so that the store's time is known to the next leader";
+  expect_renewed(member, 10s);
+  member.stop(sim::Loss::power);
+  member.start();
+  ASSERT_TRUE(member.replica().raft().is_leader());
+  member.pass(9900ms);
+  EXPECT_TRUE(alive(member));
+  member.pass(500ms);
+  EXPECT_FALSE(alive(member));
+}
+
+TEST_F(Lone, AClockOfAnEarlierStartIsNotUsed) {
+  grant(member, 10s);
+  member.stop();
+  member.pass(60s);
+  member.start();
+  EXPECT_EQ(*member.put("k", "v"), "done");
+  EXPECT_TRUE(alive(member)) << "the time without a leader is everybody's";
+}
+
+TEST_F(Lone, ManyAreLoggedInAFewEntries) {
+  for (int id = 1; id <= 3000; ++id) {
+    member.replica().lease_grant({60s, LeaseId(id)}, {}, [](const Result<store::LeaseGrantResponse>&) {});
+  }
+  member.settle();
+  const LogIndex before = applied();
+  for (int turn = 0; turn < 10; ++turn) {
+    for (int id = 1; id <= 3000; ++id) renew(member, LeaseId(id));
+    member.pass(5ms);
+  }
+  member.pass(200ms);
+  EXPECT_EQ(applied(), before.next());
+}
+
+// ---- one of three
+
+using Leader = Sender;
+
+void confirm(TestMember& member, NodeId voter) {
+  for (const raft::Message& asked : member.taken_raft(voter, raft::MessageKind::heartbeat)) {
+    raft::Message answer;
+    answer.kind = raft::MessageKind::heartbeat_response;
+    answer.from = voter;
+    answer.term = asked.term;
+    answer.round = asked.round;
+    member.receive(std::move(answer));
+  }
+}
+
+void grant_among_three(TestMember& member, NodeId voter, Duration ttl) {
+  grant(member, ttl);
+  member.acknowledge(voter);
+  ASSERT_TRUE(alive(member));
+}
+
+TEST_F(Leader, AnswersOnlyOnceAMajorityStillKnowsItAsTheLeader) {
+  grant_among_three(member, helper, 60s);
+  member.pass(1ms);
+  static_cast<void>(member.taken(helper, PeerMessageKind::raft));
+  const auto answer = renew(member);
+  member.settle();
+  EXPECT_FALSE(answer->came);
+  confirm(member, helper);
+  EXPECT_TRUE(answer->came);
+  EXPECT_EQ(answer->ttl, 60s);
+}
+
+TEST_F(Leader, WhoLostTheLeadPassesTheRenewalOn) {
+  grant_among_three(member, helper, 60s);
+  const auto answer = renew(member);
+  member.settle();
+  member.heartbeat(helper, Term(member.replica().raft().term().value() + 1));
+  member.pass(100ms);
+  EXPECT_FALSE(answer->came) << "the round was of a leadership that is over";
+}
+
+SharedBytes renewals_forward(ForwardId id, Term term, const std::vector<LeaseId>& ids) {
+  store::BatchBuilder builder;
+  builder.start({});
+  EXPECT_TRUE(builder.lease_renew(ids));
+  return joined(encode(Forward{id, term, SharedBytes(builder.take())}));
+}
+
+TEST_F(Leader, RenewsFromMemoryWhatAnotherMemberPassesOn) {
+  grant_among_three(member, helper, 60s);
+  const LogIndex before = member.replica().raft().log().last_index();
+  const ForwardId id = first_forward_id(5).next();
+  static_cast<void>(member.taken(helper, PeerMessageKind::raft));
+  member.receive(lagging, renewals_forward(id, member.replica().raft().term(), {lease, LeaseId(77)}));
+  EXPECT_TRUE(member.taken(lagging, PeerMessageKind::forward_answer).empty()) << "not confirmed yet";
+  confirm(member, helper);
+  const auto answers = member.taken(lagging, PeerMessageKind::forward_answer);
+  ASSERT_EQ(answers.size(), 1u);
+  const Result<ForwardAnswer> answer = decode_forward_answer(answers[0]);
+  ASSERT_TRUE(answer.ok());
+  ASSERT_EQ(answer->results.size(), 1u);
+  const auto& renewals = std::get<store::LeaseRenewResponse>(*answer->results[0]).renewals;
+  ASSERT_EQ(renewals.size(), 2u);
+  EXPECT_EQ(renewals[0].ttl, 60s);
+  EXPECT_EQ(renewals[1].ttl, Duration{}) << "there is no such lease";
+  EXPECT_EQ(member.replica().raft().log().last_index(), before);
+}
+
+// Followers say how long a lease has left by what they applied: they ask for all of it first.
+TEST_F(Leader, LogsWhatItAnsweredWhenAMemberWantsToKnow) {
+  grant_among_three(member, helper, 60s);
+  const auto renewed = renew(member);
+  member.settle();
+  confirm(member, helper);
+  ASSERT_TRUE(renewed->came);
+  const LogIndex before = member.replica().raft().log().last_index();
+  member.receive(lagging,
+                 renewals_forward(first_forward_id(5).next(), member.replica().raft().term(), {LeaseId{}}));
+  confirm(member, helper);
+  EXPECT_GT(member.replica().raft().log().last_index(), before);
+  EXPECT_TRUE(member.taken(lagging, PeerMessageKind::forward_answer).empty()) << "not committed yet";
+  member.acknowledge(helper);
+  EXPECT_EQ(member.taken(lagging, PeerMessageKind::forward_answer).size(), 1u);
+}
+
+// Writes are refused; leases live on.
+TEST_F(Leader, RenewsWhileItTakesNoWrites) {
+  grant_among_three(member, helper, 60s);
+  member.disk().set_capacity(member.disk().used_bytes());
+  std::size_t refused = 0;
+  for (int i = 0; i < 1000 && refused == 0; ++i) {
+    const auto outcome = member.put("k", std::string(100'000, 'v'));
+    member.acknowledge(helper);
+    refused += outcome->starts_with("resource_exhausted") ? 1 : 0;
+  }
+  ASSERT_GT(refused, 0u);
+  static_cast<void>(member.taken(helper, PeerMessageKind::raft));
+  const auto answer = renew(member);
+  member.settle();
+  confirm(member, helper);
+  EXPECT_TRUE(answer->came);
+  EXPECT_EQ(answer->ttl, 60s);
+}
+
+}  // namespace
+}  // namespace lockstep::replica
