@@ -117,7 +117,7 @@ Step audited(std::string action, std::string branch, OperatorNote note, Step ste
     audit.reason = printable(note.reason);
     audit.was = to_string(state.verdict);
     audit.at_ms = editing.wall_ms;
-    const Result<bool> stepped = step(editing);
+    Result<bool> stepped = step(editing);
     if (!stepped.ok() || !*stepped) return stepped;
     LS_ASSIGN_OR_RETURN(std::string key, audit_key(editing.loaded.view.gid, state.audits + 1));
     ++state.audits;

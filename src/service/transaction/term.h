@@ -125,12 +125,12 @@ class Term : public std::enable_shared_from_this<Term> {
   bool tell_full();
   void remove(std::vector<FinishedOnes::One> due);
   void shorten(std::vector<FinishedOnes::One> surplus);
-  void write_short(std::vector<FinishedOnes::One> surplus, const store::TxnResponse& found);
+  void write_short(std::vector<FinishedOnes::One>& surplus, const store::TxnResponse& found);
   // `then` unless the term is over; after an error those are given back.
   void sweep_with(store::TxnRequest txn, std::vector<FinishedOnes::One> ones,
-                  void (Term::*then)(std::vector<FinishedOnes::One>, const store::TxnResponse&));
-  void on_removed(std::vector<FinishedOnes::One> due, const store::TxnResponse& answer);
-  void on_shortened(std::vector<FinishedOnes::One> surplus, const store::TxnResponse& answer);
+                  void (Term::*then)(std::vector<FinishedOnes::One>&, const store::TxnResponse&));
+  void on_removed(std::vector<FinishedOnes::One>& due, const store::TxnResponse& answer);
+  void on_shortened(std::vector<FinishedOnes::One>& surplus, const store::TxnResponse& answer);
   void at_turn_end();
 
   Context context_;

@@ -54,7 +54,7 @@ void Term::sweep() {
 }
 
 void Term::sweep_with(store::TxnRequest txn, std::vector<FinishedOnes::One> ones,
-                      void (Term::*then)(std::vector<FinishedOnes::One>, const store::TxnResponse&)) {
+                      void (Term::*then)(std::vector<FinishedOnes::One>&, const store::TxnResponse&)) {
   sweeping_ = true;
   txn.compare.push_back(modified_at(std::string(coordinator_key), epoch_));
   context_.store.txn(std::move(txn), call(),
@@ -65,7 +65,7 @@ void Term::sweep_with(store::TxnRequest txn, std::vector<FinishedOnes::One> ones
                        self->sweeping_ = false;
                        if (self->over_ || self->stopped_) return;
                        if (answer.ok() && !answer->succeeded) return self->end(true);
-                       if (answer.ok()) return (self.get()->*then)(std::move(ones), *answer);
+                       if (answer.ok()) return (self.get()->*then)(ones, *answer);
                        // Not at once again: the next tick does.
                        self->finished_.give_back(std::move(ones));
                        self->told_full_.reset();
@@ -102,7 +102,7 @@ void Term::remove(std::vector<FinishedOnes::One> due) {
   sweep_with(std::move(txn), std::move(due), &Term::on_removed);
 }
 
-void Term::on_removed(std::vector<FinishedOnes::One> /*due*/, const store::TxnResponse& /*answer*/) {
+void Term::on_removed(std::vector<FinishedOnes::One>& /*due*/, const store::TxnResponse& /*answer*/) {
   sweep();
 }
 
@@ -115,7 +115,7 @@ void Term::shorten(std::vector<FinishedOnes::One> surplus) {
   sweep_with(std::move(reads), std::move(surplus), &Term::write_short);
 }
 
-void Term::write_short(std::vector<FinishedOnes::One> surplus, const store::TxnResponse& found) {
+void Term::write_short(std::vector<FinishedOnes::One>& surplus, const store::TxnResponse& found) {
   store::TxnRequest txn;
   std::vector<FinishedOnes::One> written;
   for (std::size_t i = 0; i < surplus.size(); ++i) {
@@ -147,7 +147,7 @@ void Term::write_short(std::vector<FinishedOnes::One> surplus, const store::TxnR
   sweep_with(std::move(txn), std::move(written), &Term::on_shortened);
 }
 
-void Term::on_shortened(std::vector<FinishedOnes::One> surplus, const store::TxnResponse& answer) {
+void Term::on_shortened(std::vector<FinishedOnes::One>& surplus, const store::TxnResponse& answer) {
   for (std::size_t i = 0; i < surplus.size(); ++i) {
     const auto* part = std::get_if<store::TxnResponse>(&answer.responses.at(i).response);
     LS_MUST(part != nullptr, "one answer for each part");
