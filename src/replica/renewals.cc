@@ -239,15 +239,20 @@ store::CommandResult Replica::renew_forwarded(const ForwardedRenewal& renewal, s
   return store::Response(std::move(response));
 }
 
-// How long a lease has left, any member says by what it has applied; so it has to be there.
-void Replica::when_renewals_logged(const store::CallOptions& options, std::move_only_function<void()> done) {
-  if (!knows_leader()) return done();
-  // If nobody answers, the read that follows mostly knows of no leader either, or of a new one, whose term
-  // begins with every lease's whole time.
+// How long a lease has left, any member says by what it has applied; so it has to be there. Of a new leader
+// nothing is asked: its term begins with every lease's whole time.
+void Replica::when_renewals_logged(const store::CallOptions& options,
+                                   std::move_only_function<void(const Status&)> done) {
+  if (!knows_leader()) return done(Status());
   std::vector<RenewalWaiter> waiters;
-  waiters.push_back(
-      {no_lease, options.principal,
-       [done = std::move(done)](const Result<store::LeaseKeepAliveResponse>&) mutable { done(); }});
+  waiters.push_back({no_lease, options.principal,
+                     [this, term = raft_->term(),
+                      done = std::move(done)](const Result<store::LeaseKeepAliveResponse>& logged) mutable {
+                       if (logged.ok() || !knows_leader() || raft_->term() != term) return done(Status());
+                       // Nothing was to be done but to wait for the others' renewals.
+                       const bool late = logged.status().code() == Code::unknown_outcome;
+                       done(late ? read_timeout() : logged.status());
+                     }});
   store::BatchBuilder builder;
   builder.start({});
   const bool added = builder.lease_renew(std::span(&no_lease, 1), options.principal);

@@ -349,5 +349,27 @@ TEST_F(Leader, RenewsWhileItTakesNoWrites) {
   EXPECT_EQ(answer->ttl, 60s);
 }
 
+// Otherwise a holder that has just renewed its session would be told that it is nearly over.
+TEST(Follower, SaysNothingOfTheTimeLeftWhenTheLeaderDidNotLogTheRenewals) {
+  const NodeId leader{2};
+  TestMember member(self, {});
+  member.start();
+  member.heartbeat(leader, Term(3));
+  Status answer;
+  bool came = false;
+  member.replica().lease_time_to_live({lease, false}, {},
+                                      [&](const Result<store::LeaseTimeToLiveResponse>& result) {
+                                        answer = result.status();
+                                        came = true;
+                                      });
+  member.settle();
+  const std::vector<SharedBytes> asked = member.taken(leader, PeerMessageKind::forward);
+  ASSERT_EQ(asked.size(), 1u);
+  const Status refused(Code::resource_exhausted, "etcdserver: too many requests");
+  member.receive(leader, joined(encode(ForwardAnswer{decode_forward(asked[0])->id, leader, refused, {}})));
+  EXPECT_TRUE(came);
+  EXPECT_EQ(answer.code(), Code::resource_exhausted);
+}
+
 }  // namespace
 }  // namespace lockstep::replica

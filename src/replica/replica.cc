@@ -224,9 +224,11 @@ void Replica::lease_time_to_live(store::LeaseTimeToLiveRequest request, store::C
   Status why;
   if (refuse_call(options, &why)) return done(why);
   if (raft_->is_leader()) return read_time_to_live(request, options, std::move(done));
-  when_renewals_logged(options, [this, request, options, done = std::move(done)]() mutable {
-    read_time_to_live(request, options, std::move(done));
-  });
+  when_renewals_logged(options,
+                       [this, request, options, done = std::move(done)](const Status& logged) mutable {
+                         if (!logged.ok()) return done(logged);
+                         read_time_to_live(request, options, std::move(done));
+                       });
 }
 
 void Replica::read_time_to_live(const store::LeaseTimeToLiveRequest& request,

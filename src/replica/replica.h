@@ -245,7 +245,8 @@ class Replica final : public store::Store,
                                  PendingBatch batch, Term term);
   [[nodiscard]] store::CommandResult renew_forwarded(const ForwardedRenewal& renewal,
                                                      std::int64_t store_now_ms);
-  void when_renewals_logged(const store::CallOptions& options, std::move_only_function<void()> done);
+  void when_renewals_logged(const store::CallOptions& options,
+                            std::move_only_function<void(const Status&)> done);
   void read_time_to_live(const store::LeaseTimeToLiveRequest& request, const store::CallOptions& options,
                          store::Callback<store::LeaseTimeToLiveResponse> done);
 

@@ -1,5 +1,5 @@
 // What one member does at its bounds, against peers that are scripted: a slow or full disk, a slow engine, a
-// quota, a change that takes too long.
+// quota, a change that takes too long, the end, a storm of questions, a command of a newer version.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -233,6 +233,89 @@ TEST_F(Sender, ALeaderThatCannotWriteTakesNoMoreThanItsBound) {
   }
   EXPECT_GT(refused, 0u);
   EXPECT_LT(refused, 500u);
+}
+
+// ---- the end, and what others may send
+
+// A server that stops while it knows no leader: what waits would otherwise never be answered, nor the
+// coroutines that asked ever be destroyed.
+TEST(Ending, AnswersWhatWaitsAndTakesNoMore) {
+  TestMember member(self, {});
+  member.start();
+  const auto held = member.put("k", "1");
+  Status read;
+  bool was_read = false;
+  store::RangeRequest request;
+  request.key = "k";
+  member.replica().range(request, {}, [&](const Result<store::RangeResponse>& response) {
+    was_read = true;
+    read = response.status();
+  });
+  member.settle();
+  EXPECT_FALSE(was_read);
+  member.replica().refuse_waiting();
+  EXPECT_EQ(*held, "unavailable: etcdserver: no leader");
+  EXPECT_TRUE(was_read);
+  EXPECT_EQ(read.code(), Code::deadline_exceeded);
+  EXPECT_EQ(*member.put("k", "2"), "unavailable: etcdserver: server stopped");
+}
+
+TEST_F(Sender, AnEndingLeaderDoesNotKnowWhatBecomesOfItsProposals) {
+  const auto proposed = member.put("k", "1");
+  EXPECT_EQ(*proposed, "");
+  member.replica().refuse_waiting();
+  EXPECT_EQ(proposed->substr(0, 15), "unknown_outcome");
+}
+
+// P41: a member behind a bad switch asks for votes again and again; the leader, whom its quorum hears, goes
+// on in its term, and each question costs one refusal.
+TEST_F(Sender, AStormOfPreVotesMovesNobody) {
+  const Term term = member.replica().raft().term();
+  member.taken_raft(lagging, raft::MessageKind::pre_vote_response);
+  constexpr int storm = 2'000;
+  for (int i = 0; i < storm; ++i) {
+    if (i % 100 == 0) member.answer_heartbeat(helper);
+    raft::Message message;
+    message.kind = raft::MessageKind::pre_vote;
+    message.from = lagging;
+    message.term = Term(term.value() + 1 + static_cast<std::uint64_t>(i));
+    message.round = raft::Round(1 + static_cast<std::uint64_t>(i));
+    member.receive(std::move(message));
+  }
+  EXPECT_TRUE(member.replica().raft().is_leader());
+  EXPECT_EQ(member.replica().raft().term(), term);
+  const std::vector<raft::Message> answers = member.taken_raft(lagging, raft::MessageKind::pre_vote_response);
+  EXPECT_LE(answers.size(), static_cast<std::size_t>(storm));
+  for (const raft::Message& answer : answers) EXPECT_TRUE(answer.reject);
+  const auto put = member.put("k", "1");
+  member.acknowledge(helper);
+  EXPECT_EQ(*put, "done");
+}
+
+// P51: what a newer version wrote and this one cannot read. To skip it would be another history.
+TEST(UnknownCommand, HaltsTheMemberAndSaysWhere) {
+  TestMember member(self, {});
+  member.start();
+  member.heartbeat(leader, Term(3));
+  std::string payload;
+  store::BatchBuilder builder;
+  builder.start({});
+  ASSERT_TRUE(builder.nothing());
+  payload = builder.take();
+  payload.back() = static_cast<char>(200);
+  raft::Message message;
+  message.kind = raft::MessageKind::append;
+  message.from = leader;
+  message.term = Term(3);
+  message.commit = LogIndex(1);
+  raft::Entry entry;
+  entry.index = LogIndex(1);
+  entry.term = Term(3);
+  entry.payload = SharedBytes(std::move(payload));
+  message.entries.push_back(std::move(entry));
+  member.receive(std::move(message));
+  EXPECT_TRUE(member.replica().halted());
+  EXPECT_EQ(member.fatal.to_string(), "corruption: batch has a malformed command at position 0");
 }
 
 }  // namespace

@@ -230,7 +230,12 @@ std::string encode_state_row(const StateRow& row) {
 Result<StateRow> decode_state_row(std::string_view encoded) {
   Decoder decoder(encoded);
   StateRow row;
-  if (decoder.u8() != state_version) decoder.fail();
+  const std::uint8_t version_read = decoder.u8();
+  if (decoder.ok() && version_read != state_version) {
+    return {Code::corruption, "the state row has format " + std::to_string(version_read) +
+                                  ", and this version of lockstepd reads " + std::to_string(state_version) +
+                                  ": open it with the version that wrote it"};
+  }
   row.applied_index = decoder.id<LogIndex>();
   row.applied_term = decoder.id<Term>();
   row.revision = decoder.id<Revision>();

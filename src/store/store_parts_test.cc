@@ -309,6 +309,13 @@ TEST(StateMachine, RestoreRefusesRowsThatDoNotFit) {
               std::erase_if(damaged.meta, [](auto& row) { return row.first == "s"; });
             }),
             "corruption: the state row is missing");
+  EXPECT_EQ(refused([](testing::Rows& damaged) {
+              for (auto& row : damaged.meta) {
+                if (row.first == "s") row.second[0] = 1;
+              }
+            }),
+            "corruption: the state row has format 1, and this version of lockstepd reads 2: open it with the "
+            "version that wrote it");
 }
 
 // Two values, read so often by one transaction that its answer would not fit.
