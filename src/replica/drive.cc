@@ -308,6 +308,11 @@ void Replica::on_timer() {
   drive();
 }
 
+bool Replica::has_waiting() const {
+  return proposals_.waiting() || !held_.empty() || reads_.building() || reads_.waiting() ||
+         builder_.started() || !renewals_.empty();
+}
+
 void Replica::refuse_waiting() {
   refuses_ = true;
   if (halted_) return;

@@ -160,7 +160,10 @@ store::Header Replica::header() const {
 }
 
 bool Replica::refuse_call(const store::CallOptions& options, Status* why) const {
-  if (halted_ || refuses_) {
+  if (refuses_) {
+    // Not worth a repetition.
+    *why = Status(Code::cancelled, "etcdserver: server stopped");
+  } else if (halted_) {
     *why = Status(Code::unavailable, "etcdserver: server stopped");
   } else if (options.cancellation.stop_requested()) {
     *why = Status(Code::cancelled, "the caller gave up before the call began");

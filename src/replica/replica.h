@@ -140,9 +140,12 @@ class Replica final : public store::Store,
   void read_snapshot(std::shared_ptr<store::SnapshotSource> source, std::uint64_t offset,
                      std::size_t bytes_max, store::Callback<SharedBytes> done);
 
-  // The server ends: every call that waits is answered now as if its deadline had passed, and no more are
-  // taken. Calls of coroutines need it, for a coroutine that is never answered is never destroyed.
+  // The server ends: every call that waits is answered now as if its deadline had passed, and more are
+  // refused (cancelled). Calls of coroutines need it, for a coroutine that is never answered is never
+  // destroyed.
   void refuse_waiting();
+  // Calls that are not answered yet.
+  [[nodiscard]] bool has_waiting() const;
 
   // ---- looking in
   [[nodiscard]] store::Header header() const;

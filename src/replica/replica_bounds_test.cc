@@ -257,7 +257,7 @@ TEST(Ending, AnswersWhatWaitsAndTakesNoMore) {
   EXPECT_EQ(*held, "unavailable: etcdserver: no leader");
   EXPECT_TRUE(was_read);
   EXPECT_EQ(read.code(), Code::deadline_exceeded);
-  EXPECT_EQ(*member.put("k", "2"), "unavailable: etcdserver: server stopped");
+  EXPECT_EQ(*member.put("k", "2"), "cancelled: etcdserver: server stopped");
 }
 
 TEST_F(Sender, AnEndingLeaderDoesNotKnowWhatBecomesOfItsProposals) {

@@ -45,6 +45,10 @@ namespace {
 constexpr std::size_t log_inline_bytes_max = 32 * limits::kibibyte;
 
 constexpr Duration hand_over_timeout = 2s;
+// When nobody else is served any more: for the services' own last calls.
+constexpr Duration last_answers_timeout = 500ms;
+constexpr Duration idle_poll_interval = 5ms;
+constexpr Duration refused_linger = 150ms;  // longer than anybody pauses who repeats a goodbye
 // By then a member has found its leader, as a rule.
 constexpr Duration start_up_time = 2s;
 
@@ -178,7 +182,9 @@ class Node::Parts {
   void on_signal(int signal);
   void stop();
   void hand_over_then_drain(TimePoint deadline);
+  void take_signals();
   void drain();
+  void end_when_idle(TimePoint deadline);
   void beat();
   void start_services();
 
@@ -188,6 +194,7 @@ class Node::Parts {
 
 // Callbacks that the replica still holds lead into the services: they die with it, uncalled.
 Node::Parts::~Parts() {
+  root_account.reset();
   root_account.reset();
   auto_compaction.reset();
   timer_callbacks.reset();
@@ -306,8 +313,7 @@ Status Node::Parts::open_streams() {
 Status Node::Parts::listen() {
   LS_ASSIGN_OR_RETURN(client_port, listener->listen(*streams, options.listen));
   // Before anybody is told that it serves, and may tell it to stop.
-  signals.emplace(platform->executor(), std::array{SIGTERM, SIGINT, SIGHUP},
-                  [this](int signal) { on_signal(signal); });
+  take_signals();
   logger.info("serves", {{"name", options.name},
                          {"member", hexadecimal(self.value())},
                          {"clients", options.listen},
@@ -390,7 +396,14 @@ void Node::Parts::start_services() {
                                                               store::Principal::cluster());
 }
 
+void Node::Parts::take_signals() {
+  if (signals) return;
+  signals.emplace(platform->executor(), std::array{SIGTERM, SIGINT, SIGHUP},
+                  [this](int signal) { on_signal(signal); });
+}
+
 void Node::Parts::run() {
+  take_signals();  // it may be long until it listens
   beat();
   start_services();
   platform->executor().schedule(platform->executor().clock().now() + start_up_time,
@@ -446,9 +459,7 @@ void Node::Parts::drain() {
   listener->stop();
   const TimePoint deadline = platform->executor().clock().now() + options.shutdown_timeout;
   const auto drained = [this, left = std::make_shared<int>(3)] {
-    if (--*left > 0) return;
-    replica->refuse_waiting();
-    platform->stop();
+    if (--*left == 0) end_when_idle(platform->executor().clock().now() + last_answers_timeout);
   };
   auto_compaction.reset();
   timer_callbacks.reset();
@@ -457,6 +468,21 @@ void Node::Parts::drain() {
   v1->drain(deadline, drained);
   rpc_server->drain(deadline, drained);
   http_server->drain(deadline, drained);
+}
+
+// What the services said last, goodbyes of their sessions, is written first, if it can be. Who is refused
+// gets the time to try once more, and to hear that there is nobody any more.
+void Node::Parts::end_when_idle(TimePoint deadline) {
+  const auto later = [this](Duration pause, auto closure) {
+    platform->executor().schedule(platform->executor().clock().now() + pause, closure);
+  };
+  // Not at once: what was just answered may ask for more.
+  later(idle_poll_interval, [this, deadline, later] {
+    if (!replica->has_waiting()) return platform->stop();
+    if (platform->executor().clock().now() < deadline) return end_when_idle(deadline);
+    replica->refuse_waiting();
+    later(refused_linger, [this] { platform->stop(); });
+  });
 }
 
 Node::Node(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}

@@ -27,6 +27,7 @@ LineRequest line_request(LeasePlace& place) {
   request.again = [value = place.value](const store::KeyValue&, bool) { return value; };
   request.value = std::move(place.value);
   request.patient = false;
+  request.refuses_itself = false;  // as etcd waits for every older key, its own lease's too
   request.values_differ = false;
   return request;
 }
@@ -202,12 +203,17 @@ void LeaseLine::enter(LeasePlace place, store::CallOptions options, store::Callb
   Call call{context_, line_, served_, std::move(place), std::move(options), std::move(done)};
   const Status gone = still_wanted(context_, call.options);
   if (!gone.ok()) return call.done(gone);
-  if (call.place.lease == LeaseId()) return enter_line(std::move(call), std::nullopt).detach();
+  if (call.place.lease == LeaseId()) {
+    // Nobody else knows the lease that is lent: there is nothing of its own to be called off, and whoever
+    // asks needs no right but to the name.
+    call.calls_off = false;
+    return enter_line(std::move(call), std::nullopt).detach();
+  }
   join(std::move(call));
 }
 
 void ServedKeys::remember(const std::string& key, Revision modified) {
-  if (modified == Revision()) return;
+  if (modified == Revision() || key.size() > key_bytes_max) return;
   if (modified_.size() >= keys_max) modified_.clear();
   modified_.insert_or_assign(key, modified);
 }

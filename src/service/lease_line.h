@@ -49,7 +49,8 @@ Status session_expired();  // failed_precondition: the lease, or the place, ende
 // when there are too many: a hint, no more.
 class ServedKeys {
  public:
-  static constexpr std::size_t keys_max = 100'000;  // about 15 MB
+  static constexpr std::size_t keys_max = 100'000;   // about 15 MB, with keys of 100 bytes
+  static constexpr std::size_t key_bytes_max = 256;  // longer ones are not remembered
 
   void remember(const std::string& key, Revision modified);
   // Zero: not known. It is forgotten.

@@ -70,6 +70,7 @@ struct LineRequest {
   std::vector<std::string> forbidden;  // keys that must not exist: errors::session_in_conflict
   std::optional<Required> required;    // else errors::line_not_set_up
   bool wait = true;                    // false: errors::would_wait instead of waiting
+  bool refuses_itself = true;          // false: what else its session has in there is waited for, too
   bool patient = true;  // false: what the store says before there is a place is said, not waited out
   // false: who may not touch the session's epoch. An unknown outcome is said, and stays unknown.
   bool calls_off = true;

@@ -334,7 +334,9 @@ void Line::Core::on_ahead(Contender& contender, const store::TxnResponse& answer
   if (older.size() <= allowed) return;
   contender.stage = Stage::waiting;
   const auto is_ours = [&](const store::KeyValue* kv) { return kv->lease == contender.session->id(); };
-  if (std::ranges::any_of(older, is_ours)) return refuse(contender, errors::session_in_conflict());
+  if (contender.request.refuses_itself && std::ranges::any_of(older, is_ours)) {
+    return refuse(contender, errors::session_in_conflict());
+  }
   contender.looked_at = answer.header.revision;
   contender.is_first = serves_several(contender.request) && older.size() == allowed + 1;
   contender.must_tell_next = serves_several(contender.request);

@@ -1,6 +1,8 @@
 #include "lockstep/transaction.h"
 
+#include <array>
 #include <atomic>
+#include <charconv>
 #include <map>
 
 #include "base/text_values.h"
@@ -227,7 +229,10 @@ std::string RetryRule::to_json() const {
   if (interval_) {
     time("interval", *interval_);
     time("interval_max", interval_max_);
-    add(&members, "backoff", std::to_string(backoff_));
+    // Not to_string(): its decimal point is the locale's.
+    std::array<char, 64> text{};
+    const auto end = std::to_chars(text.data(), text.data() + text.size(), backoff_).ptr;
+    add(&members, "backoff", std::string(text.data(), end));
   }
   if (attempts_max_) add(&members, "attempts_max", std::to_string(*attempts_max_));
   if (attempts_alarm_) add(&members, "attempts_alarm", std::to_string(*attempts_alarm_));

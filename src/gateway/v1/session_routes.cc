@@ -92,9 +92,11 @@ Task<Outcome> show(Coordination* recipes, Call call) {
 }
 
 // A key that goes with the session, so that whoever watches hears of its end when it comes. Nothing: it may
-// not be written; then the end is heard of when the time that is known of the session is out.
+// not be written, or somebody asks by name; then the end is heard of when the time that is known of the
+// session is out. For with users, a key of somebody else's on a lease takes the lease away from its owner.
 Task<std::unique_ptr<store::Subscription>> watch_end(Coordination* recipes, service::SessionPtr session,
                                                      store::CallOptions options) {
+  if (!options.principal.is_nobody()) co_return nullptr;
   const std::string key = service::contender_key("lockstep/watched", session->id());
   store::TxnRequest txn;
   txn.compare.push_back(service::created_at(key, Revision()));

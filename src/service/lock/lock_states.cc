@@ -130,6 +130,7 @@ Task<Result<std::size_t>> read_states(Context context, std::span<const std::stri
 }
 
 Task<Result<LockList>> list(Context context, LockListRequest request, store::CallOptions options) {
+  const std::string from = request.from;
   const Result<FoundNames> found = co_await find_names(context, std::move(request), options);
   if (!found.ok()) co_return found.status();
   std::vector<std::string> names(found->names.begin(), found->names.end());
@@ -139,7 +140,8 @@ Task<Result<LockList>> list(Context context, LockListRequest request, store::Cal
   page.next = found->next;
   std::size_t bytes = 0;
   for (std::size_t at = 0; at < names.size(); at += locks_read_at_once) {
-    if (bytes >= lock_list_bytes_max) {
+    // Names above others are found again by each page: one that ends where it began would come for ever.
+    if (bytes >= lock_list_bytes_max && names[at] + "/" > from) {
       page.next = names[at] + "/";
       break;
     }

@@ -28,6 +28,7 @@ struct SentCall {
   std::string branch;
   Operation operation = Operation::action;
   std::int64_t attempt = 1;
+  int round = 0;  // its answer is none to a later one
   std::string host;
   TimePoint at{};
   bool is_first = false;  // certainly nobody sent it before

@@ -245,5 +245,20 @@ TEST_F(AttemptsTest, WhatIsTriedAgainByHandSaysWhichRoundItIs) {
   EXPECT_EQ(heard_since(heard), "deliver mail 1; deliver mail 1 round 1; ");
 }
 
+// The first attempt of round 0 may have done what its participant refuses ever after.
+TEST_F(AttemptsTest, ARefusalAfterForwardDoesNotMakeAnEarlierRoundHarmless) {
+  participants.answer("action a", {500, 409, 409});
+  const std::string saga = R"({"on_failure":"forward","steps":[)"
+                           R"({"name":"a","action":"http://a/","compensate":"http://a/undo"}]})";
+  EXPECT_EQ(submit("t1", Mode::saga, saga), Status());
+  world.advance(10s);
+  EXPECT_TRUE(run(transactions.forward("t1", {"ann", ""}, {})).ok());
+  world.advance(10s);
+  EXPECT_TRUE(run(transactions.compensate("t1", {"ann", ""}, {})).ok());
+  world.advance(10s);
+  EXPECT_EQ(verdict("t1"), "aborted");
+  EXPECT_NE(participants.show().find("compensate a"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace lockstep::service::transaction::testing

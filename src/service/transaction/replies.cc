@@ -97,7 +97,8 @@ Duration back_off(const RetryRule& rule, std::int64_t failures) {
   LS_MUST(failures >= 1);
   double delay = static_cast<double>(rule.interval.count());
   const auto most = static_cast<double>(rule.interval_max.count());
-  for (std::int64_t i = 1; i < failures && delay < most; ++i) delay *= rule.backoff;
+  const bool grows = rule.backoff > 1;
+  for (std::int64_t i = 1; grows && i < failures && delay < most; ++i) delay *= rule.backoff;
   return Duration(static_cast<std::int64_t>(std::min(delay, most)));
 }
 

@@ -156,6 +156,7 @@ std::optional<CallState> parse_call(Words words) {
     return std::nullopt;
   }
   if (*status > 999 || *due_ms > stored_ms_max) return std::nullopt;
+  if (*attempts > counted_max || *ongoing > counted_max) return std::nullopt;
   call.operation = *operation;
   call.branch = *std::move(branch);
   call.attempts = *attempts;

@@ -20,7 +20,8 @@ constexpr Duration turn_time_max = 30s;
 
 const Call* named_in(const Next& next, const SentCall& sent) {
   for (const Call& call : next.calls) {
-    if (call.operation == sent.operation && call.branch == sent.branch) return &call;
+    if (call.operation == sent.operation && call.branch == sent.branch && call.round == sent.round)
+      return &call;
   }
   return nullptr;
 }
@@ -285,6 +286,7 @@ void Term::send(Active& active, const Call& call) {
   SentCall sent;
   sent.branch = call.branch;
   sent.operation = call.operation;
+  sent.round = call.round;
   sent.host = host_of(call.url);
   sent.at = context_.clock.now();
   const bool urgent = ends_something(call.operation);

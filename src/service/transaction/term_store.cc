@@ -88,6 +88,8 @@ void Term::load_wanted() {
   while (taken < to_load_.size() && loads_under_way_ < reads_at_once_max) {
     std::vector<std::pair<std::uint64_t, std::string>> asked;
     store::TxnRequest reads;
+    // What a later coordinator named, this one must not send.
+    reads.compare.push_back(modified_at(std::string(coordinator_key), epoch_));
     for (; taken < to_load_.size() && asked.size() < loads_of_one_read; ++taken) {
       const Active* active = find(to_load_[taken]);
       if (active == nullptr) continue;
@@ -109,6 +111,7 @@ void Term::on_loaded(const std::vector<std::pair<std::uint64_t, std::string>>& a
                      const Result<store::TxnResponse>& answer) {
   --loads_under_way_;
   if (over_ || stopped_) return;
+  if (answer.ok() && !answer->succeeded) return end(true);
   for (std::size_t i = 0; i < asked.size(); ++i) {
     Active* active = find(asked[i].first);
     if (active == nullptr) continue;

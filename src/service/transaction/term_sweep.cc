@@ -1,5 +1,6 @@
 // What is finished: removed when its time is out, before that shortened when there is much of it.
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "base/assert.h"
@@ -118,6 +119,7 @@ void Term::shorten(std::vector<FinishedOnes::One> surplus) {
 void Term::write_short(std::vector<FinishedOnes::One>& surplus, const store::TxnResponse& found) {
   store::TxnRequest txn;
   std::vector<FinishedOnes::One> written;
+  std::set<std::string> seen;
   for (std::size_t i = 0; i < surplus.size(); ++i) {
     FinishedOnes::One& one = surplus[i];
     const store::RangeResponse* finished = range_at(found, reads_of_shortened * i);
@@ -131,6 +133,9 @@ void Term::write_short(std::vector<FinishedOnes::One>& surplus, const store::Txn
       finished_.add(std::move(one));
       continue;
     }
+    // Taken up again and finished once more since: that end is counted by itself.
+    const bool is_other = one.revision != Revision() && one.revision != finished->kvs[0].mod_revision;
+    if (is_other || !seen.insert(one.gid).second) continue;
     Result<State> state = parse_state(finished->kvs[0].value);
     if (!state.ok()) state = State{.verdict = Verdict::failed};
     one.revision = finished->kvs[0].mod_revision;

@@ -103,6 +103,9 @@ Status SagaMachine::learn_action(Instance& instance, const Entry& entry) {
   const Judged judged = judge(state, entry, answer);
   constexpr Doing outcomes[] = {Doing::done, Doing::failed, Doing::unknown};
   instance.doing = outcomes[static_cast<std::size_t>(judged.judgement)];
+  // That this round was refused says nothing of what an earlier one may have done.
+  if (instance.doing == Doing::failed && instance.if_given_up == Doing::unknown)
+    instance.doing = Doing::unknown;
   if (phase_ == Phase::draining) {
     std::string ignored;
     if (judged.judgement == Judgement::success) static_cast<void>(keep_outputs(state, answer, &ignored));
