@@ -264,7 +264,8 @@ Result<Target> parse_branch(Mode mode, std::string_view text, const Document& co
 std::size_t bytes_of(const Target& target) {
   std::size_t bytes = sizeof(Target) + target.id.size() + target.attempt.size() + target.forward.size() +
                       target.back.size() + target.payload.size();
-  for (const auto& [name, value] : target.headers) bytes += sizeof(name) * 2 + name.size() + value.size();
+  for (const auto& [name, value] : target.headers)
+    bytes += sizeof(std::string) * 2 + name.size() + value.size();
   return bytes;
 }
 

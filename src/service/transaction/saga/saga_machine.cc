@@ -22,7 +22,8 @@ namespace {
 // Its body is counted with what is sent.
 std::size_t bytes_of(const Target& target) {
   std::size_t bytes = target.url.size();
-  for (const auto& [name, value] : target.headers) bytes += sizeof(name) * 2 + name.size() + value.size();
+  for (const auto& [name, value] : target.headers)
+    bytes += sizeof(std::string) * 2 + name.size() + value.size();
   return bytes;
 }
 
