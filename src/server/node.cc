@@ -45,16 +45,10 @@ namespace {
 constexpr std::size_t log_inline_bytes_max = 32 * limits::kibibyte;
 
 constexpr Duration hand_over_timeout = 2s;
-// When nobody else is served any more: for the services' own last calls.
-constexpr Duration last_answers_timeout = 500ms;
+constexpr Duration last_answers_timeout = 500ms;  // of the services' own calls, when nobody else is served
 constexpr Duration idle_poll_interval = 5ms;
 constexpr Duration refused_linger = 150ms;  // longer than anybody pauses who repeats a goodbye
-// By then a member has found its leader, as a rule.
-constexpr Duration start_up_time = 2s;
-
-std::string hexadecimal(std::uint64_t number) {
-  return fmt::format("{:x}", number);
-}
+constexpr Duration start_up_time = 2s;      // by then a member has found its leader, as a rule
 
 // Who this directory is: what it says, if it has been used before, so that a member keeps its id when its
 // address changes.
@@ -312,10 +306,9 @@ Status Node::Parts::open_streams() {
 
 Status Node::Parts::listen() {
   LS_ASSIGN_OR_RETURN(client_port, listener->listen(*streams, options.listen));
-  // Before anybody is told that it serves, and may tell it to stop.
-  take_signals();
+  take_signals();  // before anybody is told that it serves, and may tell it to stop
   logger.info("serves", {{"name", options.name},
-                         {"member", hexadecimal(self.value())},
+                         {"member", fmt::format("{:x}", self.value())},
                          {"clients", options.listen},
                          {"peers", options.peer_listen},
                          {"data", options.data_directory},

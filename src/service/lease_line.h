@@ -6,7 +6,8 @@
 // 2. Calls with one lease and name, here or in other members, share its place: a repetition after an error or
 //    an unknown outcome finds its own key and carries on from there. Nothing of the call before, sent and not
 //    heard of, hits what the repetition is told that it holds. But leaving looks again when it finds the key
-//    written since: an unlock that nobody waits for any more can remove what was entered after it, as in etcd.
+//    written since: an unlock that nobody waits for any more can remove what was entered after it, as in
+//    etcd.
 // 3. Whoever is refused before it has a place is told at once, in the store's words. A call that ends later
 //    gives its place up; but not one of which nobody can tell whether this call or another with the same
 //    lease made it: that one stays until it is left, or the lease ends.
