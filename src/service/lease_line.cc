@@ -28,6 +28,7 @@ LineRequest line_request(LeasePlace& place) {
   request.value = std::move(place.value);
   request.patient = false;
   request.refuses_itself = false;  // as etcd waits for every older key, its own lease's too
+  request.sessions_only = false;
   request.values_differ = false;
   return request;
 }

@@ -19,6 +19,11 @@ Status would_wait() {
 Status place_lost() {
   return {Code::failed_precondition, "lockstep: the place in line was removed while its owner waited"};
 }
+Status foreign_key() {
+  return {Code::failed_precondition,
+          "lockstep: a key under this name belongs to no session, so it would be waited for without end; "
+          "delete it (`lockstep kv get --prefix NAME/` shows it) or choose another name"};
+}
 Status session_in_conflict() {
   return {Code::failed_precondition, "lockstep: the session would wait for itself"};
 }

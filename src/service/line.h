@@ -74,6 +74,8 @@ struct LineRequest {
   bool patient = true;  // false: what the store says before there is a place is said, not waited out
   // false: who may not touch the session's epoch. An unknown outcome is said, and stays unknown.
   bool calls_off = true;
+  // false: an older key of no lease is waited for, as etcd does; else errors::foreign_key.
+  bool sessions_only = true;
   bool values_differ = true;  // false: a place of unknown origin may be another call's, and is left alone
   // The session has its place already: the value that its key gets, and whether it is among those served now.
   std::function<std::string(const store::KeyValue& own, bool served)> again;
@@ -94,6 +96,7 @@ struct Entered {
 namespace errors {
 Status would_wait();           // failed_precondition: somebody else is before us
 Status place_lost();           // failed_precondition: somebody removed our key while we waited
+Status foreign_key();          // failed_precondition: an older key belongs to no session
 Status session_in_conflict();  // failed_precondition: the session would wait for itself
 Status too_many_waiters();     // resource_exhausted
 Status line_not_set_up();      // failed_precondition: what the request requires is not so

@@ -139,6 +139,10 @@ Task<void> Line::Core::join(ContenderPtr contender) {
   txn.failure.push_back(operation(one_key(epoch_key)));
   for (const std::string& key : request.forbidden) txn.failure.push_back(operation(one_key(key)));
   if (request.required.has_value()) txn.failure.push_back(operation(one_key(request.required->key)));
+  if (!request.wait) {  // last: who is before us
+    for (const Keys& keys : request.before)
+      txn.failure.push_back(operation(newest_of(keys.key, keys.range_end, 1)));
+  }
   const Result<store::TxnResponse> answer =
       co_await store::awaitable::txn(context_.store, std::move(txn), call(*contender));
   if (!answer.ok()) {
@@ -208,8 +212,12 @@ void Line::Core::on_not_joined(Contender& contender, const store::TxnResponse& a
     return;
   }
   if (epoch_is_new) return;  // once more, with the right one
-  if (!contender.request.wait) return refuse(contender, errors::would_wait());
-  refuse(contender, Status(Code::internal, "lockstep: the store refused for no reason"));
+  if (contender.request.wait) {
+    return refuse(contender, Status(Code::internal, "lockstep: the store refused for no reason"));
+  }
+  const store::RangeResponse* ahead = range_at(answer, answer.responses.size() - 1);
+  const bool is_foreign = ahead != nullptr && !ahead->kvs.empty() && is_foreign_key(contender, ahead->kvs[0]);
+  refuse(contender, is_foreign ? errors::foreign_key() : errors::would_wait());
 }
 
 // After an unknown outcome: makes sure that our write has happened or never will.
@@ -315,6 +323,11 @@ std::optional<std::vector<const store::KeyValue*>> Line::Core::older_in(const Co
   return older;
 }
 
+// Nothing would ever end it. A holder's own key always has its lease.
+bool Line::Core::is_foreign_key(const Contender& contender, const store::KeyValue& older) {
+  return contender.request.sessions_only && !serves_several(contender.request) && older.lease == LeaseId();
+}
+
 bool Line::Core::is_served(const Contender& contender, const Result<store::TxnResponse>& answer) {
   if (!answer.ok() || !answer->succeeded) return false;
   const auto older = older_in(contender, *answer, 0);
@@ -337,6 +350,8 @@ void Line::Core::on_ahead(Contender& contender, const store::TxnResponse& answer
   if (contender.request.refuses_itself && std::ranges::any_of(older, is_ours)) {
     return refuse(contender, errors::session_in_conflict());
   }
+  const auto is_foreign = [&](const store::KeyValue* kv) { return is_foreign_key(contender, *kv); };
+  if (std::ranges::any_of(older, is_foreign)) return refuse(contender, errors::foreign_key());
   contender.looked_at = answer.header.revision;
   contender.is_first = serves_several(contender.request) && older.size() == allowed + 1;
   contender.must_tell_next = serves_several(contender.request);

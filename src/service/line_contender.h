@@ -97,6 +97,7 @@ class Line::Core : public std::enable_shared_from_this<Line::Core> {
   static std::optional<std::vector<const store::KeyValue*>> older_in(const Contender& contender,
                                                                      const store::TxnResponse& answer,
                                                                      std::size_t first_range);
+  static bool is_foreign_key(const Contender& contender, const store::KeyValue& older);
   static bool is_served(const Contender& contender, const Result<store::TxnResponse>& answer);
   void on_ahead(Contender& contender, const store::TxnResponse& answer, std::size_t first_range);
   Task<void> check_session(ContenderPtr contender);

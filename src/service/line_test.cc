@@ -62,6 +62,34 @@ class LineTest : public testing::RecipeTest {
   Context far{far_store, world.store.strand, world.store.strand, far_random};
 };
 
+// `lock("orders")` beside data at "orders/last": nothing would ever end the wait.
+TEST_F(LineTest, AKeyOfNoSessionIsNotWaitedFor) {
+  const SessionPtr a = session(1, {.ttl = 1h});
+  const SessionPtr b = session(2, {.ttl = 1h});
+  Acquiring held = acquire(locks, a, {.name = "l"});
+  ASSERT_TRUE(!held.waits() && held.result().ok());
+  put("l/last", "42");
+  Acquiring waiting = acquire(locks, b, {.name = "l"});
+  ASSERT_FALSE(waiting.waits());
+  EXPECT_EQ(waiting.result().status(), errors::foreign_key());
+  EXPECT_EQ(acquire(locks, b, {.name = "l", .wait = false}).result().status(), errors::foreign_key());
+  EXPECT_EQ(places(), (Strings{"l/1", "l/last"}));
+  ASSERT_TRUE(release(held, a).ok());
+  remove("l/last");
+  EXPECT_TRUE(acquire(locks, b, {.name = "l", .wait = false}).result().ok());
+}
+
+TEST_F(LineTest, ALateKeyOfNoSessionStopsNobodyWhoIsInLine) {
+  const SessionPtr a = session(1, {.ttl = 1h});
+  const SessionPtr b = session(2, {.ttl = 1h});
+  Acquiring held = acquire(locks, a, {.name = "l"});
+  Acquiring waiting = acquire(locks, b, {.name = "l"});
+  put("l/last", "42");
+  ASSERT_TRUE(release(held, a).ok());
+  world.settle();
+  EXPECT_TRUE(!waiting.waits() && waiting.result().ok());
+}
+
 TEST_F(LineTest, AnotherProcessThatGivesUpDoesNotTakeAwayWhatTheSessionHolds) {
   Locks far_locks(far);
   const SessionPtr a = session(1, {.ttl = 1h});

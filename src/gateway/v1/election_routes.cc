@@ -109,7 +109,7 @@ Routes election_routes(Coordination& recipes) {
   campaigning.answer =
       with_session({name, integer_field("token", "only grows from leader to leader").required(),
                     bytes_field("key", "in the store; exists as long as it leads").required()});
-  campaigning.problems = {"somebody_leads", "session_not_found", "session_lost", "place_lost"};
+  campaigning.problems = {"somebody_leads", "session_not_found", "session_lost", "place_lost", "foreign_key"};
   Route proclaiming =
       post(recipes, "/v1/elections/proclaim", "Says something else, while it leads", proclaim);
   proclaiming.request = mine;

@@ -168,8 +168,8 @@ Fields named_by(std::string meaning) {
 }
 
 Routes acquiring(Coordination& recipes) {
-  const std::vector<std::string_view> problems = {"lock_held", "session_not_found", "session_lost",
-                                                  "lock_mode_conflict", "place_lost"};
+  const std::vector<std::string_view> problems = {"lock_held",          "session_not_found", "session_lost",
+                                                  "lock_mode_conflict", "place_lost",        "foreign_key"};
   Route one = post(recipes, "/v1/locks/acquire", "Takes a lock, in the order of arrival", acquire);
   one.request = request_fields(lock_name_field());
   one.request.push_back(

@@ -63,6 +63,8 @@ constexpr std::array kinds = {
     ProblemKind{"place_lost", 409, true, "The place in line was taken away", service::errors::place_lost},
     ProblemKind{"lock_mode_conflict", 409, false, mode_conflict, service::errors::lock_mode_conflict},
     ProblemKind{"lock_mode_conflict", 409, false, mode_conflict, service::errors::session_in_conflict},
+    ProblemKind{"foreign_key", 409, false, "A key under the name belongs to no session",
+                service::errors::foreign_key},
     ProblemKind{"session_not_found", 404, false, "There is no such session",
                 service::errors::session_not_found},
     ProblemKind{"session_lost", 409, false, session_over, service::errors::session_lost},
