@@ -76,6 +76,12 @@ void Durability::OnBackgroundError(rocksdb::BackgroundErrorReason, rocksdb::Stat
   static_cast<void>(check(to_status(*status, "engine, in the background")));
 }
 
+// A full disk is tried again by a thread of its own, whatever max_bgerror_resume_count says. Besides, closing
+// may wait for ever for a recovery that began while it was being cancelled (facebook/rocksdb, issue 11440).
+void Durability::OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason, rocksdb::Status, bool* auto_recovery) {
+  *auto_recovery = false;
+}
+
 namespace {
 
 // Two files that grow side by side do not disturb each other's neighbours: 64 MiB is a second of writing.

@@ -40,6 +40,8 @@ class Durability final : public rocksdb::EventListener {
  private:
   void OnFlushCompleted(rocksdb::DB* db, const rocksdb::FlushJobInfo& info) override;
   void OnBackgroundError(rocksdb::BackgroundErrorReason reason, rocksdb::Status* status) override;
+  void OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason reason, rocksdb::Status status,
+                            bool* auto_recovery) override;
   void release();
 
   mutable std::mutex mutex_;
