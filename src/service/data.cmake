@@ -19,12 +19,12 @@ lockstep_test(service_data_test
 find_package(date REQUIRED)
 lockstep_library(timer PLANTED
   SOURCES
-    timer/callback_runner.cc timer/claim.cc timer/clock_view.cc timer/cron.cc timer/http_callbacks.cc timer/settle.cc timer/target.cc timer/timer_driver.cc timer/timers.cc timer/timers_core.cc
+    timer/callback_runner.cc timer/claim.cc timer/clock_view.cc timer/cron.cc timer/due_window.cc timer/http_callbacks.cc timer/settle.cc timer/target.cc timer/timer_driver.cc timer/timers.cc timer/timers_core.cc
     timer/values.cc timer/zone.cc
   DEPENDS lockstep::service
   PRIVATE_DEPENDS date::date-tz nlohmann_json::nlohmann_json)
 lockstep_test(timer_test
-  SOURCES timer/callback_runner_test.cc timer/cron_test.cc timer/http_callbacks_test.cc timer/timers_others_test.cc timer/timers_test.cc timer/timers_world_test.cc
+  SOURCES timer/callback_runner_test.cc timer/cron_test.cc timer/due_window_test.cc timer/http_callbacks_test.cc timer/timers_others_test.cc timer/timers_test.cc timer/timers_world_test.cc
   DEPENDS lockstep::timer lockstep::replica)
 
 lockstep_library(topic PLANTED

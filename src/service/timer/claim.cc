@@ -25,9 +25,6 @@ constexpr Duration call_time_max = 5s;
 // A wall clock that is behind is looked at again after that: it may be put right.
 constexpr std::int64_t postponed_ms_max = 10'000;
 constexpr int steps_without_delivery_max = 1000;
-// A window with more than that is made shorter.
-constexpr std::int64_t window_entries_max = 4 * timers_per_claim;
-constexpr std::int64_t window_step_ms_max = std::int64_t{1} << 40;
 // How far a claim that waits looks ahead, before it waits until then.
 constexpr std::array<std::int64_t, 3> look_ahead_ms = {500, 5'000, 60'000};
 // What of a damaged value is kept, so that it fits a transaction whatever its length.
@@ -89,14 +86,14 @@ class Timers::ClaimStep {
     return call;
   }
 
-  // What is due by the timer clock, or the first of it. A store counts what a range holds, however few of it
-  // are wanted, so ranges are kept short: from the beginning to where the last claims found enough.
+  // What is due by the timer clock, or the first of it.
   Task<Status> look() {
     while (true) {
+      const DueWindow::Range window = lane_->window.next(core_->context().clock.now());
       store::RangeRequest due;
-      due.key = keys_.due_begin();
-      due.range_end = keys_.due(lane_->window_end_ms, "");
-      due.limit = static_cast<std::int64_t>(timers_per_claim);
+      due.key = window.begin_ms == 0 ? keys_.due_begin() : keys_.due(window.begin_ms, "");
+      due.range_end = keys_.due(window.end_ms, "");
+      due.limit = static_cast<std::int64_t>(window.entries_max);
       store::TxnRequest reads;
       reads.success.push_back(operation(one_key(std::string(timer_clock_key))));
       reads.success.push_back(operation(std::move(due)));
@@ -116,18 +113,15 @@ class Timers::ClaimStep {
         now_ms_ = value->now_ms;
       }
       take(*entries);
-      if (!entries_.empty() || lane_->window_end_ms > now_ms_) co_return Status();
-      // At first all that is due; then, step by step, what became due since.
-      const bool first = lane_->window_end_ms == 0;
-      lane_->window_end_ms =
-          first ? now_ms_ + 1 : std::min(now_ms_ + 1, lane_->window_end_ms + lane_->window_step_ms);
-      lane_->window_step_ms = std::min(2 * lane_->window_step_ms, window_step_ms_max);
+      if (!entries_.empty() || !lane_->window.found_nothing(now_ms_)) co_return Status();
     }
   }
 
   void take(const store::RangeResponse& found) {
     entries_.clear();
+    bytes_read_ = 0;
     for (const store::KeyValue& kv : found.kvs) {
+      bytes_read_ += kv.key.size() + kv.value.size();
       const auto due_ms = due_of(kv.key);
       const std::string_view rest = std::string_view(kv.key).substr(keys_.all_due().size());
       if (!due_ms.has_value()) {
@@ -139,11 +133,15 @@ class Timers::ClaimStep {
             {kv.key, std::string(rest.substr(due_digits + 1)), kv.mod_revision, *due_ms, false, kv.value});
       }
     }
-    if (entries_.empty() || entries_.front().junk || entries_.back().junk) return;
-    if (found.count <= window_entries_max) return;
-    const std::int64_t span_ms = entries_.back().due_ms - entries_.front().due_ms + 1;
-    lane_->window_end_ms = entries_.back().due_ms + 1;
-    lane_->window_step_ms = std::min(span_ms, window_step_ms_max);
+    if (entries_.empty()) return;
+    if (!entries_.front().junk && !entries_.back().junk) {
+      lane_->window.found(entries_.front().due_ms, entries_.back().due_ms, found.count);
+    }
+    std::vector<std::string_view> names;
+    for (const Entry& entry : entries_) names.push_back(entry.name);
+    const std::vector<bool> chosen = lane_->window.choose(names, claim_.max, core_->context().random);
+    std::size_t at = 0;
+    std::erase_if(entries_, [&](const Entry& /*entry*/) { return !chosen[at++]; });
   }
 
   [[nodiscard]] std::optional<std::int64_t> due_of(std::string_view key) const {
@@ -251,11 +249,14 @@ class Timers::ClaimStep {
         co_await store::awaitable::txn(core_->context().store, std::move(txn), call());
     if (!answer.ok() && is_unknown(answer.status())) co_return co_await find(moves, nonce);
     if (!answer.ok()) co_return answer.status();
+    std::size_t done = 0;
     for (std::size_t i = 0; i < moves.size(); ++i) {
+      if (entry_outcome(*answer, i) != EntryOutcome::gone) ++done;
       if (!moves[i].delivery.has_value() || entry_outcome(*answer, i) != EntryOutcome::done) continue;
       moves[i].delivery->token.revision = answer->header.revision;
       deliveries_.push_back(*std::move(moves[i].delivery));
     }
+    lane_->window.claimed(done, moves.size(), bytes_read_, core_->context().random);
     co_return Status();
   }
 
@@ -391,6 +392,7 @@ class Timers::ClaimStep {
   TimePoint held_from_{};
   std::int64_t now_ms_ = -1;  // by the stored clock; -1: there is none
   std::vector<Entry> entries_;
+  std::size_t bytes_read_ = 0;
   std::int64_t next_due_ms_ = 0;
   std::vector<TimerDelivery> deliveries_;
 };

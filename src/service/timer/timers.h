@@ -163,8 +163,8 @@ class Timers {
   // Names above `after`, in order, at most `limit` (up to 1000).
   [[nodiscard]] Task<Result<std::vector<std::string>>> list(std::string queue, std::string after,
                                                             std::size_t limit, store::CallOptions options);
-  // What is due, oldest first; empty if nothing was by the end of `wait`. Unknown: what was claimed is
-  // delivered after the visibility time.
+  // What is due, oldest first (of a part of the names, where other processes claim from the queue too); empty
+  // if nothing was by the end of `wait`. Unknown: what was claimed is delivered after the visibility time.
   [[nodiscard]] Task<Result<std::vector<TimerDelivery>>> claim(std::string queue, TimerClaim claim,
                                                                store::CallOptions options);
   // Up to timers_per_claim, each for itself: one answer for each. An error: nothing was settled.

@@ -12,6 +12,7 @@
 
 #include "service/timer/clock_view.h"
 #include "service/timer/cron.h"
+#include "service/timer/due_window.h"
 #include "service/timer/timers.h"
 #include "service/waiting.h"
 
@@ -26,10 +27,7 @@ struct ClaimLane {
   std::map<std::uint64_t, Signal> impatient;  // those who do not: they go first
   std::set<std::uint64_t> passed;             // of these, who was told to go without a turn
   std::optional<Signal> waiting;              // what the claim whose turn it is waits for
-  // Where claims look for what is due: up to that time of the clock, and how much further if nothing is
-  // there.
-  std::int64_t window_end_ms = 0;
-  std::int64_t window_step_ms = 1;
+  DueWindow window;
 };
 
 class Timers::Core {
