@@ -339,6 +339,7 @@ ReplicaStatus Replica::status() const {
   status.removed_by = raft_->removed_by();
   status.handovers = handovers_;
   status.appends_dropped = appends_dropped_;
+  status.snapshots_refused = snapshots_refused_;
   return status;
 }
 

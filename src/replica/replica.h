@@ -63,6 +63,7 @@ struct ReplicaStatus {
   LogIndex removed_by;                // not zero: the configuration of this entry no longer has this member
   std::uint64_t handovers = 0;        // since the start: this leader's disk stalled, another voter was asked
   std::uint64_t appends_dropped = 0;  // since the start: the engine or the disk could not follow
+  std::uint64_t snapshots_refused = 0;  // since the start: a leader's, damaged or larger than the disk
 };
 
 // Counted since the start.
@@ -365,6 +366,7 @@ class Replica final : public store::Store,
   ReplicaMetrics metrics_;                      // what is counted in it directly
   NodeId leader_seen_;
   std::uint64_t appends_dropped_ = 0;  // overloaded
+  std::uint64_t snapshots_refused_ = 0;
 
   env::TimerId timer_;
   TimePoint timer_at_ = no_deadline;

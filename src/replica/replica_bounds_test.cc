@@ -222,6 +222,37 @@ TEST(FullDisk, TheMemberGoesOnWhenThereIsRoomAgain) {
   EXPECT_EQ(*outcome, "done");
 }
 
+// P39: whatever a peer announces, nothing of it is written, and the member serves on.
+TEST(FullDisk, ASnapshotLargerThanTheDiskIsRefusedBeforeItsFirstByte) {
+  TestMember member(self, {});
+  member.start();
+  member.heartbeat(leader, Term(3));
+  constexpr std::uint64_t free_bytes = 1'000'000;
+  const std::uint64_t used = member.disk().used_bytes();
+  member.disk().set_capacity(used + free_bytes);
+  raft::Message message;
+  message.kind = raft::MessageKind::snapshot_chunk;
+  message.from = leader;
+  message.term = Term(3);
+  raft::SnapshotDescription snapshot;
+  snapshot.id = raft::SnapshotId(7);
+  snapshot.index = LogIndex(1'000);
+  snapshot.term = Term(2);
+  snapshot.configuration.voters = {self, leader};
+  snapshot.total_bytes = std::uint64_t{1} << 50;
+  message.chunk = raft::SnapshotChunk{snapshot, 0, SharedBytes(std::string(1'000, 's'))};
+  member.receive(std::move(message));
+  member.pass(10ms);
+  const std::vector<raft::Message> answers =
+      member.taken_raft(leader, raft::MessageKind::snapshot_chunk_response);
+  ASSERT_EQ(answers.size(), 1U);
+  EXPECT_TRUE(answers[0].reject);
+  EXPECT_EQ(answers[0].offset, 0U);
+  EXPECT_EQ(member.replica().status().snapshots_refused, 1U);
+  EXPECT_EQ(member.disk().used_bytes(), used);
+  EXPECT_EQ(member.replica().status().leader, leader);
+}
+
 TEST_F(Sender, ALeaderThatCannotWriteTakesNoMoreThanItsBound) {
   member.disk().set_capacity(member.disk().used_bytes());
   std::size_t refused = 0;

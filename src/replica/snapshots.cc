@@ -12,6 +12,14 @@ constexpr Duration backup_poll_interval = 5ms;
 // A backup waits so long for a quorum's word that it has everything.
 constexpr int backup_confirm_timeouts = 5;
 
+// Else the log, which shares the disk, would be the first to find it full (P39).
+Status has_room(env::Disk& disk, std::uint64_t bytes) {
+  LS_ASSIGN_OR_RETURN(const std::uint64_t free, disk.free_bytes());
+  if (free > bytes) return {};
+  return {Code::resource_exhausted, "a snapshot of " + std::to_string(bytes) + " bytes and a disk with " +
+                                        std::to_string(free) + " left"};
+}
+
 }  // namespace
 
 // ---- for backups
@@ -184,7 +192,8 @@ void Replica::store_snapshot_chunk(const raft::SnapshotChunk& chunk) {
   if (!persistence_) return raft_->snapshot_refused(now(), snapshot.id);
   if (chunk.offset == 0) {
     receiving_snapshot_ = snapshot.id;
-    persistence_->begin_install();
+    persistence_->begin_install(
+        [&disk = environment_.disk, bytes = snapshot.total_bytes] { return has_room(disk, bytes); });
   } else if (receiving_snapshot_ != snapshot.id) {
     return raft_->snapshot_refused(now(), snapshot.id);
   }
@@ -201,6 +210,7 @@ void Replica::on_snapshot_stored(const raft::SnapshotDescription& snapshot, std:
   if (!status.ok()) {
     receiving_snapshot_ = {};
     persistence_->abandon_install();
+    ++snapshots_refused_;
     raft_->snapshot_refused(now(), snapshot.id);
   } else {
     raft_->snapshot_stored(now(), snapshot.id, end_offset);
@@ -226,6 +236,7 @@ void Replica::on_snapshot_installed(const raft::SnapshotDescription& snapshot,
   receiving_snapshot_ = {};
   installing_ = false;
   if (!recovered.ok()) {
+    ++snapshots_refused_;
     raft_->snapshot_refused(now(), snapshot.id);
     apply_queued();
     return drive();

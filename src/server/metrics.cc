@@ -56,6 +56,9 @@ void write_raft(const MemberSample& sample, MetricsText& text) {
                status.handovers);
   text.counter("lockstep_raft_appends_dropped_total",
                "Appends refused since engine or disk could not follow.", status.appends_dropped);
+  text.counter("lockstep_raft_snapshots_refused_total",
+               "Snapshots of a leader refused here, damaged or larger than the disk.",
+               status.snapshots_refused);
   text.counter("lockstep_proposals_total", "Batches of mutations, proposed or sent to the leader.",
                replica.proposals);
   text.counter("lockstep_proposals_refused_total", "Batches answered \"too many requests\".",

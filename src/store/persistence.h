@@ -101,8 +101,9 @@ class Persistence {
                      std::move_only_function<void(Result<SharedBytes>)> done);
 
   // Installing: chunks in order, then finish. An error (corruption: not fatal) leaves the engine as it was.
-  // Applying may go on until finish_install().
-  void begin_install();
+  // Applying may go on until finish_install(). `admit` is asked on the worker before anything is written; its
+  // error is the first chunk's.
+  void begin_install(std::function<Status()> admit = {});
   void install_chunk(SharedBytes bytes, std::move_only_function<void(Status)> done);
   // Replaces the engine's content and loads it into `machine`, which is newly made; on the worker. Windows
   // that were not written are dropped. Then call start() with what it gives, and use that machine. Content
@@ -175,6 +176,7 @@ class Persistence {
 
   std::deque<env::Closure> requests_;  // each starts one job
   std::shared_ptr<SnapshotInstaller> installer_;
+  std::function<Status()> admit_;  // of its first chunk
 };
 
 }  // namespace lockstep::store
