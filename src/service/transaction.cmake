@@ -9,7 +9,7 @@ lockstep_library(transaction PLANTED
   DEPENDS lockstep::service lockstep::saga
   PRIVATE_DEPENDS nlohmann_json::nlohmann_json)
 lockstep_test(transaction_test
-  SOURCES transaction/attempts_test.cc transaction/coordinator_test.cc transaction/faults_test.cc transaction/machines_test.cc transaction/remembering_test.cc
+  SOURCES transaction/attempts_test.cc transaction/coordinator_test.cc transaction/faults_test.cc transaction/machines_test.cc transaction/remembering_test.cc transaction/taking_over_test.cc
   DEPENDS lockstep::transaction lockstep::replica)
 lockstep_test(transaction_planted_test
   SOURCES transaction/planted_test.cc

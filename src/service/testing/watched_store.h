@@ -33,6 +33,13 @@ class WatchedStore final : public store::Store {
              store::Callback<store::RangeResponse> done) override {
     ++ranges;
     if (fault_of_call().has_value()) return done(refusal());
+    if (!held_prefix.empty() && request.key.starts_with(held_prefix)) {
+      held_.push_back([this, request = std::move(request), options = std::move(options),
+                       done = std::move(done)]() mutable {
+        store_.range(std::move(request), std::move(options), std::move(done));
+      });
+      return;
+    }
     store_.range(std::move(request), std::move(options), std::move(done));
   }
   void put(store::PutRequest request, store::CallOptions options,
@@ -107,6 +114,15 @@ class WatchedStore final : public store::Store {
     fault_ = fault;
   }
   [[nodiscard]] bool failed_yet() const { return !fail_after_.has_value(); }
+  // The oldest read that held_prefix kept back is answered. False: there is none.
+  bool answer_held() {
+    if (held_.empty()) return false;
+    auto read = std::move(held_.front());
+    held_.erase(held_.begin());
+    read();
+    strand.run();
+    return true;
+  }
   // What late_txns kept back takes effect now.
   void deliver_late() {
     for (auto& send : std::exchange(late_, {})) send();
@@ -115,7 +131,8 @@ class WatchedStore final : public store::Store {
   // Whether the fault that was asked for has happened; if not, it will not any more.
   bool failed() { return !std::exchange(fail_after_, std::nullopt).has_value(); }
 
-  int late_txns = 0;  // so many from now on: their outcome is unknown, and they are kept back
+  int late_txns = 0;        // so many from now on: their outcome is unknown, and they are kept back
+  std::string held_prefix;  // reads from keys that begin so are kept back until answer_held()
   int txns = 0;
   int ranges = 0;
   int watches = 0;
@@ -155,6 +172,7 @@ class WatchedStore final : public store::Store {
   replica::MemoryStore memory_store_{strand, strand};
   store::Store& store_ = memory_store_;
   std::vector<std::move_only_function<void()>> late_;
+  std::vector<std::move_only_function<void()>> held_;
   std::optional<std::size_t> fail_after_;
   Fault fault_ = Fault::refused;
 };

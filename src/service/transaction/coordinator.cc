@@ -1,6 +1,7 @@
 #include "service/transaction/coordinator.h"
 
 #include <algorithm>
+#include <functional>
 #include <optional>
 #include <stop_token>
 #include <utility>
@@ -186,47 +187,50 @@ class Coordinator::Run : public std::enable_shared_from_this<Run> {
         std::make_shared<Term>(context_, client_, options_, office.epoch, office.clock_ms, figures_, signal_);
     const std::shared_ptr<Term> term = term_;
     term->start();
-    const Revision from = office.epoch.next();
-    Watches watches;
-    for (auto& [subscription, prefix] : {std::pair(&watches.definitions, definitions_prefix),
-                                         std::pair(&watches.unfinished, unfinished_prefix)}) {
-      auto made = watch(prefix, prefix_end_of(prefix), from);
+    Reign reign{.session = session, .term = term, .epoch = office.epoch};
+    for (auto& [subscription, prefix] : {std::pair(&reign.definitions, definitions_prefix),
+                                         std::pair(&reign.unfinished, unfinished_prefix)}) {
+      auto made = watch(prefix, end_of_prefix(prefix), office.epoch.next());
       if (!made.ok()) co_return made.status();
       *subscription = *std::move(made);
     }
-    auto own = watch(coordinator_key, {}, from);
+    auto own = watch(coordinator_key, {}, office.epoch.next());
     if (!own.ok()) co_return own.status();
-    watches.own = *std::move(own);
-    if (Status loaded = co_await load_unfinished(term, office.epoch); !loaded.ok()) co_return loaded;
-    if (Status loaded = co_await load_remembered(term, office.epoch); !loaded.ok()) co_return loaded;
-    if (Status loaded = co_await load_finished(term, office.epoch); !loaded.ok()) co_return loaded;
-    term->knows_finished();
+    reign.own = *std::move(own);
     const Signal signal = signal_;
     const std::stop_callback lost(session->over(), [signal] { signal.set(); });
-    co_return co_await follow(*session, *term, watches);
+    if (Status loaded = co_await load_unfinished(reign); !loaded.ok()) co_return loaded;
+    if (Status loaded = co_await load_remembered(reign); !loaded.ok()) co_return loaded;
+    if (Status loaded = co_await load_finished(reign); !loaded.ok()) co_return loaded;
+    term->knows_finished();
+    co_return co_await follow(reign);
   }
 
-  struct Watches {
+  // A time in office: its session, its term, and what is watched meanwhile.
+  struct Reign {
+    SessionPtr session;
+    std::shared_ptr<Term> term;
+    Revision epoch;
     std::unique_ptr<store::Subscription> definitions;
     std::unique_ptr<store::Subscription> unfinished;
     std::unique_ptr<store::Subscription> own;
   };
-  static std::string prefix_end_of(std::string_view prefix) { return end_of_prefix(prefix); }
 
-  [[nodiscard]] bool should_end(const Session& session, const Term& term) const {
-    return stop_.stop_requested() || term.over() || !session.alive() || resigns_;
+  [[nodiscard]] bool should_end(const Reign& reign) const {
+    return stop_.stop_requested() || reign.term->over() || !reign.session->alive() || resigns_;
   }
 
-  Task<Status> follow(const Session& session, Term& term, Watches& watches) {
-    while (!should_end(session, term)) {
-      const Result<bool> more = take_events(term, watches);
+  Task<Status> follow(Reign& reign) {
+    Term& term = *reign.term;
+    while (!should_end(reign)) {
+      const Result<bool> more = take_events(reign);
       if (!more.ok()) co_return more.status();
       term.pump();
-      if (should_end(session, term)) break;
+      if (should_end(reign)) break;
       if (*more) {
         signal_.set();  // others on the strand first
       } else {
-        for (auto* one : {&watches.definitions, &watches.unfinished, &watches.own}) {
+        for (auto* one : {&reign.definitions, &reign.unfinished, &reign.own}) {
           (*one)->notify_when_ready([signal = signal_] { signal.set(); });
         }
       }
@@ -238,17 +242,20 @@ class Coordinator::Run : public std::enable_shared_from_this<Run> {
     co_return Status();
   }
 
+  static Status check_own(Reign& reign) {
+    const auto answer = reign.own->next(1024);
+    if (!answer.has_value() || (!answer->canceled && answer->events.empty())) return {};
+    // Somebody took over, or the lease is gone.
+    reign.term->stop();
+    return {Code::unavailable, "transaction: another coordinates"};
+  }
+
   // True: there may be more.
-  Result<bool> take_events(Term& term, Watches& watches) {
-    if (const auto answer = watches.own->next(1024)) {
-      // Somebody took over, or the lease is gone.
-      if (answer->canceled || !answer->events.empty()) {
-        term.stop();
-        return Status(Code::unavailable, "transaction: another coordinates");
-      }
-    }
+  static Result<bool> take_events(Reign& reign) {
+    LS_RETURN_IF_ERROR(check_own(reign));
+    Term& term = *reign.term;
     for (std::size_t i = 0; i < answers_per_turn_max; ++i) {
-      const auto answer = watches.definitions->next(256 * 1024);
+      const auto answer = reign.definitions->next(256 * 1024);
       if (!answer.has_value()) break;
       if (answer->canceled) return lost_sight();
       for (const store::Event& event : answer->events) {
@@ -256,7 +263,7 @@ class Coordinator::Run : public std::enable_shared_from_this<Run> {
       }
     }
     for (std::size_t i = 0; i < answers_per_turn_max; ++i) {
-      const auto answer = watches.unfinished->next(256 * 1024);
+      const auto answer = reign.unfinished->next(256 * 1024);
       if (!answer.has_value()) return false;
       if (answer->canceled) return lost_sight();
       for (const store::Event& event : answer->events) {
@@ -275,74 +282,70 @@ class Coordinator::Run : public std::enable_shared_from_this<Run> {
     return {Code::unavailable, "transaction: the transactions could not be watched"};
   }
 
-  Task<Status> load_unfinished(std::shared_ptr<Term> term, Revision at) {
-    std::string from(unfinished_prefix);
-    PageSize size(page_keys);
-    while (!term->over() && !stop_.stop_requested()) {
+  using Page = std::vector<store::KeyValue>;
+  // What stood under a prefix when the epoch began; a part of it if the reign ends meanwhile.
+  Task<Status> load_pages(Reign& reign, std::string_view prefix, PageSize size, bool keys_only,
+                          std::function<Status(const Page&)> see) {
+    std::string from(prefix);
+    while (!should_end(reign)) {
       store::RangeRequest page = one_key(from);
-      page.range_end = end_of_prefix(unfinished_prefix);
-      page.revision = at;
+      page.range_end = end_of_prefix(prefix);
+      page.revision = reign.epoch;
       page.limit = size.keys();
+      page.keys_only = keys_only;
       const Result<store::RangeResponse> found =
           co_await store::awaitable::range(context_.store, std::move(page), call());
+      if (should_end(reign)) break;
       if (!found.ok()) co_return found.status();
       size.saw(found->kvs);
-      for (const store::KeyValue& kv : found->kvs) term->see_unfinished(kv);
-      term->pump();
+      if (Status seen = see(found->kvs); !seen.ok()) co_return seen;
+      reign.term->pump();
       if (!found->more || found->kvs.empty()) break;
       from = found->kvs.back().key + '\0';
     }
     co_return Status();
   }
 
-  // Small ones, of which it is known when they finished.
-  Task<Status> load_remembered(std::shared_ptr<Term> term, Revision at) {
+  Task<Status> load_unfinished(Reign& reign) {
+    co_return co_await load_pages(reign, unfinished_prefix, PageSize(page_keys), false,
+                                  [&reign](const Page& page) {
+                                    for (const store::KeyValue& kv : page) reign.term->see_unfinished(kv);
+                                    return check_own(reign);
+                                  });
+  }
+
+  // Small ones, of which it is known when they finished. There may be very many: what is new goes on
+  // meanwhile.
+  Task<Status> load_remembered(Reign& reign) {
     std::vector<std::pair<std::int64_t, FinishedOnes::One>> all;
-    std::string from(remembered_prefix);
-    PageSize size(8 * page_keys);
-    while (!term->over() && !stop_.stop_requested()) {
-      store::RangeRequest page = one_key(from);
-      page.range_end = end_of_prefix(remembered_prefix);
-      page.revision = at;
-      page.limit = size.keys();
-      const Result<store::RangeResponse> found =
-          co_await store::awaitable::range(context_.store, std::move(page), call());
-      if (!found.ok()) co_return found.status();
-      size.saw(found->kvs);
-      for (const store::KeyValue& kv : found->kvs) {
+    const auto see = [&reign, &all](const Page& page) {
+      for (const store::KeyValue& kv : page) {
         const Result<State> state = parse_state(kv.value);
         all.push_back({state.ok() ? state->remembered_ms : 0,
                        {kv.key.substr(remembered_prefix.size()), kv.mod_revision, 0, false, true}});
       }
-      if (!found->more || found->kvs.empty()) break;
-      from = found->kvs.back().key + '\0';
-    }
+      return take_events(reign).status();
+    };
+    Status loaded = co_await load_pages(reign, remembered_prefix, PageSize(8 * page_keys), false, see);
+    if (!loaded.ok()) co_return loaded;
     std::ranges::sort(all, {}, [](const auto& one) { return std::pair(one.first, one.second.revision); });
-    for (auto& [since_ms, one] : all) term->see_remembered(std::move(one), since_ms);
+    for (auto& [since_ms, one] : all) reign.term->see_remembered(std::move(one), since_ms);
     co_return Status();
   }
 
   // When they finished is not known any more: they are kept from now on, the oldest first.
-  Task<Status> load_finished(std::shared_ptr<Term> term, Revision at) {
+  Task<Status> load_finished(Reign& reign) {
     std::vector<std::pair<Revision, std::string>> all;
-    std::string from(finished_prefix);
-    while (!term->over() && !stop_.stop_requested()) {
-      store::RangeRequest page = one_key(from);
-      page.range_end = end_of_prefix(finished_prefix);
-      page.revision = at;
-      page.limit = 8 * page_keys;
-      page.keys_only = true;
-      const Result<store::RangeResponse> found =
-          co_await store::awaitable::range(context_.store, std::move(page), call());
-      if (!found.ok()) co_return found.status();
-      for (const store::KeyValue& kv : found->kvs) {
+    const auto see = [&reign, &all](const Page& page) {
+      for (const store::KeyValue& kv : page) {
         all.emplace_back(kv.mod_revision, kv.key.substr(finished_prefix.size()));
       }
-      if (!found->more || found->kvs.empty()) break;
-      from = found->kvs.back().key + '\0';
-    }
-    std::sort(all.begin(), all.end());
-    for (const auto& [revision, gid] : all) term->see_finished(gid, revision);
+      return take_events(reign).status();
+    };
+    Status loaded = co_await load_pages(reign, finished_prefix, PageSize(8 * page_keys), true, see);
+    if (!loaded.ok()) co_return loaded;
+    std::ranges::sort(all);
+    for (auto& [revision, gid] : all) reign.term->see_finished(std::move(gid), revision);
     co_return Status();
   }
 

@@ -204,8 +204,8 @@ void Term::see_remembered(FinishedOnes::One one, std::int64_t since_ms) {
   finished_.add(std::move(one));
 }
 
-void Term::see_finished(std::string_view gid, Revision revision) {
-  finished_.add({std::string(gid), revision, now_ms(), true});
+void Term::see_finished(std::string gid, Revision revision) {
+  finished_.add({std::move(gid), revision, now_ms(), true});
 }
 
 void Term::pump() {

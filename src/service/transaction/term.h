@@ -49,7 +49,7 @@ class Term : public std::enable_shared_from_this<Term> {
   void see_definition(const store::KeyValue& kv);
   void see_unfinished(const store::KeyValue& kv);
   void see_removed(std::string_view gid, Revision revision);
-  void see_finished(std::string_view gid, Revision revision);
+  void see_finished(std::string gid, Revision revision);
   // Before the others that are finished, the oldest first; since when by the coordinators' clock.
   void see_remembered(FinishedOnes::One one, std::int64_t since_ms);
   // All of those were seen.
