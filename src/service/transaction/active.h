@@ -58,6 +58,7 @@ struct Active {
   std::set<std::pair<std::string, Operation>> maybe_sent;
   bool maybe_sent_known = false;
   std::vector<std::pair<std::string, bool>> hosts_waited_for;  // and whether urgently
+  std::vector<std::string> hosts_with_room;                    // of which it was told, and has not looked
   std::vector<ArrivedReply> arrived;
   std::vector<ArrivedReply> taken;
   std::optional<store::KeyValue> newer;  // seen while writing

@@ -81,10 +81,60 @@ TEST(CallGateTest, AQuarterIsForThoseThatEndSomething) {
   gate.wait("c", false, 3);
   gate.give_back("a");
   EXPECT_EQ(gate.hand_out(), (std::vector<Told>{{"b", true, 2}}));
+  gate.looked("b");
   for (int i = 0; i < 2; ++i) gate.give_back("a");
   EXPECT_EQ(gate.hand_out(), (std::vector<Told>{{"c", false, 3}}));
+  gate.looked("c");
   gate.give_back("b");
   EXPECT_EQ(gate.hand_out(), (std::vector<Told>{{"a", false, 1}}));
+}
+
+TEST(CallGateTest, RoomIsKeptForWhoeverWasTold) {
+  CallGate gate(4, 1);
+  EXPECT_TRUE(gate.take("a", false));
+  for (const std::uint64_t who : {1, 2, 3}) gate.wait("a", false, who);
+  gate.give_back("a");
+  EXPECT_EQ(gate.hand_out(), (std::vector<Told>{{"a", false, 1}}));
+  EXPECT_EQ(gate.hand_out(), std::vector<Told>{}) << "it has not looked yet";
+  EXPECT_FALSE(gate.take("a", false)) << "of somebody who did not wait";
+  EXPECT_TRUE(gate.take("b", false));
+  gate.looked("a");
+  EXPECT_TRUE(gate.take("a", false));
+  gate.give_back("a");
+  EXPECT_EQ(gate.hand_out(), (std::vector<Told>{{"a", false, 2}}));
+  gate.looked("a");
+  EXPECT_EQ(gate.hand_out(), (std::vector<Told>{{"a", false, 3}})) << "the one before left it";
+}
+
+// Their journals are long: each is read again when it is its turn, and only then.
+TEST_F(AttemptsTest, OneFreedSlotWakesOneWaiter) {
+  kill();
+  CoordinatorOptions one_at_a_time = options();
+  one_at_a_time.calls_per_host_max = 1;
+  coordinator = std::make_unique<Coordinator>(world.context, participants, one_at_a_time);
+  coordinator->lead(true);
+  participants.more_in_answer = R"(,"more":")" + std::string(5000, 'x') + '"';
+  participants.answer("action slow", {ScriptedParticipants::silence});
+  constexpr int count = 150;
+  for (int i = 0; i < count; ++i) {
+    const std::string saga = R"({"steps":[{"name":"quick","action":"http://q)" + std::to_string(i) +
+                             R"(/"},{"name":"slow","action":"http://slow/"}]})";
+    EXPECT_EQ(submit("s" + std::to_string(100 + i), Mode::saga, saga), Status());
+  }
+  world.advance(100ms);
+  participants.answer("action slow", {200});
+  participants.show();
+  const std::size_t from = participants.heard().size();
+  const int txns_before = world.store.txns;
+  world.advance(10s);
+  EXPECT_EQ(coordinator->figures().committed, static_cast<std::uint64_t>(count));
+  EXPECT_LE(world.store.txns - txns_before, 3 * count) << "a read, a write, and the clock's";
+  std::vector<std::string> order;
+  for (std::size_t i = from; i < participants.heard().size(); ++i)
+    order.push_back(participants.heard()[i].gid);
+  std::erase(order, "s100");  // which had the slot first, and comes again
+  EXPECT_EQ(order.size(), static_cast<std::size_t>(count - 1));
+  EXPECT_TRUE(std::ranges::is_sorted(order)) << "in the order of asking";
 }
 
 TEST(CallGateTest, CallsToOneHostAreOfOneHostHoweverItIsWritten) {

@@ -99,6 +99,7 @@ Active& Term::make(std::string_view gid) {
 void Term::drop(Active& active) {
   schedule(active, -1);
   unsaved_.erase(active.serial);
+  use_room(active);
   forget_machine(active);
   if (active.alarmed) --figures_.need_operator;
   documents_.erase(active.gid);
@@ -143,6 +144,7 @@ void Term::see_unfinished(const store::KeyValue& kv) {
     if (active.writing || active.loading) return;
   }
   Active& active = *find(serials_.at(std::string(gid)));
+  use_room(active);  // it may be due much later
   take_newer(active);
   rest_unless_due(active);
 }
@@ -208,18 +210,34 @@ void Term::see_finished(std::string gid, Revision revision) {
   finished_.add({std::move(gid), revision, now_ms(), true});
 }
 
+// Of whatever room there is.
+void Term::tell_waiters() {
+  for (auto all = gate_.hand_out(); !all.empty(); all = gate_.hand_out()) {
+    for (const CallGate::Told& told : all) {
+      Active* active = find(told.who);
+      if (active == nullptr) {
+        gate_.looked(told.host);
+        continue;
+      }
+      std::erase(active->hosts_waited_for, std::pair(told.host, told.urgent));
+      active->hosts_with_room.push_back(told.host);
+      if (!active->writing && !active->loading) schedule(*active, 0);
+    }
+  }
+}
+
+// It takes its room now, or leaves it.
+void Term::use_room(Active& active) {
+  for (const std::string& host : std::exchange(active.hosts_with_room, {})) gate_.looked(host);
+}
+
 void Term::pump() {
   if (over_ || stopped_ || pumping_) return;
   pumping_ = true;
   int steps = 0;
   bool more = true;
   while (more && !over_) {
-    for (const CallGate::Told& told : gate_.hand_out()) {
-      Active* active = find(told.who);
-      if (active == nullptr) continue;
-      std::erase(active->hosts_waited_for, std::pair(told.host, told.urgent));
-      if (!active->writing && !active->loading) schedule(*active, 0);
-    }
+    tell_waiters();
     more = !due_.empty() && due_.begin()->first <= now_ms() && ++steps <= steps_per_pump_max;
     if (!more) break;
     Active& active = *find(due_.begin()->second);

@@ -80,6 +80,8 @@ class Term : public std::enable_shared_from_this<Term> {
   void schedule(Active& active, std::int64_t due_ms);
   void take_newer(Active& active);
   void tell_of(Active& active, Mode mode, std::string reason);
+  void tell_waiters();
+  void use_room(Active& active);
   void set_wake_timer();
   void tick();
   void end(bool lost);

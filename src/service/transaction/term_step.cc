@@ -62,6 +62,7 @@ bool has_time_limit(Verdict verdict) {
 void Term::step(Active& active) {
   LS_MUST(!active.writing, "one transition at a time");
   if (active.loading || !build(active)) return;
+  use_room(active);
   bool changed = take_arrived(active);
   changed = take_time(active) || changed;
   changed = take_given_up(active) || changed;

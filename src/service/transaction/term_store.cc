@@ -47,6 +47,7 @@ std::size_t bytes_of(const std::vector<store::RequestOperation>& operations) {
 bool Term::build(Active& active) {
   if (active.state.has_value() && active.machine != nullptr) return true;
   if (machine_bytes_ > 4 * options_.machine_bytes_max) {
+    use_room(active);
     schedule(active, now_ms() + 50);  // others are under way, and bounded: they make room
     return false;
   }
@@ -124,6 +125,7 @@ void Term::on_loaded(const std::vector<std::pair<std::uint64_t, std::string>>& a
 
 void Term::on_loaded_one(Active& active, Result<Loaded> loaded) {
   if (!loaded.ok()) {
+    use_room(active);
     const Code code = loaded.status().code();
     if (code == Code::not_found) return drop(active);
     const bool damaged = code == Code::failed_precondition;
@@ -147,7 +149,7 @@ void Term::on_loaded_one(Active& active, Result<Loaded> loaded) {
   }
   documents_.put(active.gid, {loaded->document, loaded->registered}, loaded->seen);
   if (active.newer.has_value()) take_newer(active);
-  if (!active.state.has_value()) return;
+  if (!active.state.has_value()) return use_room(active);
   const bool fits = std::cmp_equal(active.state->branches, loaded->registered.size());
   if (fits && active.machine == nullptr) {
     const Status built = build_from(active, loaded->document, loaded->registered);
@@ -157,7 +159,8 @@ void Term::on_loaded_one(Active& active, Result<Loaded> loaded) {
       tell_of(active, active.state->mode, std::string(built.message()));
     }
   }
-  if (active.machine != nullptr) schedule(active, 0);
+  if (active.machine == nullptr) return use_room(active);
+  schedule(active, 0);
 }
 
 // ---- writing
@@ -280,7 +283,10 @@ void Term::on_written_one(const Write& write, const store::TxnResponse& answer, 
     note_gone(active.gid, revision);
     return drop(active);
   }
-  if (active.newer.has_value() && active.newer->mod_revision > revision) return take_newer(active);
+  if (active.newer.has_value() && active.newer->mod_revision > revision) {
+    use_room(active);
+    return take_newer(active);
+  }
   active.newer.reset();
   look_at_alarm(active);
   schedule(active, 0);
@@ -293,6 +299,7 @@ void Term::write_failed(Active& active, std::int64_t again_ms) {
                         std::make_move_iterator(active.taken.end()));
   active.taken.clear();
   active.deadline_told = false;
+  use_room(active);
   forget_machine(active);
   active.state.reset();
   schedule(active, again_ms);

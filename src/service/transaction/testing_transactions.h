@@ -76,6 +76,7 @@ class ScriptedParticipants final : public env::HttpClient {
   std::function<void(const Heard&)> on_call;
   Duration latency = 1ms;
   std::string retry_after;
+  std::string more_in_answer;  // ,"name":value
   int under_way = 0;
   int under_way_max = 0;
 
@@ -106,7 +107,8 @@ class ScriptedParticipants final : public env::HttpClient {
     if (status == forbidden) return Status(Code::permission_denied, "that address may not be called");
     if (status == crowded) return Status(Code::deadline_exceeded, "waited until no time was left");
     if (status == garbage) return Status(Code::resource_exhausted, "the answer is too long");
-    return env::HttpReply{status, "{\"status\":" + std::to_string(status) + "}", retry_after};
+    return env::HttpReply{status, "{\"status\":" + std::to_string(status) + more_in_answer + "}",
+                          retry_after};
   }
 
   watch::testing::ManualStrand& strand_;
