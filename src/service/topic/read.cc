@@ -17,6 +17,12 @@ std::int64_t earliest(std::int64_t offset) {
   return std::max<std::int64_t>(0, offset - block_span + 1);
 }
 
+// -1: it is no block's, but somebody else's key among them.
+std::int64_t block_offset(const TopicKeys& keys, std::int64_t partition, const std::string& key) {
+  const std::int64_t offset = offset_of_key(key);
+  return offset >= 0 && key == keys.block(partition, offset) ? offset : -1;
+}
+
 // The newest block that begins at `offset` or before, if it may hold it.
 Task<Result<std::optional<store::KeyValue>>> stored_at(Context context, std::string topic,
                                                        std::int64_t partition, std::int64_t offset,
@@ -26,11 +32,14 @@ Task<Result<std::optional<store::KeyValue>>> stored_at(Context context, std::str
   request.range_end = keys.block(partition, offset + 1);
   request.sort_order = store::SortOrder::descend;
   request.limit = 1;
-  Result<store::RangeResponse> read =
-      co_await store::awaitable::range(context.store, std::move(request), std::move(options));
-  if (!read.ok()) co_return read.status();
-  if (read->kvs.empty()) co_return std::optional<store::KeyValue>();
-  co_return std::optional(std::move(read->kvs[0]));
+  while (true) {
+    Result<store::RangeResponse> read = co_await store::awaitable::range(context.store, request, options);
+    if (!read.ok()) co_return read.status();
+    if (read->kvs.empty()) co_return std::optional<store::KeyValue>();
+    store::KeyValue& found = read->kvs[0];
+    if (block_offset(keys, partition, found.key) >= 0) co_return std::optional(std::move(found));
+    request.range_end = std::move(found.key);
+  }
 }
 
 // Where the first block from `offset` on begins; at most `end`.
@@ -42,10 +51,15 @@ Task<Result<std::int64_t>> next_block(Context context, std::string topic, std::i
   next.range_end = keys.block(partition, end);
   next.limit = 1;
   next.keys_only = true;
-  const Result<store::RangeResponse> behind =
-      co_await store::awaitable::range(context.store, std::move(next), std::move(options));
-  if (!behind.ok()) co_return behind.status();
-  co_return behind->kvs.empty() ? end : std::clamp(offset_of_key(behind->kvs[0].key), offset, end);
+  while (true) {
+    const Result<store::RangeResponse> behind =
+        co_await store::awaitable::range(context.store, next, options);
+    if (!behind.ok()) co_return behind.status();
+    if (behind->kvs.empty()) co_return end;
+    const std::string& found = behind->kvs[0].key;
+    if (const std::int64_t at = block_offset(keys, partition, found); at >= 0) co_return at;
+    next.key = found + '\0';
+  }
 }
 
 }  // namespace
@@ -111,8 +125,10 @@ Task<Result<MessagesRead>> read_messages(Context context, std::string topic, std
       co_await stored_at(context, topic, partition, offset, options);
   if (!first.ok()) co_return first.status();
   bool good = !first->has_value() || take_stored(found, bytes, **std::move(first), end, max);
+  std::string from;
   while (good && found.next < end && found.messages.size() < max && bytes < claim_bytes_max) {
-    store::RangeRequest request = one_key(keys.block(partition, found.next));
+    from = std::max(from, keys.block(partition, found.next));
+    store::RangeRequest request = one_key(from);
     request.range_end = keys.block(partition, std::min(end, found.next + blocks_per_read * block_span));
     request.limit = blocks_per_read;
     Result<store::RangeResponse> read =
@@ -121,13 +137,15 @@ Task<Result<MessagesRead>> read_messages(Context context, std::string topic, std
     for (store::KeyValue& kv : read->kvs) {
       // What stands behind the last one that is taken is not looked at: it is no hole.
       if (found.messages.size() >= max || bytes >= claim_bytes_max) break;
+      from = kv.key + '\0';
+      if (block_offset(keys, partition, kv.key) < 0) continue;
       good = take_stored(found, bytes, std::move(kv), end, max);
       if (!good) break;
     }
     if (!read->kvs.empty()) continue;
-    // A hole: to the next block there is, in one step.
+    // A hole: to the next block there is, in one step. None begins here, or it would have been read.
     const Result<std::int64_t> behind =
-        co_await next_block(context, topic, partition, found.next, end, options);
+        co_await next_block(context, topic, partition, found.next + 1, end, options);
     if (!behind.ok()) co_return behind.status();
     found.next = *behind;
   }
