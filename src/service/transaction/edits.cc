@@ -101,6 +101,7 @@ Task<Result<TransactionView>> edit(Context context, std::string gid, Step step, 
 Status needs_machine(const Editing& editing) {
   if (editing.machine != nullptr) return {};
   if (editing.loaded.remembered) return errors::transaction_forgotten();
+  if (editing.loaded.document.empty()) return errors::definition_gone();
   return {Code::failed_precondition,
           "transaction: its journal does not fit its definition: finish it by force"};
 }
@@ -212,6 +213,7 @@ Task<Result<TransactionView>> Transactions::register_branch(std::string gid, std
     Loaded& loaded = editing.loaded;
     State& state = loaded.view.state;
     if (state.mode != Mode::tcc && state.mode != Mode::xa) return errors::transaction_not_open();
+    if (loaded.document.empty()) return errors::transaction_not_open();  // it is over
     LS_ASSIGN_OR_RETURN(const Document common, parse_document(state.mode, loaded.document));
     LS_ASSIGN_OR_RETURN(const Target branch, parse_branch(state.mode, branch_document, common));
     for (const std::string& other : loaded.registered) {

@@ -25,7 +25,7 @@ class FinishedOnes {
  public:
   struct One {
     std::string gid;
-    Revision revision;             // of its finished or remembered key; zero: to be read
+    Revision revision;             // of its finished or remembered key: it is that end's
     std::int64_t at_ms = 0;        // by the coordinators' clock
     bool has_more = false;         // branches or audits of its own
     bool only_remembered = false;  // nothing else is left of it

@@ -52,6 +52,7 @@ class RememberingTest : public TransactionTest {
     world.settle();
   }
   CoordinatorOptions mine_;
+  std::optional<Running<Result<TransactionView>>> skipping_;
 };
 
 TEST_F(RememberingTest, BeyondANumberOnlyTheEndIsLeftAndTheGidIsTaken) {
@@ -155,7 +156,96 @@ TEST_F(RememberingTest, WhatIsTakenUpAgainIsNotShortened) {
   EXPECT_EQ(keys_under(std::string(remembered_prefix)), 2U);
 }
 
+// An operator was faster with the last of it; the time of this end is not the next one's.
+TEST_F(RememberingTest, WhatEndsOnceMoreIsRememberedFromThen) {
+  begin(100, 100);
+  participants.answer("deliver 1", {500, 200});
+  participants.answer("deliver 2", {500, 200});
+  participants.on_call = [&](const ScriptedParticipants::Heard& heard) {
+    if (heard.branch != "2" || heard.attempt != 2) return;
+    // Before its answer comes, and before the coordinator hears of it.
+    world.store.strand.schedule(world.store.strand.now() + participants.latency, [&] {
+      skipping_.emplace(transactions.skip("n", "2", {"ann", "by hand"}, {}));
+    });
+  };
+  EXPECT_EQ(submit("n", Mode::notification,
+                   R"({"targets":[{"url":"http://a/","retry":{"attempts_max":1}},{"url":"http://b/"}]})"),
+            Status());
+  world.advance(3s);
+  ASSERT_TRUE(skipping_->result().ok());
+  EXPECT_EQ(coordinator->figures().conflicts, 1U);
+  EXPECT_EQ(verdict("n"), "failed");
+  world.advance(40s);
+  EXPECT_TRUE(run(transactions.forward("n", {"ann", "it is back"}, {})).ok());
+  world.advance(1s);
+  EXPECT_EQ(verdict("n"), "committed");
+  world.advance(50s);
+  EXPECT_EQ(verdict("n"), "committed") << "90 s after its first end, 50 s after its last";
+  world.advance(12s);
+  EXPECT_EQ(keys(), "");
+}
+
 // ---- what cannot be read
+
+TEST_F(RememberingTest, WhatIsOverNeedsNoDefinitionToTellHowItEnded) {
+  begin(100, 100);
+  EXPECT_EQ(submit("t1", Mode::tcc, two_branches()), Status());
+  store::DeleteRangeRequest removal;
+  removal.key = definition_key("t1");
+  world.store.delete_range(removal, {},
+                           [](const Result<store::DeleteRangeResponse>& done) { LS_MUST(done.ok()); });
+  EXPECT_EQ(run(transactions.get("t1", {})).status(), errors::definition_gone());
+  EXPECT_TRUE(run(transactions.force_finish("t1", {"ann", "gone"}, {})).ok());
+  EXPECT_EQ(verdict("t1"), "failed");
+  EXPECT_EQ(state("t1").reason, "finished by force by ann: gone");
+  EXPECT_EQ(run(transactions.wait("t1", {}))->state.verdict, Verdict::failed);
+  EXPECT_EQ(run(transactions.force_finish("t1", {"ann", ""}, {})).status(), errors::transaction_finished());
+  EXPECT_EQ(run(transactions.documents("t1", {})).status(), errors::definition_gone());
+  EXPECT_EQ(run(transactions.forward("t1", {"ann", ""}, {})).status(), errors::definition_gone());
+  EXPECT_EQ(run(transactions.register_branch("t1", "{}", {})).status(), errors::transaction_not_open());
+  EXPECT_EQ(decide("t1", true), errors::transaction_finished());
+  world.advance(1s);
+  EXPECT_EQ(coordinator->figures().unfinished, 0U);
+  EXPECT_EQ(coordinator->figures().need_operator, 0U);
+}
+
+TEST_F(RememberingTest, AListGoesOnBehindKeysThatAreNoTransactions) {
+  const std::string state = R"({"mode":"tcc","state":"trying"})";
+  const std::string over = R"({"mode":"tcc","state":"committed"})";
+  for (const std::string& prefix : {std::string(unfinished_prefix), std::string(finished_prefix)}) {
+    const std::string& value = prefix == unfinished_prefix ? state : over;
+    for (const char* gid : {"a", "b", "b0", "c"}) put(prefix + gid, value);
+    for (const std::string& name : {std::string(), std::string("/x"), std::string("a b"),
+                                    std::string("\xff\xff"), std::string("c\xff"), std::string(200, 'd')})
+      put(prefix + name, value);
+    // More than one call looks at.
+    for (int i = 0; i < 2100; ++i) put(prefix + "b/" + std::to_string(i), value);
+  }
+  for (const std::size_t limit : {std::size_t{1}, std::size_t{100}}) {
+    ListRequest request;
+    request.limit = limit;
+    std::string found;
+    for (int page = 0; page < 100; ++page) {
+      const Result<Listed> listed = run(transactions.list(request, {}));
+      ASSERT_TRUE(listed.ok()) << request.cursor;
+      for (const TransactionView& one : listed->transactions) found += one.gid + " ";
+      request.cursor = listed->cursor;
+      if (request.cursor.empty()) break;
+    }
+    EXPECT_EQ(found, "a b b0 c a b b0 c ") << limit;
+    EXPECT_EQ(request.cursor, "") << limit;
+  }
+  for (const char* wrong : {"x:a", "t", "t:a b", "t:a/", "t:a/2", "t:a/2f2f", "t:a/2F", "t:a//2f", "t:/"}) {
+    ListRequest request;
+    request.cursor = wrong;
+    EXPECT_EQ(run(transactions.list(request, {})).status(), errors::list_request_wrong()) << wrong;
+  }
+  for (const char* end : {"f:/ff", "f:~/ff"}) {
+    ListRequest request;
+    request.cursor = end;
+    EXPECT_TRUE(run(transactions.list(request, {}))->transactions.empty());
+  }
+}
 
 TEST_F(RememberingTest, AnOperatorEndsWhatIsDamaged) {
   begin(100, 100);

@@ -219,6 +219,7 @@ void Term::send_batch(std::vector<Write> batch) {
     part.compare.push_back(modified_at(unfinished_key(write.gid), write.revision));
     part.success = std::move(write.operations);
     part.failure.push_back(operation(one_key(unfinished_key(write.gid))));
+    part.failure.push_back(operation(one_key(finished_key(write.gid))));
     txn.success.push_back(operation(std::move(part)));
   }
   const std::int64_t clock_ms = now_ms();
@@ -261,10 +262,11 @@ void Term::on_written_one(const Write& write, const store::TxnResponse& answer, 
   if (!answer.succeeded) {
     ++figures_.conflicts;
     const store::RangeResponse* found = range_at(answer, 0);
+    const store::RangeResponse* finished = range_at(answer, 1);
     write_failed(active, 0);
-    if (found == nullptr) return;
+    if (found == nullptr || finished == nullptr) return;
     if (found->kvs.empty()) {
-      finished_.add({active.gid, Revision(), now_ms(), true});
+      if (!finished->kvs.empty()) finished_.add({active.gid, finished->kvs[0].mod_revision, now_ms(), true});
       note_gone(active.gid, revision);
       return drop(active);
     }

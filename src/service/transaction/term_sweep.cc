@@ -94,8 +94,7 @@ void Term::remove(std::vector<FinishedOnes::One> due) {
       part.compare.push_back(modified_at(remembered_key(one.gid), one.revision));
       part.success.push_back(operation(removal_of(remembered_key(one.gid))));
     } else {
-      part.compare.push_back(one.revision == Revision() ? created_at(unfinished_key(one.gid), Revision())
-                                                        : modified_at(finished_key(one.gid), one.revision));
+      part.compare.push_back(modified_at(finished_key(one.gid), one.revision));
       add_removals(one, part.success);
     }
     txn.success.push_back(operation(std::move(part)));
@@ -134,11 +133,9 @@ void Term::write_short(std::vector<FinishedOnes::One>& surplus, const store::Txn
       continue;
     }
     // Taken up again and finished once more since: that end is counted by itself.
-    const bool is_other = one.revision != Revision() && one.revision != finished->kvs[0].mod_revision;
-    if (is_other || !seen.insert(one.gid).second) continue;
+    if (one.revision != finished->kvs[0].mod_revision || !seen.insert(one.gid).second) continue;
     Result<State> state = parse_state(finished->kvs[0].value);
     if (!state.ok()) state = State{.verdict = Verdict::failed};
-    one.revision = finished->kvs[0].mod_revision;
     one.has_more = true;
     store::TxnRequest part;
     part.compare.push_back(modified_at(finished_key(one.gid), one.revision));

@@ -45,6 +45,9 @@ Status branch_not_called() {
 Status document_too_large() {
   return {Code::resource_exhausted, "transaction: a document has at most 1 MiB"};
 }
+Status definition_gone() {
+  return {Code::failed_precondition, "transaction: its definition is gone"};
+}
 Status list_request_wrong() {
   return {Code::invalid_argument, "transaction: a list has 1 to " + std::to_string(listed_max) +
                                       " entries, and a cursor that a list gave"};
@@ -62,6 +65,29 @@ std::int64_t wall_ms(const Context& context) {
 
 std::string made_gid(env::Random& random) {
   return to_hexadecimal(random.next()) + to_hexadecimal(random.next());
+}
+
+// Where a list goes on behind what stands in the store by that name: "GID", or, behind keys that are not of
+// transactions, "NAME/2f": behind all that begin with what is the name of none.
+std::string cursor_behind(std::string_view name) {
+  if (check_gid(name).ok()) return std::string(name);
+  std::size_t good = 0;
+  while (good < name.size() && check_gid(name.substr(0, good + 1)).ok()) ++good;
+  if (good == name.size()) return {};  // the empty one, before all others
+  return std::string(name.substr(0, good)) + "/" + to_hexadecimal(name.substr(good, 1));
+}
+
+// The first key that may be listed next.
+std::optional<std::string> key_behind(std::string_view prefix, std::string_view cursor) {
+  if (cursor.empty()) return std::string(prefix);
+  const std::string_view name = cursor.substr(0, cursor.find('/'));
+  if (!name.empty() && !check_gid(name).ok()) return std::nullopt;
+  std::string key = std::string(prefix).append(name);
+  if (name.size() == cursor.size()) return key + '\0';
+  const std::optional<std::string> letter = bytes_of_hexadecimal(cursor.substr(name.size() + 1));
+  if (!letter.has_value() || letter->size() != 1) return std::nullopt;
+  if (static_cast<unsigned char>(letter->front()) == 0xFF) return end_of_prefix(key);
+  return end_of_prefix(key + *letter);
 }
 
 // What stood there, if it is the same transaction.
@@ -137,6 +163,7 @@ Task<Result<std::vector<std::string>>> Transactions::documents(std::string gid, 
   Result<Loaded> loaded = co_await load(context, gid, std::move(options));
   if (!loaded.ok()) co_return loaded.status();
   if (loaded->remembered) co_return errors::transaction_forgotten();
+  if (loaded->document.empty()) co_return errors::definition_gone();
   std::vector<std::string> documents = {std::move(loaded->document)};
   for (std::string& branch : loaded->registered) documents.push_back(std::move(branch));
   co_return documents;
@@ -186,22 +213,21 @@ Task<Result<TransactionView>> Transactions::wait(std::string gid, store::CallOpt
 Task<Result<Listed>> Transactions::list(ListRequest request, store::CallOptions options) {
   const Context context = context_;
   PageSize size(128);
-  const bool good_cursor = request.cursor.empty() || request.cursor == "f:" ||
-                           ((request.cursor.starts_with("t:") || request.cursor.starts_with("f:")) &&
-                            check_gid(std::string_view(request.cursor).substr(2)).ok());
+  if (request.cursor.empty()) request.cursor = "t:";
+  const bool good_cursor = (request.cursor.starts_with("t:") || request.cursor.starts_with("f:")) &&
+                           key_behind(unfinished_prefix, request.cursor.substr(2)).has_value();
   if (request.limit == 0 || request.limit > listed_max || !good_cursor)
     co_return errors::list_request_wrong();
   Listed listed;
   const bool wants_unfinished = !request.state.has_value() || !final(*request.state);
   const bool wants_finished = !request.needs_operator_only && (!request.state || final(*request.state));
   bool in_finished = request.cursor.starts_with("f:") || !wants_unfinished;
-  std::string after = request.cursor.empty() ? std::string() : request.cursor.substr(2);
+  std::string after = request.cursor.substr(2);
   std::size_t listed_bytes = 0;
   std::size_t looked_at = 0;
   while (looked_at < listed_looks_max && size.bytes() < listed_bytes_max && listed_bytes < listed_bytes_max) {
     const std::string prefix(in_finished ? finished_prefix : unfinished_prefix);
-    store::RangeRequest range = one_key(prefix + after);
-    if (!after.empty()) range.key += '\0';
+    store::RangeRequest range = one_key(*key_behind(prefix, after));
     range.range_end = end_of_prefix(prefix);
     range.limit = size.keys();
     const Result<store::RangeResponse> found =
@@ -210,15 +236,17 @@ Task<Result<Listed>> Transactions::list(ListRequest request, store::CallOptions 
     size.saw(found->kvs);
     looked_at += found->kvs.size() + 1;
     for (const store::KeyValue& kv : found->kvs) {
-      after = kv.key.substr(prefix.size());
+      const std::string name = kv.key.substr(prefix.size());
+      after = cursor_behind(name);
+      if (!check_gid(name).ok()) continue;  // an ordinary key that somebody put here
       Result<State> state = parse_state(kv.value);
-      if (!state.ok()) continue;  // not ours to list; get() tells what is wrong
+      if (!state.ok()) continue;  // get() tells what is wrong
       if (request.state.has_value() && state->verdict != *request.state) continue;
       if (request.needs_operator_only && state->needs_operator.empty()) continue;
       state->journal = {};  // many of them would be much
       state->calls = {};
       listed_bytes += state->result.size();
-      listed.transactions.push_back({after, *std::move(state), kv.mod_revision});
+      listed.transactions.push_back({name, *std::move(state), kv.mod_revision});
       if (listed.transactions.size() == request.limit) break;
     }
     listed.cursor = (in_finished ? "f:" : "t:") + after;

@@ -94,6 +94,7 @@ Status transaction_not_open();   // failed_precondition: no branch can be regist
 Status branch_exists();          // already_exists: with another document
 Status branch_not_called();      // failed_precondition: it has no call under way that could be skipped
 Status document_too_large();     // resource_exhausted
+Status definition_gone();        // failed_precondition: somebody removed it
 Status list_request_wrong();     // invalid_argument
 }  // namespace errors
 

@@ -147,8 +147,9 @@ Result<Loaded> loaded_of(std::string_view gid, const store::TxnResponse& answer,
   loaded.view.gid = gid;
   loaded.view.revision = where->kvs[0].mod_revision;
   if (loaded.remembered) return loaded;
-  if (document->kvs.empty()) return Status(Code::failed_precondition, "transaction: its definition is gone");
-  loaded.document = document->kvs[0].value;
+  // What is over needs none any more to tell how it ended.
+  if (document->kvs.empty() && !loaded.finished) return errors::definition_gone();
+  if (!document->kvs.empty()) loaded.document = document->kvs[0].value;
   for (const store::KeyValue& branch : branches->kvs) loaded.registered.push_back(branch.value);
   return loaded;
 }

@@ -50,7 +50,7 @@ struct Loaded {
   bool finished = false;    // where it lies
   bool remembered = false;  // finished, and only this much is left of it: no journal, no document
   Revision seen;            // of the store
-  std::string document;
+  std::string document;     // empty: it is gone, of what is finished
   std::vector<std::string> registered;
 };
 // What a read of these answers: the state, wherever it is, and the documents.
