@@ -17,10 +17,15 @@ constexpr std::array<std::string_view, 3> refusals_without_effect = {
 constexpr std::array<std::string_view, 3> login_texts = {"etcdserver: invalid auth token",
                                                          "etcdserver: revision of auth store is old",
                                                          "etcdserver: user name is empty"};
+// Said with invalid_argument. Whoever asked knows nothing of the login that was made for the call.
+constexpr std::array<std::string_view, 2> wrong_login_texts = {
+    "etcdserver: authentication failed, invalid user ID or password", "etcdserver: user name is empty"};
 
 // What a read's error means; for a mutation only where definite() says so.
-Code code_of(GrpcCode code) {
-  switch (code) {
+Code code_of(const GrpcStatus& status) {
+  if (std::ranges::find(wrong_login_texts, status.message) != wrong_login_texts.end())
+    return Code::unauthenticated;
+  switch (status.code) {
     case GrpcCode::ok:
       return Code::ok;
     case GrpcCode::cancelled:
@@ -91,7 +96,7 @@ Status to_status(const GrpcStatus& status, Effect effect, bool sent) {
   if (effect == Effect::mutation && sent && !definite(status))
     return {Code::unknown_outcome,
             status.message.empty() ? std::string(to_string(status.code)) : status.message};
-  return {code_of(status.code), status.message};
+  return {code_of(status), status.message};
 }
 
 bool worth_another_attempt(const Status& status) {

@@ -24,10 +24,11 @@ def free_port():
 
 
 class Server:
-    """One member. `endpoint` is where its clients connect."""
+    """One member. `endpoint` is where its clients connect; `tls` is an ssl.SSLContext if they need one."""
 
-    def __init__(self, name, command, client_port, folder):
+    def __init__(self, name, command, client_port, folder, tls=None):
         self.name = name
+        self.tls = tls
         self.endpoint = f"127.0.0.1:{client_port}"
         self.log_path = pathlib.Path(folder) / f"{name}.log"
         self.log = open(self.log_path, "wb")
@@ -36,11 +37,12 @@ class Server:
     def wait_until_it_serves(self):
         """Nothing is written: all must begin at the same revision."""
         deadline = time.monotonic() + 60
+        url = f"{'http' if self.tls is None else 'https'}://{self.endpoint}/health"
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
                 raise RuntimeError(f"{self.name} ended with {self.process.returncode}:\n{self.printed()}")
             try:
-                with urllib.request.urlopen(f"http://{self.endpoint}/health", timeout=5) as answer:
+                with urllib.request.urlopen(url, timeout=5, context=self.tls) as answer:
                     if b'"true"' in answer.read():
                         return self
             except (OSError, urllib.error.URLError):
@@ -101,7 +103,7 @@ def etcd_cluster(folder, size, *options):
     return _serving(members)
 
 
-def lockstepd_cluster(program, folder, size, *options):
+def lockstepd_cluster(program, folder, size, *options, tls=None):
     names = ["default"] if size == 1 else [f"n{i}" for i in range(1, size + 1)]
     peers = {name: f"127.0.0.1:{free_port()}" for name in names}
     members = []
@@ -109,7 +111,7 @@ def lockstepd_cluster(program, folder, size, *options):
         port = free_port()
         command = [program, "--name", name, "--data-dir", f"{folder}/lockstep-{name}", "--listen", f"127.0.0.1:{port}",
                    "--initial-cluster", ",".join(f"{other}={host}" for other, host in peers.items()), *options]
-        members.append(Server("lockstepd" if size == 1 else f"lockstepd-{name}", command, port, folder))
+        members.append(Server("lockstepd" if size == 1 else f"lockstepd-{name}", command, port, folder, tls))
     return _serving(members)
 
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <stop_token>
 
 #include "runtime.h"
 #include "service/counter/counter.h"
@@ -36,7 +37,13 @@ class Recipes {
   // Gives back what is held.
   void begin_close() {
     sessions.clear();
-    driver_.reset();
+    closing_ = true;
+  }
+  // False: nothing has to end. Otherwise `ended` is called, later or at once; `give_up` hastens it.
+  bool stop_driving(const std::stop_token& give_up, env::Closure ended) {
+    if (driver_ == nullptr) return false;
+    driver_->stop(give_up, std::move(ended));
+    return true;
   }
 
   SessionPool sessions;
@@ -53,11 +60,12 @@ class Recipes {
 
   // From now on this client is a candidate for driving the timer clock.
   void drive_timers() {
-    if (driver_ == nullptr) driver_ = std::make_unique<service::TimerDriver>(context_);
+    if (driver_ == nullptr && !closing_) driver_ = std::make_unique<service::TimerDriver>(context_);
   }
 
  private:
   service::Context context_;
+  bool closing_ = false;
   std::unique_ptr<service::TimerDriver> driver_;
 };
 

@@ -114,7 +114,12 @@ void Runtime::begin_close() {
   closing_ = true;
   for (const auto& [number, call] : std::map(calls_)) call->source.request_stop();
   while (!things_.empty()) drop(things_.begin()->first);
-  if (recipes_ != nullptr) recipes_->begin_close();
+  if (recipes_ != nullptr) {
+    recipes_->begin_close();
+    release_began();
+    auto ended = [self = shared_from_this()] { self->release_ended(); };
+    if (!recipes_->stop_driving(releases_.get_token(), std::move(ended))) release_ended();
+  }
   tell_if_released();
 }
 

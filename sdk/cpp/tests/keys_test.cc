@@ -1,4 +1,4 @@
-// Keys, transactions, watches and the three ways to run a call, in the embedded cluster.
+// Keys, transactions, watches and the three ways to run a call, in the embedded cluster and on real servers.
 #include <chrono>
 #include <future>
 #include <string>
@@ -9,6 +9,8 @@
 #include <lockstep/lockstep.h>
 #include <lockstep/testing.h>
 
+#include "testing_world.h"
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -17,14 +19,15 @@ using lockstep::Client;
 using lockstep::Code;
 using lockstep::Keys;
 using lockstep::Txn;
-using lockstep::testing::Cluster;
+using lockstep::sdk_test::Capability;
+using lockstep::sdk_test::World;
 using lockstep::testing::Fault;
 using lockstep::testing::StoreCall;
 
 class Sdk : public testing::Test {
  protected:
-  Cluster cluster_;
-  Client client_ = cluster_.client();
+  World world_;
+  Client client_ = world_.client();
 };
 
 TEST_F(Sdk, WhatIsPutIsThere) {
@@ -65,7 +68,8 @@ TEST_F(Sdk, ARefusalSaysWhatIsWrong) {
 }
 
 TEST_F(Sdk, AnAnswerThatGotLostIsUnknown) {
-  cluster_.set_faults(
+  LOCKSTEP_NEEDS(Capability::faults);
+  world_.set_faults(
       client_, [](const StoreCall& call) { return call.kind == "put" ? Fault::answer_lost : Fault::none; });
   const auto put = client_.put("a", "1").wait();
   EXPECT_EQ(put.fate(), lockstep::Fate::unknown);
@@ -73,16 +77,18 @@ TEST_F(Sdk, AnAnswerThatGotLostIsUnknown) {
 }
 
 TEST_F(Sdk, ACallOfACutOffClientRunsOutOfTime) {
-  cluster_.cut_off(client_);
-  cluster_.jump_while_waiting();
+  LOCKSTEP_NEEDS(Capability::cutting_off);
+  world_.cut_off(client_);
+  world_.jump_while_waiting();
   const auto put = client_.put("a", "1", CallOptions().timeout(3s)).wait();
   EXPECT_EQ(put.code(), Code::deadline_exceeded);
-  cluster_.reconnect(client_);
+  world_.reconnect(client_);
   EXPECT_FALSE(client_.get("a").wait().value().has_value());
 }
 
 TEST_F(Sdk, AStopTokenEndsACall) {
-  cluster_.cut_off(client_);
+  LOCKSTEP_NEEDS(Capability::cutting_off);
+  world_.cut_off(client_);
   std::stop_source stop;
   std::thread stopper([&] { stop.request_stop(); });
   EXPECT_EQ(client_.put("a", "1", CallOptions().stop(stop.get_token())).wait().code(), Code::cancelled);
@@ -114,15 +120,16 @@ TEST_F(Sdk, AWatchFromACompactedRevisionSaysSo) {
 }
 
 TEST_F(Sdk, ACutOffWatchGoesOnWhereItWas) {
-  Client other = cluster_.client();
+  LOCKSTEP_NEEDS(Capability::cutting_off);
+  Client other = world_.client();
   lockstep::Watch watch = client_.watch(Keys::one("w")).wait().value();
-  cluster_.cut_off(client_);
+  world_.cut_off(client_);
   other.put("w", "1").wait().value();
   std::future<lockstep::Outcome<std::vector<lockstep::Event>>> next =
       std::async(std::launch::async, [&] { return watch.next().wait(); });
-  cluster_.advance(1s);
+  world_.advance(1s);
   EXPECT_EQ(next.wait_for(0s), std::future_status::timeout);
-  cluster_.reconnect(client_);
+  world_.reconnect(client_);
   EXPECT_EQ(next.get().value().front().item.value, "1");
 }
 
@@ -189,19 +196,20 @@ TEST(Coroutines, AHundredThousandTasksThatFinishAtOnceNeedOneStackFrame) {
 }
 
 TEST(Closing, CallsThatRunAreCancelledAndLaterOnesToo) {
-  Cluster cluster;
-  Client client = cluster.client();
-  cluster.cut_off(client);
+  LOCKSTEP_NEEDS(Capability::cutting_off);
+  World world;
+  Client client = world.client();
+  world.cut_off(client);
   auto running = std::async(std::launch::async, [&] { return client.get("a").wait().code(); });
-  while (cluster.store_calls(client) == 0) std::this_thread::yield();
+  while (world.store_calls(client) == 0) std::this_thread::yield();
   client.close();
   EXPECT_EQ(running.get(), Code::cancelled);
   EXPECT_EQ(client.get("a").wait().code(), Code::cancelled);
 }
 
 TEST(Closing, AWatchMayOutliveItsClient) {
-  Cluster cluster;
-  std::optional<Client> client = cluster.client();
+  World world;
+  std::optional<Client> client = world.client();
   lockstep::Watch watch = client->watch(Keys::all()).wait().value();
   client.reset();
   EXPECT_EQ(watch.next().wait().code(), Code::cancelled);

@@ -1,4 +1,4 @@
-// Sessions, locks and counters of several clients in the embedded cluster.
+// Sessions, locks and counters of several clients in the embedded cluster and on real servers.
 #include <chrono>
 #include <future>
 #include <optional>
@@ -11,6 +11,8 @@
 #include <lockstep/lockstep.h>
 #include <lockstep/testing.h>
 
+#include "testing_world.h"
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -22,7 +24,8 @@ using lockstep::LockGuard;
 using lockstep::Outcome;
 using lockstep::SessionOptions;
 using lockstep::Txn;
-using lockstep::testing::Cluster;
+using lockstep::sdk_test::Capability;
+using lockstep::sdk_test::World;
 using lockstep::testing::Fault;
 using lockstep::testing::StoreCall;
 
@@ -35,9 +38,9 @@ class SdkLock : public testing::Test {
   static std::size_t keys_under(Client& client, const std::string& name) {
     return client.list(Keys::prefix(name + "/")).wait().value().items.size();
   }
-  Cluster cluster_;
-  Client one_ = cluster_.client();
-  Client two_ = cluster_.client();
+  World world_;
+  Client one_ = world_.client();
+  Client two_ = world_.client();
 };
 
 TEST_F(SdkLock, ExcludesUntilItsGuardGoes) {
@@ -58,9 +61,9 @@ TEST_F(SdkLock, ExcludesWithinOneClient) {
 
 TEST_F(SdkLock, OneThatIsWaitedForInVainLeavesNothing) {
   const LockGuard held = one_.lock("l").acquire().wait().value();
-  cluster_.jump_while_waiting();
-  EXPECT_EQ(acquired_within(two_, "l", 3s).code(), Code::deadline_exceeded);
-  EXPECT_EQ(keys_under(one_, "l"), 1U);
+  world_.jump_while_waiting();
+  EXPECT_TRUE(World::was_in_vain(acquired_within(two_, "l", World::in_vain(3s)).code()));
+  EXPECT_TRUE(world_.comes(0s, [&] { return keys_under(one_, "l") == 1; }));
 }
 
 TEST_F(SdkLock, ReadersShareWritersDoNot) {
@@ -78,26 +81,28 @@ TEST_F(SdkLock, ReleaseTellsWhatBecameOfIt) {
 }
 
 TEST_F(SdkLock, AReleaseThatFailsIsRepeated) {
+  LOCKSTEP_NEEDS(Capability::faults);
   for (const Fault fault : {Fault::refused, Fault::request_lost, Fault::answer_lost}) {
     std::optional<LockGuard> held = one_.lock("l").acquire().wait().value();
-    cluster_.set_faults(one_, [fault, left = 1](const StoreCall& call) mutable {
+    world_.set_faults(one_, [fault, left = 1](const StoreCall& call) mutable {
       return call.changes && left-- > 0 ? fault : Fault::none;
     });
     held.reset();
-    cluster_.advance(1s);
+    world_.advance(1s);
     EXPECT_TRUE(acquired_within(two_, "l", 1s).is_done()) << static_cast<int>(fault);
   }
 }
 
 TEST_F(SdkLock, AStaleHolderIsRefusedInTheStore) {
+  LOCKSTEP_NEEDS(Capability::cutting_off);
   LockGuard stale = one_.lock("l").acquire().wait().value();
   EXPECT_TRUE(stale.commit(Txn().put("account", "by one")).wait().value().succeeded);
-  cluster_.cut_off(one_);
-  cluster_.advance(20s);
+  world_.cut_off(one_);
+  world_.advance(20s);
   EXPECT_TRUE(stale.lost().stop_requested());
   const LockGuard now = two_.lock("l").acquire().wait().value();
   EXPECT_GT(now.token(), stale.token());
-  cluster_.reconnect(one_);
+  world_.reconnect(one_);
   const auto refused = stale.commit(Txn().put("account", "by a stale one")).wait();
   EXPECT_EQ(refused.code(), Code::failed_precondition);
   EXPECT_EQ(two_.get("account").wait().value()->value, "by one");
@@ -112,12 +117,14 @@ TEST_F(SdkLock, AConditionOfTheCallersIsToldApartFromALostLock) {
 
 TEST_F(SdkLock, ManyAreAllOrNone) {
   std::optional<LockGuard> held = two_.lock("b").acquire().wait().value();
-  cluster_.jump_while_waiting();
+  world_.jump_while_waiting();
   const std::vector<std::string> names = {"c", "b", "a"};
-  EXPECT_EQ(one_.acquire_all(names, CallOptions().timeout(2s)).wait().code(), Code::deadline_exceeded);
-  EXPECT_EQ(keys_under(two_, "a"), 0U);
+  const CallOptions in_vain = CallOptions().timeout(World::in_vain(2s));
+  EXPECT_TRUE(World::was_in_vain(one_.acquire_all(names, in_vain).wait().code()));
+  EXPECT_TRUE(world_.comes(0s, [&] { return keys_under(two_, "a") == 0; }));
   held.reset();
-  const std::vector<LockGuard> all = one_.acquire_all(names, CallOptions().timeout(2s)).wait().value();
+  const std::vector<LockGuard> all =
+      one_.acquire_all(names, CallOptions().timeout(World::patience(2s))).wait().value();
   EXPECT_EQ(all.size(), 3U);
   for (const char* name : {"a", "b", "c"})
     EXPECT_EQ(two_.lock(name).try_acquire().wait().code(), Code::failed_precondition);
@@ -127,13 +134,14 @@ TEST_F(SdkLock, AHolderOfManyKeepsNoneWhenItGoes) {
   {
     const auto all = one_.acquire_all({"a", "b"}).wait().value();
   }
-  for (const char* name : {"a", "b"}) EXPECT_TRUE(acquired_within(two_, name, 1s).is_done()) << name;
+  for (const char* name : {"a", "b"})
+    EXPECT_TRUE(acquired_within(two_, name, World::patience(1s)).is_done()) << name;
 }
 
 TEST_F(SdkLock, AClosedClientHoldsNothing) {
   const LockGuard held = one_.lock("l").acquire().wait().value();
   one_.close();
-  EXPECT_TRUE(two_.lock("l").try_acquire().wait().is_done());
+  EXPECT_TRUE(acquired_within(two_, "l", World::patience(1s)).is_done());
   EXPECT_TRUE(held.lost().stop_requested());
 }
 
@@ -189,20 +197,21 @@ TEST_F(SdkLock, AGivenUpCoroutineReleasesWhatItHoldsAndLeavesTheLine) {
     const Eager task = take_both(one_);
     while (keys_under(two_, "other") < 2) std::this_thread::yield();
   }
-  EXPECT_TRUE(acquired_within(two_, "l", 1s).is_done());
+  EXPECT_TRUE(acquired_within(two_, "l", World::patience(1s)).is_done());
   while (keys_under(two_, "other") > 1) std::this_thread::yield();
 }
 
 // ---- sessions
 
 TEST_F(SdkLock, ALostSessionIsToldAtOnce) {
+  LOCKSTEP_NEEDS(Capability::cutting_off);
   const lockstep::Session session = one_.open_session(SessionOptions().ttl(3s)).wait().value();
   std::promise<void> told;
   const std::stop_callback callback(session.over(), [&] { told.set_value(); });
-  cluster_.advance(10s);
+  world_.advance(10s);
   EXPECT_FALSE(session.over().stop_requested()) << "it is renewed";
-  cluster_.cut_off(one_);
-  cluster_.advance(3s);
+  world_.cut_off(one_);
+  world_.advance(3s);
   EXPECT_TRUE(session.over().stop_requested());
   told.get_future().get();
 }
@@ -214,7 +223,7 @@ TEST_F(SdkLock, ASessionThatIsLeftIsAdopted) {
   session.leave();
   one_.close();
   lockstep::Session adopted = two_.adopt_session(session.id(), SessionOptions().ttl(5s)).wait().value();
-  cluster_.advance(30s);
+  if (World::has(Capability::clock)) world_.advance(30s);  // it is renewed
   EXPECT_TRUE(adopted.check().wait().is_done());
   const LockGuard again = two_.lock("l").in(adopted).acquire().wait().value();
   EXPECT_EQ(again.token(), token);
@@ -240,14 +249,15 @@ TEST_F(SdkLock, AClosedSessionGivesUpWhatItHolds) {
 }
 
 TEST_F(SdkLock, ALockDelayOutlastsALostSession) {
+  LOCKSTEP_NEEDS(Capability::cutting_off);
   const lockstep::Session session =
       one_.open_session(SessionOptions().ttl(3s).lock_delay(10s)).wait().value();
   const LockGuard held = one_.lock("l").in(session).acquire().wait().value();
-  cluster_.cut_off(one_);
-  cluster_.advance(5s);
+  world_.cut_off(one_);
+  world_.advance(5s);
   EXPECT_TRUE(held.lost().stop_requested());
   EXPECT_EQ(two_.lock("l").try_acquire().wait().code(), Code::failed_precondition);
-  cluster_.advance(20s);
+  world_.advance(20s);
   EXPECT_TRUE(two_.lock("l").try_acquire().wait().is_done());
 }
 

@@ -1,4 +1,5 @@
-// Ids, limiters and idempotency in the embedded cluster; who holds a lock, and what became of it.
+// Ids, limiters and idempotency in the embedded cluster and on real servers; who holds a lock, and what
+// became of it.
 #include <chrono>
 #include <future>
 #include <optional>
@@ -11,6 +12,8 @@
 #include <gtest/gtest.h>
 #include <lockstep/lockstep.h>
 #include <lockstep/testing.h>
+
+#include "testing_world.h"
 
 namespace {
 
@@ -26,15 +29,16 @@ using lockstep::HttpRequest;
 using lockstep::LimitRule;
 using lockstep::LockGuard;
 using lockstep::Txn;
-using lockstep::testing::Cluster;
+using lockstep::sdk_test::Capability;
+using lockstep::sdk_test::World;
 using lockstep::testing::Fault;
 using lockstep::testing::StoreCall;
 
 class SdkRecipe : public testing::Test {
  protected:
-  Cluster cluster_;
-  Client one_ = cluster_.client(ClientOptions().name("billing"));
-  Client two_ = cluster_.client();
+  World world_;
+  Client one_ = world_.client(ClientOptions().name("billing"));
+  Client two_ = world_.client();
 };
 
 TEST_F(SdkRecipe, NumbersOfTwoClientsNeverMeet) {
@@ -54,18 +58,29 @@ TEST_F(SdkRecipe, NumbersOfTwoClientsNeverMeet) {
 }
 
 TEST_F(SdkRecipe, ALimitIsSharedAndSaysWhenToComeAgain) {
+  LOCKSTEP_NEEDS(Capability::clock);
   const LimitRule rule = LimitRule::token_bucket(10, 1s).burst(3);
   EXPECT_TRUE(one_.limiter("mail", rule).take(2).wait().value().allowed);
   EXPECT_TRUE(two_.limiter("mail", rule).take().wait().value().allowed);
   const auto refused = two_.limiter("mail", rule).take().wait().value();
   EXPECT_FALSE(refused.allowed);
   EXPECT_GT(refused.retry_after, 0s);
-  cluster_.advance(refused.retry_after);
+  world_.advance(refused.retry_after);
   EXPECT_TRUE(two_.limiter("mail", rule).take().wait().value().allowed);
   EXPECT_TRUE(one_.limiter("mail", rule).reset().wait().is_done());
   EXPECT_TRUE(two_.limiter("mail", rule).take(3).wait().value().allowed);
   EXPECT_EQ(one_.limiter("mail", LimitRule::sliding_window(0, 1s)).take().wait().code(),
             Code::invalid_argument);
+}
+
+TEST_F(SdkRecipe, WhatALimitAllowsIsAllowedOnce) {
+  const LimitRule rule = LimitRule::token_bucket(3, 24h);
+  EXPECT_TRUE(one_.limiter("mail", rule).take(2).wait().value().allowed);
+  EXPECT_FALSE(two_.limiter("mail", rule).take(2).wait().value().allowed);
+  EXPECT_TRUE(two_.limiter("mail", rule).take().wait().value().allowed);
+  EXPECT_GT(one_.limiter("mail", rule).take().wait().value().retry_after, 1h);
+  EXPECT_TRUE(two_.limiter("mail", rule).reset().wait().is_done());
+  EXPECT_TRUE(one_.limiter("mail", rule).take(3).wait().value().allowed);
 }
 
 TEST_F(SdkRecipe, TheFirstWorksAndTheOthersHearOfIt) {
@@ -83,15 +98,17 @@ TEST_F(SdkRecipe, AFirstThatGoesWithoutAnAnswerAbandons) {
   {
     const Begun first = one_.idempotency("k").begin("f").wait().value();
   }
-  cluster_.advance(0s);
-  EXPECT_EQ(two_.idempotency("k").begin("f").wait().value().kind(), Begun::Kind::first);
+  EXPECT_TRUE(world_.comes(
+      0s, [&] { return two_.idempotency("k").begin("f").wait().value().kind() == Begun::Kind::first; }));
 }
 
 TEST_F(SdkRecipe, AWriteBelongsToTheFirstOnly) {
-  std::optional<Begun> late = one_.idempotency("k").in_progress_time(5s).begin("f").wait().value();
-  cluster_.advance(1min);
-  const Begun now = two_.idempotency("k").begin("f").wait().value();
-  EXPECT_EQ(now.kind(), Begun::Kind::first);
+  std::optional<Begun> late = one_.idempotency("k").in_progress_time(1s).begin("f").wait().value();
+  std::optional<Begun> now;
+  EXPECT_TRUE(world_.comes(1min, [&] {
+    now = two_.idempotency("k").begin("f").wait().value();
+    return now->kind() == Begun::Kind::first;
+  }));
   Txn txn;
   late->owned(txn).put("paid", "twice");
   EXPECT_FALSE(one_.commit(txn).wait().value().succeeded);
@@ -146,17 +163,24 @@ TEST_F(SdkRecipe, AHandlerThatFailsIsAskedAgain) {
   const HttpIdempotency middleware(one_);
   EXPECT_EQ(middleware.handle(payment("a"), [](const HttpRequest&) { return HttpAnswer(500); }).status(),
             500);
-  cluster_.advance(0s);
   const auto throws = [](const HttpRequest&) -> HttpAnswer { throw std::runtime_error("no"); };
-  EXPECT_THROW(middleware.handle(payment("a"), throws), std::runtime_error);
-  cluster_.advance(0s);
-  EXPECT_EQ(middleware.handle(payment("a"), [](const HttpRequest&) { return HttpAnswer(200); }).status(),
-            200);
+  const auto has_thrown = [&] {
+    try {
+      EXPECT_EQ(middleware.handle(payment("a"), throws).status(), 409) << "being given back";
+      return false;
+    } catch (const std::runtime_error&) {
+      return true;
+    }
+  };
+  EXPECT_TRUE(world_.comes(0s, has_thrown));
+  const auto good = [](const HttpRequest&) { return HttpAnswer(200); };
+  EXPECT_TRUE(world_.comes(0s, [&] { return middleware.handle(payment("a"), good).status() == 200; }));
 }
 
 TEST_F(SdkRecipe, WithoutTheStoreNothingIsHandled) {
-  cluster_.set_faults(one_, [](const StoreCall&) { return Fault::refused; });
-  cluster_.jump_while_waiting();
+  LOCKSTEP_NEEDS(Capability::faults);
+  world_.set_faults(one_, [](const StoreCall&) { return Fault::refused; });
+  world_.jump_while_waiting();
   const HttpIdempotency middleware(one_);
   bool handled = false;
   const HttpAnswer answer = middleware.handle(payment("a"), [&](const HttpRequest&) {
@@ -235,9 +259,10 @@ TEST_F(SdkRecipe, AtMostSoManyHoldAPermit) {
 }
 
 TEST_F(SdkRecipe, ADeadHoldersPermitComesBack) {
+  LOCKSTEP_NEEDS(Capability::cutting_off);
   const lockstep::Guard held = one_.semaphore("s", 1).acquire().wait().value();
-  cluster_.cut_off(one_);
-  cluster_.advance(30s);
+  world_.cut_off(one_);
+  world_.advance(30s);
   EXPECT_TRUE(held.lost().stop_requested());
   EXPECT_TRUE(two_.semaphore("s", 1).try_acquire().wait().is_done());
 }
@@ -260,11 +285,12 @@ TEST_F(SdkRecipe, OneLeadsAndEverybodySeesWhatItSays) {
 }
 
 TEST_F(SdkRecipe, AStaleLeaderSaysNothingMore) {
+  LOCKSTEP_NEEDS(Capability::cutting_off);
   lockstep::Leadership stale = one_.election("e").campaign("one").wait().value();
-  cluster_.cut_off(one_);
-  cluster_.advance(30s);
+  world_.cut_off(one_);
+  world_.advance(30s);
   const lockstep::Leadership now = two_.election("e").campaign("two").wait().value();
-  cluster_.reconnect(one_);
+  world_.reconnect(one_);
   EXPECT_EQ(stale.proclaim("one again").wait().code(), Code::failed_precondition);
   EXPECT_EQ(stale.commit(Txn().put("a", "1")).wait().code(), Code::failed_precondition);
   EXPECT_EQ(two_.election("e").leader().wait().value().value, "two");
@@ -290,9 +316,10 @@ TEST_F(SdkRecipe, TwoPartsOfOneProgramAreTwoParties) {
 }
 
 TEST_F(SdkRecipe, APartyThatWaitsInVainIsNotCounted) {
-  cluster_.jump_while_waiting();
-  EXPECT_EQ(one_.barrier("b", 2).enter(CallOptions().timeout(3s)).wait().code(), Code::deadline_exceeded);
-  EXPECT_EQ(two_.barrier("b", 2).enter(CallOptions().timeout(3s)).wait().code(), Code::deadline_exceeded);
+  world_.jump_while_waiting();
+  const CallOptions in_vain = CallOptions().timeout(World::in_vain(3s));
+  EXPECT_TRUE(World::was_in_vain(one_.barrier("b", 2).enter(in_vain).wait().code()));
+  EXPECT_TRUE(World::was_in_vain(two_.barrier("b", 2).enter(in_vain).wait().code()));
 }
 
 TEST_F(SdkRecipe, ALatchOpensWhenAllHaveCounted) {
@@ -313,9 +340,10 @@ TEST_F(SdkRecipe, ALatchOpensWhenAllHaveCounted) {
 // ---- timers
 
 TEST_F(SdkRecipe, ATimerIsDeliveredOnceItIsDueAndNotBefore) {
+  LOCKSTEP_NEEDS(Capability::clock);
   const lockstep::Timers timers = one_.timers("unpaid");
   EXPECT_TRUE(timers.set("order", lockstep::TimerSpec::after(30min).payload("4711")).wait().is_done());
-  cluster_.jump_while_waiting();
+  world_.jump_while_waiting();
   EXPECT_EQ(two_.timers("unpaid").claim(CallOptions().timeout(29min)).wait().code(), Code::deadline_exceeded);
   auto due = two_.timers("unpaid").claim(CallOptions().timeout(2min)).wait().value();
   ASSERT_EQ(due.size(), 1U);
@@ -329,10 +357,22 @@ TEST_F(SdkRecipe, ATimerIsDeliveredOnceItIsDueAndNotBefore) {
   EXPECT_EQ(timers.claim(CallOptions().timeout(5min)).wait().code(), Code::deadline_exceeded);
 }
 
+TEST_F(SdkRecipe, ATimerOfOneIsClaimedAndAcknowledgedByAnother) {
+  EXPECT_TRUE(one_.timers("q").set("t", lockstep::TimerSpec::after(100ms).payload("4711")).wait().is_done());
+  world_.jump_while_waiting();
+  auto due = two_.timers("q").claim(CallOptions().timeout(World::patience(1min))).wait().value();
+  ASSERT_EQ(due.size(), 1U);
+  EXPECT_EQ(due[0].payload(), "4711");
+  EXPECT_TRUE(due[0].ack().wait().is_done());
+  const CallOptions in_vain = CallOptions().timeout(World::in_vain(5min));
+  EXPECT_TRUE(World::was_in_vain(one_.timers("q").claim(in_vain).wait().code()));
+}
+
 TEST_F(SdkRecipe, WhatIsNotAcknowledgedIsDeliveredAgain) {
+  LOCKSTEP_NEEDS(Capability::clock);
   const lockstep::Timers timers = one_.timers("q");
   EXPECT_TRUE(timers.set("t", lockstep::TimerSpec::after(1s).attempts_max(2)).wait().is_done());
-  cluster_.jump_while_waiting();
+  world_.jump_while_waiting();
   auto first = timers.claim(CallOptions().timeout(1min)).wait().value();
   auto second = timers.claim(CallOptions().timeout(5min)).wait().value();
   EXPECT_EQ(second.at(0).attempt(), 2);

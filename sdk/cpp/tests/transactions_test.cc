@@ -8,6 +8,8 @@
 #include <lockstep/lockstep.h>
 #include <lockstep/testing.h>
 
+#include "testing_world.h"
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -16,7 +18,8 @@ using lockstep::Client;
 using lockstep::Code;
 using lockstep::OpenTransaction;
 using lockstep::TransactionState;
-using lockstep::testing::Cluster;
+using lockstep::sdk_test::Capability;
+using lockstep::sdk_test::World;
 using lockstep::testing::Fault;
 using lockstep::testing::StoreCall;
 
@@ -25,9 +28,9 @@ class SdkTransaction : public testing::Test {
   TransactionState state_of(const std::string& gid) {
     return two_.transaction(gid).show().wait().value().state;
   }
-  Cluster cluster_;
-  Client one_ = cluster_.client();
-  Client two_ = cluster_.client();
+  World world_;
+  Client one_ = world_.client();
+  Client two_ = world_.client();
 };
 
 const lockstep::TccBranch stock = {"http://stock/confirm", "http://stock/cancel", R"({"sku": 7})"};
@@ -142,8 +145,9 @@ TEST_F(SdkTransaction, AMessageIsItsChecksToDecideIfItsSenderDoesNot) {
 
 // Whoever does not know whether it was submitted submits again, and has one transaction.
 TEST_F(SdkTransaction, ASubmitWhoseAnswerIsLostIsRepeated) {
-  cluster_.jump_while_waiting();
-  cluster_.set_faults(
+  LOCKSTEP_NEEDS(Capability::faults);
+  world_.jump_while_waiting();
+  world_.set_faults(
       one_, [](const StoreCall& call) { return call.number == 1 ? Fault::answer_lost : Fault::none; });
   const auto saga = one_.saga("s").step("a", "http://a/").submit().wait();
   EXPECT_EQ(saga.value().state, TransactionState::submitted);

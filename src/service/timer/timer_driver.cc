@@ -44,8 +44,17 @@ class TimerDriver::Drive : public std::enable_shared_from_this<Drive> {
       const TimePoint later = self->context_.clock.now() + pause_after_error;
       static_cast<void>(co_await pause_until(self->context_, later, self->until_stopped()));
     }
+    self->over_ = true;
+    if (self->ended_) std::exchange(self->ended_, nullptr)();
   }
   void stop() { stop_.request_stop(); }
+  void stop(const std::stop_token& give_up, env::Closure ended) {
+    LS_MUST(!ended_);
+    if (over_) return ended();
+    ended_ = std::move(ended);
+    on_give_up_.emplace(give_up, GiveUp{this});
+    stop_.request_stop();
+  }
   [[nodiscard]] bool drives() const { return drives_; }
   [[nodiscard]] std::uint64_t ticks() const { return ticks_; }
 
@@ -67,6 +76,7 @@ class TimerDriver::Drive : public std::enable_shared_from_this<Drive> {
     store::CallOptions options;
     options.principal = principal_;
     options.deadline = context_.clock.now() + call_time_max;
+    options.cancellation = give_up_.get_token();
     return options;
   }
 
@@ -219,7 +229,18 @@ class TimerDriver::Drive : public std::enable_shared_from_this<Drive> {
   Context context_;
   store::Principal principal_;
   Elections elections_;
-  std::stop_source stop_;
+  std::stop_source stop_;     // gives back, and ends
+  std::stop_source give_up_;  // ends
+  struct GiveUp {
+    Drive* drive;
+    void operator()() const {
+      const std::shared_ptr<Drive> alive = drive->shared_from_this();
+      alive->give_up_.request_stop();
+    }
+  };
+  std::optional<std::stop_callback<GiveUp>> on_give_up_;
+  env::Closure ended_;
+  bool over_ = false;
   std::int64_t next_step_ms_ = timer_step_ms_min;
   std::uint64_t ticks_ = 0;
   bool drives_ = false;
@@ -232,6 +253,10 @@ TimerDriver::TimerDriver(const Context& context, store::Principal principal)
 
 TimerDriver::~TimerDriver() {
   drive_->stop();
+}
+
+void TimerDriver::stop(const std::stop_token& give_up, env::Closure ended) {
+  drive_->stop(give_up, std::move(ended));
 }
 
 bool TimerDriver::drives() const {

@@ -23,8 +23,10 @@
 
 #include <cstdint>
 #include <memory>
+#include <stop_token>
 
 #include "base/time.h"
+#include "env/executor.h"
 #include "service/context.h"
 #include "store/principal.h"
 
@@ -39,6 +41,10 @@ class TimerDriver {
   ~TimerDriver();
   TimerDriver(const TimerDriver&) = delete;
   TimerDriver& operator=(const TimerDriver&) = delete;
+
+  // As destroying it does. `ended` is called, on the strand, when it has given back what it held and nothing
+  // of it is under way, which `give_up` hastens: then the next driver waits until this one's session is over.
+  void stop(const std::stop_token& give_up, env::Closure ended);
 
   [[nodiscard]] bool drives() const;
   [[nodiscard]] std::uint64_t ticks() const;
