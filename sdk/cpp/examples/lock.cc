@@ -7,7 +7,8 @@
 
 int main(int count, char** arguments) {
   lockstep::Client client(count > 1 ? arguments[1] : "127.0.0.1:2379");
-  auto lock = client.lock("locks/orders").acquire(lockstep::CallOptions().timeout(std::chrono::seconds(30))).wait();
+  auto lock =
+      client.lock("locks/orders").acquire(lockstep::CallOptions().timeout(std::chrono::seconds(30))).wait();
   if (!lock) {
     std::cerr << lock.error().to_string() << '\n';
     return 1;
