@@ -117,7 +117,10 @@ void Replica::restore_vote() {
 
 void Replica::on_role_change(const raft::RoleChange& change) {
   const NodeId known_before = std::exchange(leader_seen_, change.leader);
-  if (change.leader != NodeId{} && change.leader != known_before) ++metrics_.leader_changes;
+  if (change.leader != NodeId{} && change.leader != known_before) {
+    ++metrics_.leader_changes;
+    proposals_.leader_changed(change.leader, now() + options_.election_timeout);
+  }
   unlogged_renewals_.clear();
   if (change.role == raft::Role::leader) {
     store_clock_.restart(now(), machine_->store_time_ms());

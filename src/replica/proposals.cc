@@ -1,5 +1,6 @@
 #include "replica/proposals.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/assert.h"
@@ -115,6 +116,16 @@ void Proposals::leader_lost(NodeId leader) {
     } else {
       ++it;
     }
+  }
+}
+
+void Proposals::leader_changed(NodeId leader, TimePoint give_up) {
+  for (auto& [id, forwarded] : forwards_) {
+    if (forwarded.leader == leader) continue;
+    for (PendingCommand& command : forwarded.batch.commands) {
+      command.deadline = std::min(command.deadline, give_up);
+    }
+    forwarded.batch.deadline_first = std::min(forwarded.batch.deadline_first, give_up);
   }
 }
 

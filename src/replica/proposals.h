@@ -81,6 +81,10 @@ class Proposals {
   // The leader's connection closed: it may or may not have got what is under way.
   void leader_lost(NodeId leader);
 
+  // `leader` leads now. What others were sent is theirs to answer until `give_up`, then unknown: one that is
+  // frozen keeps its connections.
+  void leader_changed(NodeId leader, TimePoint give_up);
+
   // ---- answers
   // Hands out the results of one batch, in order.
   void complete(PendingBatch batch, std::vector<store::CommandResult> results, const store::Header& header);

@@ -45,6 +45,29 @@ TEST(Forwarding, AnAnswerToAnEarlierLifeAnswersNothing) {
   EXPECT_EQ(*lost, "");
 }
 
+// A frozen leader keeps its connections, and nobody shall wait for it until a client's deadline. It may have
+// answered just before.
+TEST(Forwarding, WhatAnEarlierLeaderDoesNotAnswerSoonIsUnknown) {
+  TestMember member(self, {});
+  member.start();
+  member.heartbeat(leader, Term(3));
+  const auto first = member.put("k", "1");
+  const auto second = member.put("k", "2");
+  const auto forwards = member.taken(leader, PeerMessageKind::forward);
+  ASSERT_EQ(forwards.size(), 2u);
+  member.heartbeat(NodeId(3), Term(4));
+  const auto third = member.put("k", "3");
+  member.receive(leader, put_answer(decode_forward(forwards[0])->id));
+  EXPECT_EQ(*first, "done");
+  EXPECT_EQ(*second, "");
+  for (int i = 0; i < 12; ++i) {
+    member.heartbeat(NodeId(3), Term(4));
+    member.pass(100ms);
+  }
+  EXPECT_EQ(second->substr(0, 15), "unknown_outcome");
+  EXPECT_EQ(*third, "") << "the present leader has its time";
+}
+
 SharedBytes put_forward(ForwardId id, Term term) {
   store::PutRequest put;
   put.key = "k";
