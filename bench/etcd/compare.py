@@ -60,6 +60,7 @@ THREE_MEMBERS = [
         rate="events_per_second", per="events"),
     Row("lease-grant-3", "lease grants, 64 in flight", f"lease-grant {SOME}", 4),
     Row("lease-keepalive-3", "lease keepalives, 64 in flight", f"lease-keepalive {SOME}", 4),
+    Row("lease-keepalive-shared-3", "the same, on one stream", f"lease-keepalive {SOME} --streams 1", 4),
 ]
 
 

@@ -22,6 +22,7 @@ struct BenchArguments {
   std::size_t writers = 16;
   std::size_t locks = 0;
   std::size_t sessions = 1000;
+  std::size_t streams = 0;
   std::string ttl = "30s";
 };
 
@@ -175,7 +176,8 @@ Status run_session_bench(Session& session, const BenchArguments& arguments) {
 Status run_renewal_bench(Session& session, const BenchArguments& arguments) {
   LS_ASSIGN_OR_RETURN(const Prepared prepared, prepare(session, arguments));
   Client& client = *prepared.client;
-  RenewalLoad load(client.executor(), client.clock(), *prepared.connections, prepared.options);
+  RenewalLoad load(client.executor(), client.clock(), *prepared.connections, prepared.options,
+                   arguments.streams);
   LS_RETURN_IF_ERROR(client.wait<Status>(
       [&](auto done) { load.run([done = std::move(done)]() mutable { done(Status()); }); }));
   session.print(report_of("lease-keepalive", prepared.options, load.result()));
@@ -291,11 +293,18 @@ void add_timer_bench(Commands& commands, CLI::App& bench) {
 void add_stream_benches(Commands& commands, CLI::App& bench) {
   auto renewing = std::make_shared<BenchArguments>();
   CLI::App& renewal =
-      commands.command(bench, "lease-keepalive", "renew leases, each on a stream of its own",
+      commands.command(bench, "lease-keepalive", "renew leases, each on a stream of its own or many on one",
                        "  lockstep bench lease-keepalive --connections 1 --in-flight 64\n"
+                       "  lockstep bench lease-keepalive --in-flight 64 --streams 1\n"
                        "  lockstep bench lease-keepalive --total 10000 -o json\n",
                        [renewing](Session& session) { return run_renewal_bench(session, *renewing); });
   add_load_options(renewal, *renewing, false);
+  renewal
+      .add_option(
+          "--streams", renewing->streams,
+          "streams of a connection that its renewals share, as etcd's clients share one; 0: none shared")
+      ->check(CLI::Range(0, 100'000))
+      ->capture_default_str();
 
   auto watching = std::make_shared<BenchArguments>();
   CLI::App& watch =

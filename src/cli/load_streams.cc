@@ -1,5 +1,6 @@
 #include "cli/load_streams.h"
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -81,33 +82,34 @@ void WatchLoad::on_end(const rpc::CallResult& result) {
 
 class RenewalLoad::Handler final : public rpc::ClientStreamHandler {
  public:
-  Handler(RenewalLoad& load, Slot& slot) : load_(load), slot_(slot) {}
-  void on_message(std::string_view message) override { load_.on_message(slot_, message); }
-  void on_end(const rpc::CallResult& result) override {
-    slot_.stream = nullptr;
-    load_.fail(result.status.message);
-    load_.ended();
-  }
+  Handler(RenewalLoad& load, Stream& stream) : load_(load), stream_(stream) {}
+  void on_message(std::string_view message) override { load_.on_message(stream_, message); }
+  void on_end(const rpc::CallResult& result) override { load_.on_end(stream_, result.status.message); }
 
  private:
   RenewalLoad& load_;
-  Slot& slot_;
+  Stream& stream_;
 };
 
 RenewalLoad::RenewalLoad(env::Executor& executor, env::Clock& clock, LoadConnections& connections,
-                         const LoadOptions& options)
+                         const LoadOptions& options, std::size_t streams)
     : executor_(executor),
       clock_(clock),
       connections_(connections),
       options_(options),
+      streams_(connections.size() * std::min(streams == 0 ? options.in_flight : streams, options.in_flight)),
       slots_(connections.size() * options.in_flight) {
-  for (std::size_t i = 0; i < slots_.size(); ++i) slots_[i].connection = i % connections.size();
+  LS_MUST(streams_.size() % connections.size() == 0, "a stream belongs to one connection");
+  for (std::size_t i = 0; i < slots_.size(); ++i) {
+    slots_[i].connection = i % connections.size();
+    slots_[i].stream = &streams_[i % streams_.size()];
+  }
 }
 
 RenewalLoad::~RenewalLoad() {
   executor_.cancel(end_timer_);
-  for (const Slot& slot : slots_) {
-    if (slot.stream != nullptr) slot.stream->cancel();
+  for (const Stream& stream : streams_) {
+    if (stream.stream != nullptr) stream.stream->cancel();
   }
 }
 
@@ -141,29 +143,49 @@ void RenewalLoad::begin() {
   for (Slot& slot : slots_) {
     if (slot.lease == 0) continue;
     WireWriter(slot.request).number(1, slot.lease);
-    slot.stream = connections_.endpoint(slot.connection)
-                      .stream("/etcdserverpb.Lease/LeaseKeepAlive", connections_.metadata(slot.connection),
-                              std::make_unique<Handler>(*this, slot));
+    if (slot.stream->stream == nullptr) {
+      slot.stream->stream =
+          connections_.endpoint(slot.connection)
+              .stream("/etcdserverpb.Lease/LeaseKeepAlive", connections_.metadata(slot.connection),
+                      std::make_unique<Handler>(*this, *slot.stream));
+    }
     send(slot);
   }
 }
 
 void RenewalLoad::send(Slot& slot) {
   slot.sent_at = clock_.now();
-  slot.stream->send(slot.request);
+  slot.stream->asked.push_back(&slot);
+  slot.stream->stream->send(slot.request);
 }
 
-void RenewalLoad::on_message(Slot& slot, std::string_view message) {
+void RenewalLoad::on_message(Stream& stream, std::string_view message) {
+  if (stream.asked.empty()) return fail("an answer to no question");
+  Slot& slot = *stream.asked.front();
+  stream.asked.pop_front();
+  std::uint64_t lease = 0;
   bool alive = false;
-  for (WireReader answer(message); answer.next();)
+  for (WireReader answer(message); answer.next();) {
+    if (answer.field() == 2) lease = answer.number();
     alive = alive || (answer.field() == 3 && answer.number() != 0);
+  }
+  if (lease != slot.lease) fail("an answer to another question");
   ++result_.requests;
   if (!alive) ++result_.misses;
   result_.latencies.add(clock_.now() - slot.sent_at);
   if (!stopping_ && (options_.requests == 0 || result_.requests + running_ <= options_.requests))
     return send(slot);
-  std::exchange(slot.stream, nullptr)->cancel();
+  if (stream.asked.empty()) std::exchange(stream.stream, nullptr)->cancel();
   ended();
+}
+
+void RenewalLoad::on_end(Stream& stream, const std::string& why) {
+  stream.stream = nullptr;
+  std::size_t unanswered = std::exchange(stream.asked, {}).size();  // the last ended() may be this one's end
+  while (unanswered-- > 0) {
+    fail(why);
+    ended();
+  }
 }
 
 void RenewalLoad::fail(const std::string& why) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
@@ -42,28 +43,35 @@ class WatchLoad {
   std::move_only_function<void(Status)> opened_;
 };
 
-// Renewals of leases, each on a stream of its own, the next when the last is answered.
+// Renewals of leases, of each the next when the last is answered. They share `streams` streams of each
+// connection, as etcd's clients renew all leases on one; zero: each has its own.
 class RenewalLoad {
  public:
   RenewalLoad(env::Executor& executor, env::Clock& clock, LoadConnections& connections,
-              const LoadOptions& options);
+              const LoadOptions& options, std::size_t streams);
   ~RenewalLoad();
   void run(std::move_only_function<void()> done);
   [[nodiscard]] const LoadResult& result() const { return result_; }
 
  private:
   class Handler;
+  struct Slot;
+  struct Stream {
+    std::shared_ptr<rpc::ClientStream> stream;
+    std::deque<Slot*> asked;  // answers come in the order of the questions
+  };
   struct Slot {
     std::size_t connection = 0;
+    Stream* stream = nullptr;
     std::uint64_t lease = 0;
-    std::shared_ptr<rpc::ClientStream> stream;
     std::string request;
     TimePoint sent_at{};
   };
   void grant(Slot& slot);
   void begin();
   void send(Slot& slot);
-  void on_message(Slot& slot, std::string_view message);
+  void on_message(Stream& stream, std::string_view message);
+  void on_end(Stream& stream, const std::string& why);
   void fail(const std::string& why);
   void ended();
 
@@ -71,6 +79,7 @@ class RenewalLoad {
   env::Clock& clock_;
   LoadConnections& connections_;
   LoadOptions options_;
+  std::vector<Stream> streams_;
   std::vector<Slot> slots_;
   std::size_t ungranted_ = 0;
   std::size_t running_ = 0;
