@@ -179,13 +179,13 @@ class NotificationMachine final : public Machine {
 
 }  // namespace
 
-Result<std::unique_ptr<Machine>> make_message(std::string_view document) {
-  LS_ASSIGN_OR_RETURN(Document parsed, parse_document(Mode::message, document));
+Result<std::unique_ptr<Machine>> make_message(std::string_view document, Rules rules) {
+  LS_ASSIGN_OR_RETURN(Document parsed, parse_document(Mode::message, document, rules));
   return std::unique_ptr<Machine>(std::make_unique<MessageMachine>(std::move(parsed)));
 }
 
-Result<std::unique_ptr<Machine>> make_notification(std::string_view document) {
-  LS_ASSIGN_OR_RETURN(Document parsed, parse_document(Mode::notification, document));
+Result<std::unique_ptr<Machine>> make_notification(std::string_view document, Rules rules) {
+  LS_ASSIGN_OR_RETURN(Document parsed, parse_document(Mode::notification, document, rules));
   return std::unique_ptr<Machine>(std::make_unique<NotificationMachine>(std::move(parsed)));
 }
 

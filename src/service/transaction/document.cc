@@ -106,7 +106,7 @@ Status read_count(const Json& object, const char* name, const std::string& place
   return {};
 }
 
-Status read_retry(const Json& object, const std::string& place, RetryRule& rule) {
+Status read_retry(const Json& object, const std::string& place, Rules rules, RetryRule& rule) {
   const auto found = object.find("retry");
   if (found == object.end()) return {};
   const std::string where = place + "/retry";
@@ -123,6 +123,7 @@ Status read_retry(const Json& object, const std::string& place, RetryRule& rule)
     rule.backoff = backoff->get<double>();
   }
   if (!(rule.backoff >= 1 && rule.backoff <= 100)) return wrong(where + "/backoff", "not within 1 to 100");
+  if (rules == Rules::stored) rule.timeout = std::min<Duration>(rule.timeout, attempt_time_max);
   if (rule.timeout < 1ms || rule.timeout > attempt_time_max) {
     return wrong(where + "/timeout", "not within 1ms to 60s: what takes longer answers 425 until it is done");
   }
@@ -131,17 +132,17 @@ Status read_retry(const Json& object, const std::string& place, RetryRule& rule)
   return {};
 }
 
-Status read_headers(const Json& object, const std::string& place, Headers& headers) {
+Status read_headers(const Json& object, const std::string& place, Rules rules, Headers& headers) {
   const auto found = object.find("headers");
   if (found == object.end()) return {};
   const std::string where = place + "/headers";
   if (!found->is_object()) return wrong(where, "it is not an object");
   for (const auto& [name, value] : found->items()) {
     const auto printable = [](char letter) { return letter >= ' ' && letter <= '~'; };
-    if (!is_header_name(name)) return wrong(where, "a header's name is letters, digits and \"-\"");
-    if (is_reserved_header(name)) {
-      return wrong(where + "/" + name, "the coordinator sets it");
-    }
+    if (rules == Rules::stored && !may_send_stored_header(name)) continue;
+    if (rules == Rules::submitted && !is_header_name(name))
+      return wrong(where, "a header's name is letters, digits and \"-\"");
+    if (is_reserved_header(name)) return wrong(where + "/" + name, "the coordinator sets it");
     if (!value.is_string()) return wrong(where + "/" + name, "it is not a text");
     std::string text = value.get<std::string>();
     if (!std::all_of(text.begin(), text.end(), printable)) {
@@ -176,7 +177,8 @@ Fields fields_of(Mode mode) {
   return {nullptr, "url", nullptr};
 }
 
-Result<Target> read_target(Mode mode, const Json& object, const std::string& place, const Document& common) {
+Result<Target> read_target(Mode mode, const Json& object, const std::string& place, const Document& common,
+                           Rules rules) {
   if (!object.is_object()) return wrong(place, "it is not an object");
   const Fields fields = fields_of(mode);
   std::vector<std::string> known = {"id", "payload", "payload_text", "headers", "retry", fields.forward};
@@ -192,12 +194,12 @@ Result<Target> read_target(Mode mode, const Json& object, const std::string& pla
     LS_RETURN_IF_ERROR(read_url(object, fields.back, place, true, target.back));
   }
   LS_RETURN_IF_ERROR(read_payload(object, place, target.payload));
-  LS_RETURN_IF_ERROR(read_headers(object, place, target.headers));
-  LS_RETURN_IF_ERROR(read_retry(object, place, target.retry));
+  LS_RETURN_IF_ERROR(read_headers(object, place, rules, target.headers));
+  LS_RETURN_IF_ERROR(read_retry(object, place, rules, target.retry));
   return target;
 }
 
-Status read_targets(Mode mode, const Json& json, Document& document) {
+Status read_targets(Mode mode, const Json& json, Rules rules, Document& document) {
   const bool two_phase = mode == Mode::tcc || mode == Mode::xa;
   const std::string name = two_phase ? "branches" : "targets";
   const std::string place = "/" + name;
@@ -213,13 +215,13 @@ Status read_targets(Mode mode, const Json& json, Document& document) {
   std::size_t headers_bytes = 0;
   for (const Json& one : *found) {
     const std::string where = place + "/" + std::to_string(document.targets.size());
-    Result<Target> target = read_target(mode, one, where, document);
+    Result<Target> target = read_target(mode, one, where, document, rules);
     if (!target.ok()) return target.status();
     if (target->id.empty()) target->id = std::to_string(document.targets.size() + 1);
     if (const Status good = check_branch(target->id); !good.ok()) return good;
     if (!ids.insert(target->id).second) return wrong(where, "there is another \"" + target->id + "\"");
     for (const auto& [header, value] : target->headers) headers_bytes += header.size() + value.size();
-    if (headers_bytes > all_headers_bytes_max) {
+    if (headers_bytes > all_headers_bytes_max && rules == Rules::submitted) {
       return {Code::resource_exhausted,
               "transaction: " + place + ": their headers are larger than 4 MiB together"};
     }
@@ -230,7 +232,7 @@ Status read_targets(Mode mode, const Json& json, Document& document) {
 
 }  // namespace
 
-Result<Document> parse_document(Mode mode, std::string_view text) {
+Result<Document> parse_document(Mode mode, std::string_view text, Rules rules) {
   LS_ASSIGN_OR_RETURN(const Json json, parse_json(text));
   std::vector<std::string> known = {"headers", "retry"};
   if (mode == Mode::message) {
@@ -241,8 +243,8 @@ Result<Document> parse_document(Mode mode, std::string_view text) {
   LS_RETURN_IF_ERROR(check_fields(json, "", known));
   Document document;
   if (mode == Mode::notification) document.retry.attempts_max = 10;
-  LS_RETURN_IF_ERROR(read_retry(json, "", document.retry));
-  LS_RETURN_IF_ERROR(read_headers(json, "", document.headers));
+  LS_RETURN_IF_ERROR(read_retry(json, "", rules, document.retry));
+  LS_RETURN_IF_ERROR(read_headers(json, "", rules, document.headers));
   if (json.contains("timeout")) {
     LS_RETURN_IF_ERROR(read_duration(json, "timeout", "", document.timeout.emplace()));
   }
@@ -250,13 +252,13 @@ Result<Document> parse_document(Mode mode, std::string_view text) {
     LS_RETURN_IF_ERROR(read_duration(json, "check_after", "", document.check_after.emplace()));
   }
   if (mode == Mode::message) LS_RETURN_IF_ERROR(read_url(json, "check", "", true, document.check));
-  LS_RETURN_IF_ERROR(read_targets(mode, json, document));
+  LS_RETURN_IF_ERROR(read_targets(mode, json, rules, document));
   return document;
 }
 
-Result<Target> parse_branch(Mode mode, std::string_view text, const Document& common) {
+Result<Target> parse_branch(Mode mode, std::string_view text, const Document& common, Rules rules) {
   LS_ASSIGN_OR_RETURN(const Json json, parse_json(text));
-  LS_ASSIGN_OR_RETURN(Target target, read_target(mode, json, "", common));
+  LS_ASSIGN_OR_RETURN(Target target, read_target(mode, json, "", common, rules));
   LS_RETURN_IF_ERROR(check_branch(target.id));
   return target;
 }

@@ -46,9 +46,9 @@ struct Document {
   Headers headers;
 };
 
-Result<Document> parse_document(Mode mode, std::string_view text);
+Result<Document> parse_document(Mode mode, std::string_view text, Rules rules);
 // A branch by itself; what it does not say is as in `common`.
-Result<Target> parse_branch(Mode mode, std::string_view text, const Document& common);
+Result<Target> parse_branch(Mode mode, std::string_view text, const Document& common, Rules rules);
 
 // Of memory, about.
 std::size_t bytes_of(const Target& target);

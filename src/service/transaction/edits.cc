@@ -214,11 +214,12 @@ Task<Result<TransactionView>> Transactions::register_branch(std::string gid, std
     State& state = loaded.view.state;
     if (state.mode != Mode::tcc && state.mode != Mode::xa) return errors::transaction_not_open();
     if (loaded.document.empty()) return errors::transaction_not_open();  // it is over
-    LS_ASSIGN_OR_RETURN(const Document common, parse_document(state.mode, loaded.document));
-    LS_ASSIGN_OR_RETURN(const Target branch, parse_branch(state.mode, branch_document, common));
+    LS_ASSIGN_OR_RETURN(const Document common, parse_document(state.mode, loaded.document, Rules::stored));
+    LS_ASSIGN_OR_RETURN(const Target branch,
+                        parse_branch(state.mode, branch_document, common, Rules::submitted));
     for (const std::string& other : loaded.registered) {
       if (other == branch_document) return false;
-      const Result<Target> known = parse_branch(state.mode, other, common);
+      const Result<Target> known = parse_branch(state.mode, other, common, Rules::stored);
       if (known.ok() && known->id == branch.id) return errors::branch_exists();
     }
     if (state.verdict != Verdict::waiting) return errors::transaction_not_open();

@@ -41,4 +41,16 @@ inline bool is_reserved_header(std::string_view given) {
   return name.starts_with("lockstep-") || std::ranges::find(reserved, name) != reserved.end();
 }
 
+// Whether one of a stored definition is sent: rules that were looser took it. Whatever a gateway could hand
+// on as one of ours is left out even so.
+inline bool may_send_stored_header(std::string_view given) {
+  constexpr std::string_view signs = "!#$%&'*+-.^_`|~";  // RFC 9110, 5.6.2
+  const auto fits = [&](char letter) {
+    return is_header_name(std::string_view(&letter, 1)) || signs.find(letter) != std::string_view::npos;
+  };
+  std::string name(given);
+  std::ranges::replace(name, '_', '-');
+  return !name.empty() && std::ranges::all_of(given, fits) && !is_reserved_header(name);
+}
+
 }  // namespace lockstep::service::transaction

@@ -40,6 +40,10 @@ inline constexpr std::size_t calls_at_once_max = 64;
 inline constexpr Duration attempt_time_max = 60s;
 inline constexpr std::size_t output_bytes_max = 16 * 1024;  // of one branch's answer, as far as it is kept
 
+// By which rules a definition is read. A stored one was taken by those of its time: what is refused only
+// since then is sent within today's bounds, or left out, and never stops what is under way.
+enum class Rules : std::uint8_t { submitted, stored };
+
 enum class Mode : std::uint8_t { saga, tcc, xa, message, notification };
 
 enum class Operation : std::uint8_t {

@@ -38,13 +38,13 @@ namespace lockstep::service::transaction {
 // `registered`: branches that came later, in their order; of tcc and xa.
 Result<std::unique_ptr<Machine>> make_machine(Mode mode, std::string_view document,
                                               const std::vector<std::string>& registered,
-                                              std::string_view gid);
+                                              std::string_view gid, Rules rules = Rules::submitted);
 
 // Parts of the above.
 Result<std::unique_ptr<Machine>> make_two_phase(Mode mode, std::string_view document,
-                                                const std::vector<std::string>& registered);
-Result<std::unique_ptr<Machine>> make_message(std::string_view document);
-Result<std::unique_ptr<Machine>> make_notification(std::string_view document);
+                                                const std::vector<std::string>& registered, Rules rules);
+Result<std::unique_ptr<Machine>> make_message(std::string_view document, Rules rules);
+Result<std::unique_ptr<Machine>> make_notification(std::string_view document, Rules rules);
 
 namespace errors {
 Status decided_otherwise(bool committed);  // failed_precondition: the decision was the other one

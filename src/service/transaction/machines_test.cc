@@ -153,6 +153,55 @@ TEST(TransactionMachinesTest, ANotificationKeepsItsDeadLetters) {
             "done deliver 1 -> committed\n");
 }
 
+// What today's rules refuse was taken once, and is under way.
+TEST(TransactionMachinesTest, StricterRulesAreForWhatIsSubmittedNotForWhatIsStored) {
+  const std::string more =
+      R"("retry":{"timeout":"2m"},"headers":{"X_Y":"kept","Tenant":"t","Connection":"Lockstep-Token",)"
+      R"("Lockstep_Branch":"forged","te":"trailers",")" +
+      std::string(200, 'n') + R"(":"long"})";
+  const std::string branch = R"({"id":"a","confirm":"http://a/","cancel":"http://a/",)" + more + "}";
+  const std::vector<std::tuple<Mode, std::string, std::vector<std::string>>> all = {
+      {Mode::tcc,
+       R"({"branches":[{"id":"a","try":"http://a/","confirm":"http://a/","cancel":"http://a/"}],)" + more +
+           "}",
+       {}},
+      {Mode::xa,
+       R"({"branches":[{"id":"a","prepare":"http://a/","commit":"http://a/","rollback":"http://a/",)" + more +
+           "}]}",
+       {}},
+      {Mode::message, R"({"check":"http://c/","targets":[{"url":"http://a/"}],)" + more + "}", {}},
+      {Mode::notification, R"({"targets":[{"url":"http://a/",)" + more + "}]}", {}},
+      {Mode::saga, R"({"steps":[{"action":"http://a/"}],)" + more + "}", {}},
+      {Mode::saga, R"({"steps":[{"action":"http://a/",)" + more + "}]}", {}},
+      {Mode::tcc, "{}", {branch}}};
+  for (const auto& [mode, document, registered] : all) {
+    EXPECT_EQ(make_machine(mode, document, registered, "g").status().code(), Code::invalid_argument)
+        << document;
+    const auto machine = make_machine(mode, document, registered, "g", Rules::stored);
+    ASSERT_TRUE(machine.ok()) << document << machine.status().to_string();
+    if (!registered.empty() || mode == Mode::message) {
+      Entry commit;
+      commit.kind = Entry::Kind::decision;
+      commit.commit = true;
+      ASSERT_TRUE((*machine)->learn(commit).ok());
+    }
+    const Next next = (*machine)->next();
+    ASSERT_EQ(next.calls.size(), 1U) << document;
+    EXPECT_EQ(next.calls[0].retry.timeout, attempt_time_max) << document;
+    std::string names;
+    for (const auto& [name, value] : next.calls[0].headers) names += name.substr(0, 8) + " ";
+    for (const char* name : {"X_Y ", "Tenant ", "nnnnnnnn "})
+      EXPECT_NE(names.find(name), std::string::npos) << names;
+    EXPECT_EQ(next.calls[0].headers.size(), 3U) << names;
+  }
+  std::string targets;
+  for (int i = 0; i < 300; ++i) targets += std::string(i == 0 ? "" : ",") + R"({"url":"http://a/"})";
+  const std::string large =
+      R"({"headers":{"A":")" + std::string(16'000, 'x') + R"("},"targets":[)" + targets + "]}";
+  EXPECT_EQ(make_machine(Mode::notification, large, {}, "g").status().code(), Code::resource_exhausted);
+  EXPECT_TRUE(make_machine(Mode::notification, large, {}, "g", Rules::stored).ok());
+}
+
 TEST(TransactionMachinesTest, NoMoreThanSoManyCallsAtOnceAndAllOfThemInTheEnd) {
   std::string document = R"({"targets":[)";
   for (int i = 0; i < 200; ++i) document += (i == 0 ? "" : ",") + std::string(R"({"url":"http://a/"})");

@@ -101,5 +101,29 @@ TEST_F(TakingOverTest, WhoeverIsDeposedMeanwhileReadsNothingMore) {
   }
 }
 
+// By a build whose rules were looser: it goes on, and its owner goes on with it.
+TEST_F(TakingOverTest, WhatWasSubmittedByLooserRulesGoesOn) {
+  const std::string more = R"("retry":{"timeout":"2m"},"headers":{"X_Y":"1","te":"trailers"})";
+  EXPECT_EQ(submit("new", Mode::notification, R"({"targets":[{"url":"http://a/"}],)" + more + "}").code(),
+            Code::invalid_argument);
+  put(definition_key("n1"), R"({"targets":[{"url":"http://a/"}],)" + more + "}");
+  put(unfinished_key("n1"), R"({"mode":"notification","state":"submitted"})");
+  put(definition_key("t1"), "{" + more + "}");
+  put(unfinished_key("t1"), R"({"mode":"tcc","state":"trying"})");
+  start();
+  coordinator->lead(true);
+  world.advance(1s);
+  EXPECT_EQ(verdict("n1"), "committed");
+  EXPECT_EQ(participants.show(), "deliver 1 1");
+  const std::string branch = R"({"id":"a","confirm":"http://a/","cancel":"http://a/")";
+  EXPECT_EQ(run(transactions.register_branch("t1", branch + "," + more + "}", {})).status().code(),
+            Code::invalid_argument);
+  EXPECT_TRUE(run(transactions.register_branch("t1", branch + "}", {})).ok());
+  EXPECT_EQ(decide("t1", true), Status());
+  world.advance(1s);
+  EXPECT_EQ(verdict("t1"), "committed");
+  EXPECT_TRUE(alarms.empty());
+}
+
 }  // namespace
 }  // namespace lockstep::service::transaction::testing

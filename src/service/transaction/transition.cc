@@ -38,7 +38,8 @@ std::size_t outputs_of(std::string_view journal) {
 
 Result<std::unique_ptr<Machine>> replay(const State& state, std::string_view gid, std::string_view document,
                                         const std::vector<std::string>& registered) {
-  LS_ASSIGN_OR_RETURN(std::unique_ptr<Machine> machine, make_machine(state.mode, document, registered, gid));
+  LS_ASSIGN_OR_RETURN(std::unique_ptr<Machine> machine,
+                      make_machine(state.mode, document, registered, gid, Rules::stored));
   LS_ASSIGN_OR_RETURN(const std::vector<JournalLine> lines, parse_journal(state.journal));
   for (const JournalLine& line : lines) {
     if (const Status learned = machine->learn(line.entry); !learned.ok()) {

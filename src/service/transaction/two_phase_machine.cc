@@ -185,8 +185,8 @@ class TwoPhaseMachine final : public Machine {
 }  // namespace
 
 Result<std::unique_ptr<Machine>> make_two_phase(Mode mode, std::string_view document,
-                                                const std::vector<std::string>& registered) {
-  LS_ASSIGN_OR_RETURN(Document parsed, parse_document(mode, document));
+                                                const std::vector<std::string>& registered, Rules rules) {
+  LS_ASSIGN_OR_RETURN(Document parsed, parse_document(mode, document, rules));
   std::size_t called = 0;
   for (const Target& target : parsed.targets) called += target.attempt.empty() ? 0 : 1;
   const std::string name = mode == Mode::tcc ? "\"try\"" : "\"prepare\"";
@@ -195,7 +195,7 @@ Result<std::unique_ptr<Machine>> make_two_phase(Mode mode, std::string_view docu
   }
   std::vector<Target> later;
   for (const std::string& text : registered) {
-    LS_ASSIGN_OR_RETURN(Target target, parse_branch(mode, text, parsed));
+    LS_ASSIGN_OR_RETURN(Target target, parse_branch(mode, text, parsed, rules));
     if (called != 0 || !target.attempt.empty()) {
       return Status(Code::invalid_argument,
                     "transaction: a branch that is registered is called by whoever "

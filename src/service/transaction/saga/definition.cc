@@ -35,7 +35,7 @@ void read_language(const Json& json, const std::string& path, const Services& se
                    const ReadOptions& options, Definition* definition, Problems* problems) {
   if (json.find("steps") != nullptr) {
     definition->language = SagaLanguage::steps;
-    read_steps(json, path, definition, problems);
+    read_steps(json, path, options.rules, definition, problems);
   } else if (json.find("States") != nullptr) {
     definition->language = SagaLanguage::states;
     read_states(json, path, services, options, definition, problems);

@@ -118,6 +118,7 @@ struct Definition {
 struct ReadOptions {
   // Without a table, services are a note, and are called by "service:NAME/METHOD": for looking only.
   bool any_service = false;
+  Rules rules = Rules::submitted;
 };
 
 // Nothing if there are errors. Warnings and notes are found as well.
@@ -128,7 +129,8 @@ std::optional<Definition> read_definition(std::string_view document, const ReadO
 
 using Services = std::vector<std::pair<std::string, std::string>>;
 
-void read_steps(const Json& json, const std::string& path, Definition* definition, Problems* problems);
+void read_steps(const Json& json, const std::string& path, Rules rules, Definition* definition,
+                Problems* problems);
 
 // 1 to saga_name_bytes_max letters, digits and _ - . : — else the problem.
 std::optional<std::string> wrong_name(std::string_view name);

@@ -29,6 +29,7 @@
 
 namespace lockstep::service::transaction {
 
-Result<std::unique_ptr<Machine>> make_saga(std::string_view document, std::string_view gid);
+Result<std::unique_ptr<Machine>> make_saga(std::string_view document, std::string_view gid,
+                                           Rules rules = Rules::submitted);
 
 }  // namespace lockstep::service::transaction

@@ -8,9 +8,9 @@
 
 namespace lockstep::service::transaction {
 
-Result<std::unique_ptr<Machine>> make_saga(std::string_view document, std::string_view gid) {
+Result<std::unique_ptr<Machine>> make_saga(std::string_view document, std::string_view gid, Rules rules) {
   saga::Problems problems;
-  std::optional<saga::Definition> definition = saga::read_definition(document, {}, &problems);
+  std::optional<saga::Definition> definition = saga::read_definition(document, {.rules = rules}, &problems);
   if (!definition.has_value()) return problems.status();
   return std::unique_ptr<Machine>(std::make_unique<saga::SagaMachine>(*std::move(definition), gid));
 }

@@ -7,25 +7,28 @@
 namespace lockstep::service::transaction::saga {
 namespace {
 
-std::optional<std::string> wrong_header(const std::string& name, const std::string& value) {
-  if (!is_header_name(name)) return "a header's name is letters, digits and \"-\"";
+std::optional<std::string> wrong_header(const std::string& name, const std::string& value, Rules rules) {
+  if (rules == Rules::submitted && !is_header_name(name))
+    return "a header's name is letters, digits and \"-\"";
   if (is_reserved_header(name)) return "this header is set by the coordinator";
   const auto fits = [](char letter) { return (letter >= ' ' && letter < 0x7F) || letter == '\t'; };
   if (!std::ranges::all_of(value, fits)) return "a header's value is printable ASCII";
   return std::nullopt;
 }
 
-void read_headers(ObjectReader* reader, std::vector<std::pair<std::string, std::string>>* headers) {
+void read_headers(ObjectReader* reader, Rules rules,
+                  std::vector<std::pair<std::string, std::string>>* headers) {
   const Json* given = reader->object("headers");
   if (given == nullptr) return;
   std::size_t bytes = 0;
   for (const JsonMember& member : *given->object()) {
+    if (rules == Rules::stored && !may_send_stored_header(member.name)) continue;
     const std::string path = path_to(reader->path("headers"), member.name);
     if (member.value.text() == nullptr) {
       reader->problems().error(path, "a text is needed, not " + std::string(member.value.kind()));
       continue;
     }
-    if (const auto wrong = wrong_header(member.name, *member.value.text()); wrong.has_value())
+    if (const auto wrong = wrong_header(member.name, *member.value.text(), rules); wrong.has_value())
       reader->problems().error(path, *wrong);
     bytes += member.name.size() + member.value.text()->size();
     std::erase_if(*headers, [&](const auto& header) { return header.first == member.name; });
@@ -37,7 +40,7 @@ void read_headers(ObjectReader* reader, std::vector<std::pair<std::string, std::
                                  std::to_string(saga_header_bytes_max) + " bytes together");
 }
 
-void read_retry(ObjectReader* step, std::string_view name, RetryRule* rule) {
+void read_retry(ObjectReader* step, std::string_view name, Rules rules, RetryRule* rule) {
   const Json* given = step->object(name);
   if (given == nullptr) return;
   ObjectReader reader(*given, step->path(name), &step->problems());
@@ -47,6 +50,7 @@ void read_retry(ObjectReader* step, std::string_view name, RetryRule* rule) {
   rule->backoff = reader.number("backoff", 1, 100).value_or(rule->backoff);
   rule->attempts_max = reader.whole("attempts_max", 0, 1'000'000).value_or(rule->attempts_max);
   rule->attempts_alarm = reader.whole("attempts_alarm", 0, 1'000'000).value_or(rule->attempts_alarm);
+  if (rules == Rules::stored) rule->timeout = std::min<Duration>(rule->timeout, attempt_time_max);
   if (rule->timeout < 1ms || rule->timeout > attempt_time_max) {
     step->problems().error(reader.path("timeout"),
                            "not within 1ms to 60s: what takes longer answers 425 until it is done");
@@ -73,7 +77,7 @@ Template read_payload(ObjectReader* reader, std::string_view name, const Json& p
 }
 
 // `common` has what the step does not say itself.
-State read_step(ObjectReader* reader, const Target& common, std::size_t number) {
+State read_step(ObjectReader* reader, const Target& common, Rules rules, std::size_t number) {
   State step;
   step.action = common;
   step.path = reader->path();
@@ -84,11 +88,11 @@ State read_step(ObjectReader* reader, const Target& common, std::size_t number) 
     reader->problems().error(reader->path("action"), "is missing; \"\" means that nothing is called");
   step.action.url = read_url(reader, "action");
   const std::string undo = read_url(reader, "compensate");
-  read_headers(reader, &step.action.headers);
+  read_headers(reader, rules, &step.action.headers);
   RetryRule undo_rule = common.retry;
   undo_rule.attempts_max = 0;  // what is to be undone is never forgotten, unless the step says so itself
-  read_retry(reader, "retry", &step.action.retry);
-  read_retry(reader, "compensate_retry", &undo_rule);
+  read_retry(reader, "retry", rules, &step.action.retry);
+  read_retry(reader, "compensate_retry", rules, &undo_rule);
   const Json* payload = reader->any("payload");
   step.action.body = read_payload(reader, "payload", payload == nullptr ? Json(Json::Object{}) : *payload);
   const Json* undo_payload = reader->any("compensate_payload");
@@ -166,15 +170,16 @@ void check_acyclic(const std::vector<State>& steps, const std::string& path, Pro
 
 }  // namespace
 
-void read_steps(const Json& json, const std::string& path, Definition* definition, Problems* problems) {
+void read_steps(const Json& json, const std::string& path, Rules rules, Definition* definition,
+                Problems* problems) {
   ObjectReader reader(json, path, problems);
   definition->name = reader.text("name").value_or("");
   definition->time_limit = reader.duration("timeout").value_or(Duration{});
   definition->forward = reader.choice("on_failure", {"compensate", "forward"}, 0) == 1;
   definition->parallel_compensation = reader.choice("compensation", {"newest_first", "parallel"}, 0) == 1;
   Target common;
-  read_headers(&reader, &common.headers);
-  read_retry(&reader, "retry", &common.retry);
+  read_headers(&reader, rules, &common.headers);
+  read_retry(&reader, "retry", rules, &common.retry);
   const Json::Array* steps = reader.array("steps");
   reader.finish("a saga");
   if (steps == nullptr) return;
@@ -190,7 +195,7 @@ void read_steps(const Json& json, const std::string& path, Definition* definitio
   NameIndex names;
   for (std::size_t i = 0; i < steps->size(); ++i) {
     readers.emplace_back((*steps)[i], path_to(reader.path("steps"), i), problems);
-    State step = read_step(&readers.back(), common, i + 1);
+    State step = read_step(&readers.back(), common, rules, i + 1);
     if (!names.emplace(step.name, i).second)
       problems->error(readers.back().path("name"), "there are two steps '" + shorten(step.name) + "'");
     definition->states.push_back(std::move(step));
