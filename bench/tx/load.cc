@@ -12,42 +12,23 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <fstream>
-#include <iterator>
 #include <memory>
 #include <string>
 #include <string_view>
-#include <tuple>
 #include <unistd.h>
 #include <unordered_map>
 #include <utility>
 #include <vector>
 
-#include <boost/asio.hpp>
-#include <boost/beast/core.hpp>
-#include <boost/beast/http.hpp>
-
 #include "bench/locks/report.h"
+#include "bench/tx/wire.h"
 
 namespace lockstep::bench {
 namespace {
 
-namespace asio = boost::asio;
-namespace http = boost::beast::http;
-using asio::ip::tcp;
-using boost::beast::flat_buffer;
-using boost::system::error_code;
-
-struct Target {
-  tcp::endpoint endpoint;
-  std::string host;
-  std::string path;
-};
-
 struct Load {
   std::vector<Target> targets;
-  std::string before;  // of the gid, in the body
-  std::string after;
+  Body body;
   std::size_t calls = 2;
   std::chrono::seconds duration{};
 
@@ -61,12 +42,7 @@ struct Load {
   SteadyClock::time_point to;
 };
 
-[[noreturn]] void fail(const std::string& what) {
-  std::fprintf(stderr, "tx-load: %s\n", what.c_str());
-  std::exit(1);
-}
-
-std::string transaction_of(const http::request<http::string_body>& request) {
+std::string transaction_of(const Request& request) {
   if (const auto found = request.find("Lockstep-Transaction"); found != request.end())
     return std::string(found->value().data(), found->value().size());
   const std::string target(request.target().data(), request.target().size());
@@ -75,7 +51,7 @@ std::string transaction_of(const http::request<http::string_body>& request) {
   return target.substr(at + 4, target.find('&', at) - at - 4);
 }
 
-void count(Load& load, const http::request<http::string_body>& request) {
+void count(Load& load, const Request& request) {
   ++load.all_calls;
   const std::string gid = transaction_of(request);
   const std::string path(request.target().data(),
@@ -97,60 +73,13 @@ void count(Load& load, const http::request<http::string_body>& request) {
   if (now >= load.from && now < load.to) ++load.completed;
 }
 
-// One connection of a coordinator to the participants.
-class Served : public std::enable_shared_from_this<Served> {
- public:
-  Served(Load& load, tcp::socket socket) : load_(load), socket_(std::move(socket)) {}
-  void read() {
-    request_ = {};
-    http::async_read(socket_, buffer_, request_, [self = shared_from_this()](error_code error, std::size_t) {
-      if (!error) self->answer();
-    });
-  }
-
- private:
-  void answer() {
-    count(load_, request_);
-    answer_ = {http::status::ok, request_.version()};
-    answer_.set(http::field::content_type, "application/json");
-    answer_.body() = "{}";
-    answer_.keep_alive(request_.keep_alive());
-    answer_.prepare_payload();
-    http::async_write(socket_, answer_, [self = shared_from_this()](error_code error, std::size_t) {
-      if (!error && self->answer_.keep_alive()) self->read();
-    });
-  }
-
-  Load& load_;
-  tcp::socket socket_;
-  flat_buffer buffer_;
-  http::request<http::string_body> request_;
-  http::response<http::string_body> answer_;
-};
-
-void accept(Load& load, tcp::acceptor& acceptor) {
-  acceptor.async_accept([&load, &acceptor](error_code error, tcp::socket socket) {
-    if (!error) {
-      error_code ignored;
-      std::ignore = socket.set_option(tcp::no_delay(true), ignored);
-      std::make_shared<Served>(load, std::move(socket))->read();
-    }
-    accept(load, acceptor);
-  });
-}
-
 // One client: posts a transaction, waits for its end, posts the next.
 class Client {
  public:
   Client(Load& load, Cycles& cycles, asio::io_context& context, const Target& target)
       : load_(load), cycles_(cycles), target_(target), socket_(context) {}
   void start() {
-    error_code error;
-    std::ignore = socket_.close(error);
-    socket_ = tcp::socket(socket_.get_executor());
-    std::ignore = socket_.connect(target_.endpoint, error);
-    if (error) fail("cannot connect to the coordinator: " + error.message());
-    std::ignore = socket_.set_option(tcp::no_delay(true), error);
+    connect(socket_, target_);
     buffer_.clear();
     post();
   }
@@ -160,11 +89,7 @@ class Client {
     const std::string gid = "bench-" + std::to_string(::getpid()) + "-" + std::to_string(load_.numbered++);
     load_.open[gid];
     begun_ = SteadyClock::now();
-    request_ = {http::verb::post, target_.path, 11};
-    request_.set(http::field::host, target_.host);
-    request_.set(http::field::content_type, "application/json");
-    request_.body() = load_.before + gid + load_.after;
-    request_.prepare_payload();
+    request_ = post_of(target_, load_.body, gid);
     http::async_write(socket_, request_, [this](error_code error, std::size_t) {
       if (error) return failed();
       answer_ = {};
@@ -196,38 +121,21 @@ class Client {
   const Target& target_;
   tcp::socket socket_;
   flat_buffer buffer_;
-  http::request<http::string_body> request_;
-  http::response<http::string_body> answer_;
+  Request request_;
+  Response answer_;
   SteadyClock::time_point begun_;
 };
 
-Target parse_target(std::string_view url) {
-  constexpr std::string_view scheme = "http://";
-  if (!url.starts_with(scheme)) fail("an URL begins with http://");
-  url.remove_prefix(scheme.size());
-  const std::size_t slash = std::min(url.find('/'), url.size());
-  const std::string host(url.substr(0, slash));
-  const std::size_t colon = host.rfind(':');
-  if (colon == std::string::npos) fail("an URL names its port");
-  return {tcp::endpoint(asio::ip::make_address(host.substr(0, colon)),
-                        static_cast<asio::ip::port_type>(std::atoi(host.c_str() + colon + 1))),
-          host, std::string(url.substr(slash))};
-}
-
-void read_template(Load& load, const char* path) {
-  std::ifstream file(path);
-  const std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  const std::size_t at = text.find("{gid}");
-  if (at == std::string::npos) fail("the body has no {gid}");
-  load.before = text.substr(0, at);
-  load.after = text.substr(at + 5);
-}
-
 int run(Load& load, int port, std::size_t in_flight) {
   asio::io_context context(1);
-  tcp::acceptor acceptor(
-      context, tcp::endpoint(asio::ip::address_v4::loopback(), static_cast<asio::ip::port_type>(port)));
-  accept(load, acceptor);
+  tcp::acceptor acceptor = listen_at(context, port);
+  const Participant willing = [&load](const Request& call, Response& answer) {
+    count(load, call);
+    answer.set(http::field::content_type, "application/json");
+    answer.body() = "{}";
+    return true;
+  };
+  serve(willing, acceptor);
   const auto begun = SteadyClock::now();
   load.from = begun + std::chrono::seconds(1);
   load.to = load.from + load.duration;
@@ -268,7 +176,7 @@ int main(int argc, char** argv) {
     load.targets.push_back(parse_target(urls.substr(0, comma)));
     urls.remove_prefix(std::min(comma + 1, urls.size()));
   }
-  read_template(load, argv[2]);
+  load.body = read_body(argv[2]);
   load.calls = static_cast<std::size_t>(std::atoi(argv[4]));
   load.duration = std::chrono::seconds(std::atoi(argv[6]));
   return run(load, std::atoi(argv[3]), static_cast<std::size_t>(std::atoi(argv[5])));

@@ -104,8 +104,10 @@ bench_tx() {
   local peers=() dtm
   configure release
   compile release lockstepd lockstep tx-load tx-recovery
-  dtm=$(dtm_program)
-  [[ -z $dtm ]] || peers+=(--dtm "$dtm")
+  if [[ " $* " != *" --recovery "* ]]; then  # which has no peer
+    dtm=$(dtm_program)
+    [[ -z $dtm ]] || peers+=(--dtm "$dtm")
+  fi
   mkdir -p build/bench
   exec python3 bench/tx/tx.py --lockstepd "$(binary release lockstepd)" --lockstep "$(binary release lockstep)" \
     --tx-load build/release/bench/tx-load --tx-recovery build/release/bench/tx-recovery --folder build/bench "${peers[@]}" "$@"
