@@ -120,7 +120,7 @@ const std::string& World::user_of_one_prefix() {
   return servers().value().user_of_one_prefix;
 }
 
-Client World::client(ClientOptions options) {
+Client World::client(const ClientOptions& options) {
   if (cluster_ != nullptr) return cluster_->client(options);
   return Client(ClientOptions(World::options()).name(options.name()));
 }

@@ -46,7 +46,7 @@ class World {
   [[nodiscard]] static const ClientOptions& options();
   [[nodiscard]] static const std::string& user_of_one_prefix();
 
-  Client client(ClientOptions options = {});
+  Client client(const ClientOptions& options = {});
 
   // For what must not happen: how long that is waited for.
   [[nodiscard]] static std::chrono::nanoseconds in_vain(std::chrono::nanoseconds virtual_time);

@@ -4,6 +4,8 @@
 #pragma once
 
 #include <functional>
+#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -106,6 +108,11 @@ std::string_view lock_mode_text(service::LockMode mode);
 std::string lock_key_of(const Call& call, LeaseId session);
 // In whole milliseconds; zero if it is past.
 std::int64_t milliseconds_until(Coordination& recipes, TimePoint when);
+// What is written with a counter's update, and what its outcome says: the answer where it is good.
+using CounterAnswer = std::function<JsonText(const service::CounterValue& value)>;
+std::optional<service::CounterCompanion> counter_companion(const Call& call, CounterAnswer answer);
+Outcome counter_outcome(const std::shared_ptr<AnswerKeeping>& keeping,
+                        const Result<service::CounterValue>& value, const CounterAnswer& answer);
 // A request that is wrong in one field.
 Problem wrong_field(std::string_view field, std::string_view why);
 

@@ -24,10 +24,9 @@ std::optional<Duration> end_of(Coordination& recipes, const Call& call) {
   return recipes.context.clock.wall_now() + std::chrono::milliseconds(call.arguments.integer("ttl_ms"));
 }
 
-Outcome answer(const std::string& name, const Result<CounterValue>& value) {
-  if (!value.ok()) return value.status();
+JsonText counted(const std::string& name, const CounterValue& value) {
   JsonText json;
-  return std::move(json.bytes("name", name).number("value", value->value));
+  return std::move(json.bytes("name", name).number("value", value.value));
 }
 
 JsonText shown(const std::string& name, const CounterValue& value) {
@@ -41,8 +40,10 @@ Task<Outcome> add(Coordination* recipes, Call call) {
   request.delta = call.arguments.integer("delta", 1);
   request.expires_at = end_of(*recipes, call);
   std::string name = call.arguments.text("name");
-  const Result<CounterValue> value = co_await recipes->counter.add(name, request, std::move(call.options));
-  co_return answer(name, value);
+  const CounterAnswer answer = [name](const CounterValue& value) { return counted(name, value); };
+  const Result<CounterValue> value = co_await recipes->counter.add(
+      std::move(name), request, std::move(call.options), counter_companion(call, answer));
+  co_return counter_outcome(call.keeping, value, answer);
 }
 
 Task<Outcome> set(Coordination* recipes, Call call) {
@@ -51,15 +52,18 @@ Task<Outcome> set(Coordination* recipes, Call call) {
   if (call.arguments.has("expected")) request.expected = call.arguments.integer("expected");
   request.expires_at = end_of(*recipes, call);
   std::string name = call.arguments.text("name");
-  const Result<CounterValue> value = co_await recipes->counter.set(name, request, std::move(call.options));
-  co_return answer(name, value);
+  const CounterAnswer answer = [name](const CounterValue& value) { return counted(name, value); };
+  const Result<CounterValue> value = co_await recipes->counter.set(
+      std::move(name), request, std::move(call.options), counter_companion(call, answer));
+  co_return counter_outcome(call.keeping, value, answer);
 }
 
 Task<Outcome> remove(Coordination* recipes, Call call) {
   std::string name = call.arguments.text("name");
-  const Result<CounterValue> value = co_await recipes->counter.remove(name, std::move(call.options));
-  if (!value.ok()) co_return value.status();
-  co_return shown(name, *value);
+  const CounterAnswer answer = [name](const CounterValue& value) { return shown(name, value); };
+  const Result<CounterValue> value = co_await recipes->counter.remove(
+      std::move(name), std::move(call.options), counter_companion(call, answer));
+  co_return counter_outcome(call.keeping, value, answer);
 }
 
 Task<Outcome> show(Coordination* recipes, Call call) {
@@ -87,6 +91,27 @@ Task<Status> watch(Coordination* recipes, Call call, EventSink* sink) {
 
 }  // namespace
 
+std::optional<service::CounterCompanion> counter_companion(const Call& call, CounterAnswer answer) {
+  if (call.keeping == nullptr) return std::nullopt;
+  service::CounterCompanion beside;
+  beside.key = call.keeping->key;
+  beside.expected = call.keeping->revision;
+  beside.ttl = call.keeping->keep;
+  beside.value = [keeping = call.keeping, answer = std::move(answer)](const CounterValue& value) {
+    return keeping->record(answer(value));
+  };
+  return beside;
+}
+
+Outcome counter_outcome(const std::shared_ptr<AnswerKeeping>& keeping, const Result<CounterValue>& value,
+                        const CounterAnswer& answer) {
+  if (value.status() == service::errors::counter_companion_lost())
+    return make_problem("idempotency_in_progress", "it took too long, and was begun again");
+  if (!value.ok()) return value.status();
+  if (value->with_companion) keeping->kept = true;
+  return answer(*value);
+}
+
 Routes counter_routes(Coordination& recipes) {
   Fields whole = value_fields();
   whole.push_back(boolean_field("exists", "or counts as zero").required());
@@ -106,6 +131,7 @@ Routes counter_routes(Coordination& recipes) {
   removing.request = {name_field("the counter's name")};
   removing.answer = whole;
   removing.problems = {"not_a_counter"};
+  for (Route* route : {&adding, &setting, &removing}) route->keeps_answer = true;
   Route showing = get(recipes, "/v1/counters/show", "What a counter counts", show);
   showing.request = {name_field("the counter's name")};
   showing.answer = whole;

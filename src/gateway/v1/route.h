@@ -12,6 +12,7 @@
 #include "base/status.h"
 #include "base/task.h"
 #include "gateway/v1/fields.h"
+#include "gateway/v1/idempotency.h"
 #include "gateway/v1/json_text.h"
 #include "gateway/v1/problem.h"
 #include "store/store.h"
@@ -25,6 +26,8 @@ struct Call {
   // what `wait_ms` asks for.
   store::CallOptions options;
   std::string user;  // who asks, by name; empty: nobody knows
+  // With an Idempotency-Key, where Route::keeps_answer.
+  std::shared_ptr<AnswerKeeping> keeping;
 };
 
 // An answer, or an error as the recipe said it or as a problem of /v1's own.
@@ -58,6 +61,7 @@ struct Route {
   bool mutates = false;                    // takes an Idempotency-Key
   bool repeatable =
       false;  // done again, it does no harm: under its key it may be, if nobody knows whether it was
+  bool keeps_answer = false;  // the handler writes Call::keeping with its effect, and sets `kept`
   Handler handler;
   std::vector<Event> events;  // of a stream
   StreamHandler stream;

@@ -55,11 +55,13 @@ Task<Outcome> count(Coordination* recipes, Call call) {
     if (until(*recipes, expire_s) <= Duration::zero()) co_return wrong_field("expire", in_the_past);
     add.expires_at = std::chrono::seconds(expire_s);
   }
-  const Result<service::CounterValue> counted =
-      co_await recipes->counter.add(call.arguments.text("key"), add, std::move(call.options));
-  if (!counted.ok()) co_return counted.status();
-  JsonText answer;
-  co_return std::move(answer.number("value", counted->value));
+  const CounterAnswer answer = [](const service::CounterValue& value) {
+    JsonText json;
+    return std::move(json.number("value", value.value));
+  };
+  const Result<service::CounterValue> counted = co_await recipes->counter.add(
+      call.arguments.text("key"), add, std::move(call.options), counter_companion(call, answer));
+  co_return counter_outcome(call.keeping, counted, answer);
 }
 
 Task<Outcome> look(Coordination* recipes, Call call) {
@@ -80,6 +82,7 @@ Routes simple_counter_routes(Coordination& recipes) {
   Route add = post(recipes, path, "Adds to a counter, the same as /v1/counters", count);
   add.request = {counter_key_field(), integer_field("value", "how much to add; 1 if absent"), expire_field()};
   add.answer = answer;
+  add.keeps_answer = true;
   add.problems = {"not_a_counter", "counter_overflow"};
   Route show = get(recipes, path, "What a counter counts; 0 if it does not exist", look);
   show.request = {counter_key_field()};

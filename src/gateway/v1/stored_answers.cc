@@ -16,6 +16,7 @@ namespace {
 
 using service::IdempotencyState;
 
+constexpr std::string_view answers = "lockstep/http-answers/";
 // How long an answer is given again.
 constexpr Duration keep = std::chrono::hours(24);
 // Beside what the request may take: for taking back and keeping the answer. Whoever is slower is given up.
@@ -48,11 +49,18 @@ std::string draw_owner(const service::Context& context, Duration time) {
   const auto end_ms = static_cast<std::uint64_t>(std::chrono::floor<std::chrono::milliseconds>(end).count());
   return service::to_hexadecimal(end_ms) + service::to_hexadecimal(context.random.next());
 }
-bool may_be_at_work(const service::Context& context, std::string_view owner) {
+// How much later a lease may end (service/combiner/shared_leases.h).
+Duration lease_slack(Duration time) {
+  return time / 4 + 2s;
+}
+bool may_be_at_work(const service::Context& context, std::string_view owner, Duration slack) {
   std::uint64_t end_ms = 0;
   std::from_chars(owner.data(), owner.data() + std::min<std::size_t>(owner.size(), 16), end_ms, 16);
+  const auto slack_ms =
+      static_cast<std::uint64_t>(std::chrono::ceil<std::chrono::milliseconds>(slack).count());
   const Duration now = context.clock.wall_now();
-  return static_cast<std::uint64_t>(std::chrono::floor<std::chrono::milliseconds>(now).count()) <= end_ms;
+  const auto now_ms = static_cast<std::uint64_t>(std::chrono::floor<std::chrono::milliseconds>(now).count());
+  return now_ms <= end_ms || now_ms - end_ms <= slack_ms;
 }
 
 // "200 application/json\n{…}"
@@ -82,7 +90,26 @@ Idempotency::Begun refused(Problem problem) {
 }  // namespace
 
 StoredAnswers::StoredAnswers(const service::Context& context)
-    : context_(context), recipe_(context, "lockstep/http-answers/") {}
+    : context_(context), recipe_(context, std::string(answers)) {}
+
+std::shared_ptr<AnswerKeeping> StoredAnswers::keeping(const IdempotentRequest& request,
+                                                      const std::string& owner) {
+  Result<service::IdempotencyToken> token = service::parse_idempotency_token(owner);
+  LS_MUST(token.ok());
+  auto made = std::make_shared<AnswerKeeping>();
+  made->key = std::string(answers) + key_of(request);
+  made->revision = token->revision;
+  made->keep = keep;
+  made->record = [owner = std::move(token->owner),
+                  fingerprint = digest_of(request.fingerprint)](JsonText json) {
+    HttpResponse response;
+    response.body = std::move(json).take();
+    service::IdempotencyRecord record{true, owner, fingerprint, encode(response)};
+    LS_MUST(record.answer.size() <= service::stored_answer_bytes_max, "only small answers are kept so");
+    return service::encode(record);
+  };
+  return made;
+}
 
 Task<Idempotency::Begun> StoredAnswers::begin(IdempotentRequest request, store::CallOptions options) {
   const service::Context context = context_;
@@ -104,7 +131,7 @@ Task<Idempotency::Begun> StoredAnswers::begin(IdempotentRequest request, store::
       co_return Begun{
           .state = Begun::State::done, .owner = {}, .response = decode(state->answer), .problem = {}};
     case IdempotencyState::Kind::in_progress:
-      if (may_be_at_work(context, state->owner))
+      if (may_be_at_work(context, state->owner, request.repeatable ? lease_slack(time) : Duration{}))
         co_return refused(make_problem("idempotency_in_progress", "it is not answered yet"));
       co_return refused(make_problem("outcome_unknown", "the first request with this key left no answer"));
     case IdempotencyState::Kind::mismatch:

@@ -40,11 +40,15 @@ class Server {
   Server& operator=(const Server&) = delete;
 
   std::string add(const std::string& key, const std::string& certificate_name = {}) {
+    return post("/v1/counters/add", key, R"({"name":"n"})", certificate_name);
+  }
+  std::string post(const std::string& path, const std::string& key, const std::string& body,
+                   const std::string& certificate_name = {}) {
     HttpRequest request;
     request.method = "POST";
-    request.path = "/v1/counters/add";
-    request.fields = {{"idempotency-key", key}};
-    request.body = R"({"name":"n"})";
+    request.path = path;
+    if (!key.empty()) request.fields = {{"idempotency-key", key}};
+    request.body = body;
     request.peer_common_name = certificate_name;
     auto responder = std::make_shared<gateway::testing::FakeResponder>();
     (*router_.find("POST", request.path).handler)(responder, request);
@@ -90,6 +94,57 @@ TEST(StoredAnswers, OneRefusedCallMakesNoAddCountTwice) {
       ASSERT_LT(call, 20);
     }
   }
+}
+
+// What a member that dies in front of any call of the store leaves, and what still comes late of it. Its
+// client repeats at another member, and is told the one answer: the effect and its answer are one write.
+void expect_one_effect(const std::string& path, const std::string& body, const std::string& answer) {
+  for (const auto fault : {WatchedStore::Fault::refused, WatchedStore::Fault::unknown_done,
+                           WatchedStore::Fault::unknown_not_done, WatchedStore::Fault::unknown_late}) {
+    bool died = true;
+    for (std::size_t call = 0; died; ++call) {
+      SCOPED_TRACE(path + " call " + std::to_string(call) + " fault " +
+                   std::to_string(static_cast<int>(fault)));
+      WatchedStore store;
+      Server other(store, 2);
+      ASSERT_EQ(other.post("/v1/counters/set", "", R"({"name":"n","value":40})"),
+                R"(200 {"name":"n","value":40})");
+      {
+        Server dying(store, 1);
+        store.fail_call(call, fault);
+        store.down_from_fault = true;
+        dying.post(path, "k1", body);
+      }
+      died = store.failed();
+      store.down = store.down_from_fault = false;
+      other.sleep(120s);
+      EXPECT_EQ(other.post(path, "k1", body), answer);
+      store.deliver_late();
+      EXPECT_EQ(other.post(path, "k1", body), answer);
+      const std::string now = other.post("/v1/counters/add", "", R"({"name":"n","delta":0})");
+      const std::string left =
+          path.ends_with("remove") ? "0" : answer.substr(answer.find("\"value\":") + 8, 2);
+      EXPECT_EQ(now, R"(200 {"name":"n","value":)" + left + "}");
+      ASSERT_LT(call, 30U);
+    }
+  }
+}
+
+TEST(StoredAnswers, AnAddAndItsAnswerAreOneWrite) {
+  expect_one_effect("/v1/counters/add", R"({"name":"n"})", R"(200 {"name":"n","value":41})");
+}
+
+TEST(StoredAnswers, ASetAndItsAnswerAreOneWrite) {
+  expect_one_effect("/v1/counters/set", R"({"name":"n","value":50,"expected":40})",
+                    R"(200 {"name":"n","value":50})");
+}
+
+TEST(StoredAnswers, ARemovalAndItsAnswerAreOneWrite) {
+  expect_one_effect("/v1/counters/remove", R"({"name":"n"})", R"(200 {"name":"n","value":40,"exists":true})");
+}
+
+TEST(StoredAnswers, APlainAddAndItsAnswerAreOneWrite) {
+  expect_one_effect("/v1/simple/counters", R"({"key":"n"})", R"(200 {"value":41})");
 }
 
 TEST(StoredAnswers, OfAnOwnerThatDiedTheOutcomeIsUnknown) {

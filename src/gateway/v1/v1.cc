@@ -260,7 +260,7 @@ void V1::serve(const Route& route, const HttpResponderPtr& responder, HttpReques
   once.key = *key;
   once.fingerprint = route.method + " " + route.path + "\n" + request.body;
   once.time = options_.request_timeout + wait;
-  once.repeatable = route.repeatable;
+  once.repeatable = route.repeatable || route.keeps_answer;
   start(run_once(route, responder, std::move(call), std::move(request_id), std::move(once)));
 }
 
@@ -322,8 +322,15 @@ Task<void> V1::run_once(const Route& route, HttpResponderPtr responder, Call cal
     responder->respond(begun.response);
     co_return;
   }
+  const std::shared_ptr<AnswerKeeping> keeping_itself =
+      route.keeps_answer ? idempotency_->keeping(once, begun.owner) : nullptr;
+  call.keeping = keeping_itself;
   Outcome outcome = co_await handle(&route, std::move(call));
-  const Keeping keeping = keeping_of(outcome, route.repeatable);
+  if (keeping_itself != nullptr && keeping_itself->kept) {
+    responder->respond(answer_of(std::move(outcome), request_id));
+    co_return;
+  }
+  const Keeping keeping = keeping_of(outcome, once.repeatable);
   const HttpResponse response = answer_of(std::move(outcome), request_id);
   options.deadline = clock_.now() + options_.request_timeout;
   Status kept;

@@ -13,7 +13,8 @@
 //   the first answer again, or that its outcome is unknown: effect and answer are two writes, and whoever
 //   dies between them leaves no answer. The client hears its answer when it is kept; if the store keeps
 //   nothing for as long as a request may take, it hears it before. What can be done twice without harm
-//   (Route::repeatable) is done again instead. Keys are each user's own (stored_answers.h).
+//   (Route::repeatable) is done again instead. Counters write both in one transaction (Route::keeps_answer):
+//   of them, repeating always brings the one answer. Keys are each user's own (stored_answers.h).
 //   6. The document at /v1/openapi.json is made from the routes that serve.
 //
 // Strand: the core's. What it is given outlives it, but for the store's callbacks: destroy the HTTP servers

@@ -146,7 +146,10 @@ void Combiner::Core::close() {
 
 Task<void> Combiner::Core::work(std::shared_ptr<Core> core, std::shared_ptr<Lane> lane) {
   while (!lane->queue.empty()) {
-    while (!lane->queue.empty() && lane->batch.size() < updates_per_batch_max) {
+    std::size_t companions = 0;
+    while (!lane->queue.empty() && lane->batch.size() < updates_per_batch_max &&
+           companions < companions_per_batch_max) {
+      if (lane->queue.begin()->second->update->companion.has_value()) ++companions;
       lane->batch.insert(lane->queue.extract(lane->queue.begin()));
     }
     Commit commit(*core, *lane);

@@ -11,6 +11,8 @@
 //   3. Outcomes: ok; unknown_outcome (the deadline passed or the caller gave up while it was under way, or
 //      nothing could be learned); any other error: no effect.
 //   4. An update that changes nothing is answered only at a revision known to be current after its call.
+//   5. An update may have a companion: a key beside, written in the same transaction, so that both take
+//   effect or neither; and not at all unless that key is at the revision that is expected.
 //
 // Cost: one transaction of two puts for each round trip to the store, however many updates; a read at first;
 // a lease for many markers every few minutes. Bounded: updates_waiting_max in all, updates_per_batch_max in a
@@ -27,6 +29,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <variant>
@@ -45,6 +48,9 @@ inline constexpr std::size_t updates_waiting_max = 65'536;
 inline constexpr std::size_t updates_per_batch_max = 4096;
 inline constexpr std::size_t combined_keys_max = 4096;
 static_assert(updates_waiting_max > updates_per_batch_max);
+// Of updates with one, in a transaction: etcd allows 128 comparisons or operations.
+inline constexpr std::size_t companions_per_batch_max = 32;
+static_assert(companions_per_batch_max + 3 < 128);
 
 // The key as it was found or written last.
 struct KnownKey {
@@ -73,6 +79,18 @@ struct Folded {
   KeyEnd end;
 };
 
+struct Companion {
+  std::string key;
+  Revision expected;  // its mod_revision
+  Duration ttl{};     // the key's end is not before
+
+  // What the fold says: the update takes effect, and this is written with it.
+  bool written = false;
+  std::string value;
+  // What the fold is told: the key is at another revision, so that the update must not take effect.
+  bool lost = false;
+};
+
 // One waiting update: whoever made it reads the answer from it afterwards. A fold may see it many times; the
 // last one counts.
 struct CombinedUpdate {
@@ -80,6 +98,8 @@ struct CombinedUpdate {
   CombinedUpdate(const CombinedUpdate&) = delete;
   CombinedUpdate& operator=(const CombinedUpdate&) = delete;
   virtual ~CombinedUpdate() = default;
+
+  std::optional<Companion> companion;
 };
 
 // Applies the updates in order, leaving each one's answer in it.

@@ -108,11 +108,39 @@ Task<Result<LeaseId>> Combiner::Commit::lease_for(KeyEnd end) {
   co_return LeaseId();
 }
 
+Task<Status> Combiner::Commit::lease_companions() {
+  beside_.clear();
+  for (const auto& [id, waiting] : lane_.batch) {
+    std::optional<Companion>& companion = waiting->update->companion;
+    if (!companion.has_value() || !companion->written) continue;
+    LS_MUST(!companion->lost, "nothing is written beside what must not take effect");
+    const Result<LeaseId> lease = co_await core_.leases().lasting(companion->ttl, call());
+    if (!lease.ok()) co_return lease.status();
+    beside_.push_back({&*companion, *lease});
+  }
+  LS_MUST(beside_.size() <= companions_per_batch_max);
+  co_return Status();
+}
+
+void Combiner::Commit::note_lost_companions(const store::TxnResponse& answer) {
+  for (std::size_t i = 0; i < beside_.size(); ++i) {
+    const store::RangeResponse* found = range_at(answer, 2 + i);
+    if (found == nullptr) continue;  // an answer of another shape: the next one tells
+    const Revision revision = found->kvs.empty() ? Revision() : found->kvs.front().mod_revision;
+    Companion& companion = *beside_[i].companion;
+    companion.lost = revision != companion.expected;
+  }
+}
+
 Task<Combiner::Commit::Outcome> Combiner::Commit::write(Folded folded, TimePoint folded_at) {
   Result<LeaseId> lease = co_await lease_for(folded.end);
   if (!lease.ok() && lease.status() == errors::end_has_passed()) co_return Outcome();  // since it was folded
   if (!lease.ok()) co_return Outcome(lease.status());
+  if (Status leased = co_await lease_companions(); !leased.ok()) co_return Outcome(leased);
   if (Status marked = co_await ensure_marker(); !marked.ok()) co_return Outcome(marked);
+  // Whoever gave up since the fold was told that there is no effect.
+  if (std::ranges::any_of(lane_.batch, [](const auto& one) { return one.second->answered(); }))
+    co_return Outcome();
   ++lane_.transactions;
   for (const auto& [id, waiting] : lane_.batch) waiting->sent = true;
   bool in_doubt = false;
@@ -162,6 +190,7 @@ Combiner::Commit::Outcome Combiner::Commit::settle(const store::TxnResponse& ans
   const Revision expected = lane_.marker->mod_revision;
   if (marked == expected || (in_doubt && LS_PLANTED(counter_add_repeated))) {
     if (in_doubt) lane_.marker->mod_revision = marked == expected ? revision : marked;
+    note_lost_companions(answer);
     nothing_was_sent();
     return std::nullopt;
   }
@@ -171,11 +200,13 @@ Combiner::Commit::Outcome Combiner::Commit::settle(const store::TxnResponse& ans
   }
   if (in_doubt && marker != nullptr && marker->value == mark_of_not_done()) {
     lane_.marker->mod_revision = marked;
+    note_lost_companions(answer);
     nothing_was_sent();
     return std::nullopt;
   }
   lane_.marker.reset();  // gone with its lease, or touched by others: it tells nothing any more
   if (in_doubt) return errors::update_outcome_unknown();
+  note_lost_companions(answer);
   nothing_was_sent();
   return std::nullopt;
 }
@@ -185,6 +216,7 @@ Combiner::Commit::Outcome Combiner::Commit::settle(const store::TxnResponse& ans
 Combiner::Commit::Outcome Combiner::Commit::on_lease_lost(LeaseId lease, bool in_doubt) {
   core_.leases().forget(lease);
   core_.leases().forget(lane_.marker->lease);
+  for (const Beside& each : beside_) core_.leases().forget(each.lease);
   lane_.marker.reset();
   lane_.known->doubtful = true;
   if (in_doubt) return errors::update_outcome_unknown();
@@ -220,6 +252,15 @@ store::TxnRequest Combiner::Commit::request(const Folded& folded, LeaseId lease,
   txn.success.emplace_back().request = mark;
   txn.failure.push_back(operation(one_key(key())));
   txn.failure.push_back(operation(one_key(marker.key)));
+  for (const Beside& each : beside_) {
+    txn.compare.push_back(modified_at(each.companion->key, each.companion->expected));
+    store::PutRequest put;
+    put.key = each.companion->key;
+    put.value = each.companion->value;
+    put.lease = each.lease;
+    txn.success.emplace_back().request = std::move(put);
+    txn.failure.push_back(operation(one_key(each.companion->key)));
+  }
   if (in_doubt) {
     // Only where the mark is the one from before: what says "done", or "not done" already, stays readable,
     // should this answer get lost, too.

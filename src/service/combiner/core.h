@@ -111,6 +111,9 @@ class Combiner::Commit {
   Outcome settle(const store::TxnResponse& answer, const Folded& folded, LeaseId lease, TimePoint folded_at,
                  bool in_doubt);
   Outcome on_lease_lost(LeaseId lease, bool in_doubt);
+  Task<Status> lease_companions();
+  // Of a transaction that has not taken effect and will not.
+  void note_lost_companions(const store::TxnResponse& answer);
   [[nodiscard]] store::TxnRequest request(const Folded& folded, LeaseId lease, bool in_doubt) const;
   [[nodiscard]] std::string mark_of_done() const;
   [[nodiscard]] std::string mark_of_not_done() const;
@@ -124,7 +127,12 @@ class Combiner::Commit {
 
   Core& core_;
   Lane& lane_;
-  bool current_ = false;  // what is known was learned after the batch began
+  struct Beside {
+    Companion* companion;  // of an update of the batch
+    LeaseId lease;
+  };
+  std::vector<Beside> beside_;  // those that are written with the batch
+  bool current_ = false;        // what is known was learned after the batch began
   int leases_lost_ = 0;
 };
 

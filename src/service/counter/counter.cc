@@ -43,6 +43,9 @@ Status counter_overflow() {
 Status counter_value_differs() {
   return {Code::failed_precondition, "counter: it has another value than was expected"};
 }
+Status counter_companion_lost() {
+  return {Code::failed_precondition, "counter: what was to be written with it was changed by another"};
+}
 Status counter_end_too_far() {
   return {Code::invalid_argument, "counter: the time at which it is to end is too far away"};
 }
@@ -64,6 +67,7 @@ struct Counter::Update final : CombinedUpdate {
   Kind kind = Kind::add;
   CounterAdd add;
   CounterSet set;
+  std::function<std::string(const CounterValue&)> companion_value;
   std::optional<Result<CounterValue>> answer;
 
   // The value after it, or why it changes nothing.
@@ -80,6 +84,24 @@ struct Counter::Update final : CombinedUpdate {
   }
 
   void apply(Counted& counted, env::Clock& clock) {
+    if (!companion.has_value()) return apply_alone(counted, clock);
+    companion->written = false;
+    if (companion->lost) {
+      answer = errors::counter_companion_lost();
+      return;
+    }
+    const bool changed = std::exchange(counted.changed, false);
+    apply_alone(counted, clock);
+    companion->written = counted.changed;
+    counted.changed = counted.changed || changed;
+    if (!companion->written) return;
+    LS_MUST(answer.has_value() && answer->ok());
+    companion->value = companion_value(**answer);
+    (*answer)->with_companion = true;
+  }
+
+ private:
+  void apply_alone(Counted& counted, env::Clock& clock) {
     if (kind == Kind::remove) {
       const bool existed = std::exchange(counted.exists, false);
       answer = CounterValue{counted.value.ok() ? *counted.value : 0, existed, {}};
@@ -126,8 +148,18 @@ Counter::Counter(const Context& context)
                           }}) {}
 
 Task<Result<CounterValue>> Counter::submit(std::string name, std::shared_ptr<Update> update,
-                                           store::CallOptions options) {
+                                           store::CallOptions options,
+                                           std::optional<CounterCompanion> beside) {
   if (Status named = check_name(name); !named.ok()) co_return named;
+  if (beside.has_value()) {
+    update->companion_value = std::move(beside->value);
+    update->companion = Companion{.key = std::move(beside->key),
+                                  .expected = beside->expected,
+                                  .ttl = beside->ttl,
+                                  .written = false,
+                                  .value = {},
+                                  .lost = false};
+  }
   const Result<Revision> done = co_await combiner_.submit(std::move(name), update, std::move(options));
   if (!done.ok()) co_return done.status();
   LS_MUST(update->answer.has_value());
@@ -135,25 +167,28 @@ Task<Result<CounterValue>> Counter::submit(std::string name, std::shared_ptr<Upd
   co_return *std::move(update->answer);
 }
 
-Task<Result<CounterValue>> Counter::add(std::string name, CounterAdd add, store::CallOptions options) {
+Task<Result<CounterValue>> Counter::add(std::string name, CounterAdd add, store::CallOptions options,
+                                        std::optional<CounterCompanion> beside) {
   if (Status end = check_end(context_.clock, add.expires_at); !end.ok()) co_return end;
   const auto update = std::make_shared<Update>();
   update->add = add;
-  co_return co_await submit(std::move(name), update, std::move(options));
+  co_return co_await submit(std::move(name), update, std::move(options), std::move(beside));
 }
 
-Task<Result<CounterValue>> Counter::set(std::string name, CounterSet set, store::CallOptions options) {
+Task<Result<CounterValue>> Counter::set(std::string name, CounterSet set, store::CallOptions options,
+                                        std::optional<CounterCompanion> beside) {
   if (Status end = check_end(context_.clock, set.expires_at); !end.ok()) co_return end;
   const auto update = std::make_shared<Update>();
   update->kind = Update::Kind::set;
   update->set = set;
-  co_return co_await submit(std::move(name), update, std::move(options));
+  co_return co_await submit(std::move(name), update, std::move(options), std::move(beside));
 }
 
-Task<Result<CounterValue>> Counter::remove(std::string name, store::CallOptions options) {
+Task<Result<CounterValue>> Counter::remove(std::string name, store::CallOptions options,
+                                           std::optional<CounterCompanion> beside) {
   const auto update = std::make_shared<Update>();
   update->kind = Update::Kind::remove;
-  co_return co_await submit(std::move(name), update, std::move(options));
+  co_return co_await submit(std::move(name), update, std::move(options), std::move(beside));
 }
 
 Task<Result<CounterValue>> Counter::get(std::string name, store::CallOptions options) {

@@ -7,6 +7,8 @@
 //   4. A counter with an end is removed by the store when it comes; the end named last counts. Counting after
 //      it begins at zero.
 //
+//   5. What is written beside an update (CounterCompanion) is written in its transaction: both or neither.
+//
 // Adds of one process that come together go into one transaction (combiner/combiner.h, which also says what
 // they cost, what outcomes there are, and why unknown outcomes do not count twice). get() is one read.
 //
@@ -18,6 +20,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -43,7 +46,17 @@ struct CounterAdd {
 struct CounterValue {
   std::int64_t value = 0;
   bool exists = false;
-  Revision revision;  // of the store, at which this held
+  Revision revision;            // of the store, at which this held
+  bool with_companion = false;  // it was written
+};
+
+// A key that is written with an update that changes something: what its caller is to hear again, say. Where
+// it was changed since `expected`, the update has no effect.
+struct CounterCompanion {
+  std::string key;
+  Revision expected;
+  Duration ttl{};  // it is kept for
+  std::function<std::string(const CounterValue&)> value;
 };
 
 struct CounterSet {
@@ -54,21 +67,25 @@ struct CounterSet {
 };
 
 namespace errors {
-Status not_a_counter();          // failed_precondition: the key holds something else
-Status counter_overflow();       // out_of_range
-Status counter_value_differs();  // failed_precondition: another value than was expected
-Status counter_end_too_far();    // invalid_argument
+Status not_a_counter();           // failed_precondition: the key holds something else
+Status counter_overflow();        // out_of_range
+Status counter_value_differs();   // failed_precondition: another value than was expected
+Status counter_end_too_far();     // invalid_argument
+Status counter_companion_lost();  // failed_precondition: the companion was changed
 }  // namespace errors
 
 class Counter {
  public:
   explicit Counter(const Context& context);
 
-  [[nodiscard]] Task<Result<CounterValue>> add(std::string name, CounterAdd add, store::CallOptions options);
-  [[nodiscard]] Task<Result<CounterValue>> set(std::string name, CounterSet set, store::CallOptions options);
+  [[nodiscard]] Task<Result<CounterValue>> add(std::string name, CounterAdd add, store::CallOptions options,
+                                               std::optional<CounterCompanion> beside = std::nullopt);
+  [[nodiscard]] Task<Result<CounterValue>> set(std::string name, CounterSet set, store::CallOptions options,
+                                               std::optional<CounterCompanion> beside = std::nullopt);
   [[nodiscard]] Task<Result<CounterValue>> get(std::string name, store::CallOptions options);
   // What it was.
-  [[nodiscard]] Task<Result<CounterValue>> remove(std::string name, store::CallOptions options);
+  [[nodiscard]] Task<Result<CounterValue>> remove(std::string name, store::CallOptions options,
+                                                  std::optional<CounterCompanion> beside = std::nullopt);
 
   [[nodiscard]] std::size_t waiting() const { return combiner_.waiting(); }
 
@@ -76,7 +93,7 @@ class Counter {
   struct Update;
   static Folded fold(env::Clock& clock, const KnownKey& key, std::span<CombinedUpdate* const> updates);
   Task<Result<CounterValue>> submit(std::string name, std::shared_ptr<Update> update,
-                                    store::CallOptions options);
+                                    store::CallOptions options, std::optional<CounterCompanion> beside);
 
   Context context_;
   Combiner combiner_;

@@ -95,6 +95,109 @@ TEST_F(CounterTest, WhatIsNoCounterIsLeftAloneUntilItIsSet) {
   EXPECT_EQ(text(run(counter.set("c", {1, {}, {}}, {}))), "1");
 }
 
+// ---- what is written beside an update
+
+class CounterBesideTest : public CounterTest {
+ protected:
+  // At the record's present revision.
+  std::optional<CounterCompanion> beside(const std::string& key) {
+    CounterCompanion made;
+    made.key = key;
+    made.expected = look(key).first;
+    made.ttl = std::chrono::hours(24);
+    made.value = [](const CounterValue& value) { return "made " + std::to_string(value.value); };
+    return made;
+  }
+  std::pair<Revision, std::string> look(const std::string& key) {
+    std::pair<Revision, std::string> found;
+    store::RangeRequest request;
+    request.key = key;
+    world.store.range(request, {}, [&](const Result<store::RangeResponse>& answer) {
+      LS_MUST(answer.ok());
+      if (!answer->kvs.empty()) found = {answer->kvs[0].mod_revision, std::string(answer->kvs[0].value)};
+    });
+    world.settle();
+    return found;
+  }
+};
+
+TEST_F(CounterBesideTest, BothAreWrittenAtOneRevision) {
+  put_raw("r", "open");
+  const Answer added = run(counter.add("c", {5, {}}, {}, beside("r")));
+  EXPECT_EQ(text(added), "5");
+  EXPECT_TRUE(added->with_companion);
+  EXPECT_EQ(look("r"), std::pair(added->revision, std::string("made 5")));
+  EXPECT_EQ(look(counter_key("c")).first, added->revision);
+  EXPECT_EQ(run(counter.add("c", {1, {}}, {}, beside("new")))->value, 6) << "one that is not there yet";
+  EXPECT_EQ(look("new").second, "made 6");
+}
+
+TEST_F(CounterBesideTest, WhatChangesNothingWritesNothingBeside) {
+  ASSERT_TRUE(run(counter.set("c", {std::numeric_limits<std::int64_t>::max(), {}, {}}, {})).ok());
+  put_raw("r", "open");
+  EXPECT_EQ(run(counter.add("c", {1, {}}, {}, beside("r"))).status(), errors::counter_overflow());
+  const Answer removed = run(counter.remove("none", {}, beside("r")));
+  EXPECT_EQ(text(removed), "0 (none)");
+  EXPECT_FALSE(removed->with_companion);
+  EXPECT_EQ(look("r").second, "open");
+}
+
+TEST_F(CounterBesideTest, OneThatAnotherChangedHasNoEffectAndTheOthersOfItsBatchHave) {
+  put_raw("mine", "open");
+  put_raw("taken", "open");
+  const auto mine = beside("mine");
+  const auto taken = beside("taken");
+  put_raw("taken", "by another");
+  Running<Answer> late(counter.add("c", {100, {}}, {}, taken));
+  Running<Answer> good(counter.add("c", {1, {}}, {}, mine));
+  Running<Answer> plain(counter.add("c", {1, {}}, {}));
+  world.advance(60s, 1s);
+  EXPECT_EQ(late.result().status(), errors::counter_companion_lost());
+  EXPECT_EQ(text(good.result()), "1");
+  EXPECT_EQ(text(plain.result()), "2");
+  EXPECT_EQ(look("mine").second, "made 1");
+  EXPECT_EQ(look("taken").second, "by another");
+}
+
+TEST_F(CounterBesideTest, ManyOfOneTurnGoInSeveralTransactions) {
+  std::vector<std::optional<CounterCompanion>> records;
+  for (int i = 0; i < 100; ++i) records.push_back(beside("r" + std::to_string(i)));
+  const int txns = world.store.txns;
+  std::vector<Running<Answer>> adds;
+  for (const auto& record : records) adds.emplace_back(counter.add("c", {1, {}}, {}, record));
+  world.advance(60s, 1s);
+  for (int i = 0; i < 100; ++i) EXPECT_EQ(adds[static_cast<std::size_t>(i)].result()->value, i + 1);
+  EXPECT_EQ(world.store.txns - txns, 4);
+  EXPECT_EQ(look("r99").second, "made 100");
+}
+
+TEST_F(CounterBesideTest, WhateverCallFailsBothHappenOnceOrNeither) {
+  for (const auto fault : {WatchedStore::Fault::refused, WatchedStore::Fault::unknown_done,
+                           WatchedStore::Fault::unknown_not_done, WatchedStore::Fault::unknown_late}) {
+    bool failed = true;
+    for (std::size_t call = 0; failed; ++call) {
+      SCOPED_TRACE("call " + std::to_string(call) + " fault " + std::to_string(static_cast<int>(fault)));
+      const std::string name = "c" + std::to_string(static_cast<int>(fault)) + "." + std::to_string(call);
+      const auto record = beside("r" + name);
+      Counter here(world.context);
+      world.store.fail_call(call, fault);
+      Running<Answer> add(here.add(name, {1, {}}, {}, record));
+      world.advance(200s, 1s);
+      world.store.deliver_late();
+      failed = world.store.failed();
+      const std::string counted = look(counter_key(name)).second;
+      EXPECT_EQ(look(counter_key(name)).first, look("r" + name).first);
+      EXPECT_EQ(counted.empty() ? "" : "made " + counted, look("r" + name).second);
+      if (add.result().ok()) {
+        EXPECT_EQ(counted, "1");
+      } else if (add.result().status().code() != Code::unknown_outcome) {
+        EXPECT_EQ(counted, "");
+      }
+      ASSERT_LT(call, 20U);
+    }
+  }
+}
+
 TEST_F(CounterTest, NamesAreChecked) {
   EXPECT_EQ(add(1, "").status(), errors::name_empty());
   EXPECT_EQ(add(1, std::string(name_bytes_max + 1, 'n')).status(), errors::name_too_long());
@@ -202,6 +305,22 @@ TEST_F(CounterTest, WhoHasLittleTimeDoesNotDecideForWhoeverWaitsWithIt) {
   EXPECT_TRUE(second.waits());
   slow.advance(1s);
   EXPECT_TRUE(second.result().ok());
+}
+
+TEST_F(CounterTest, WhoWasToldThatThereIsNoEffectDoesNotCountWithTheOthers) {
+  for (Duration patience = 100us; patience < 20ms; patience += 100us) {
+    UnrulyWorld slow(static_cast<std::uint64_t>(patience.count()));
+    const auto process = slow.process();
+    process->store.unruliness = {.refused_percent = 0, .unknown_percent = 0};
+    Counter counting(slow.context(*process));
+    store::CallOptions hurried;
+    hurried.deadline = slow.strand.now() + patience;
+    Running<Answer> one(counting.add("c", {100, {}}, hurried));
+    Running<Answer> other(counting.add("c", {1, {}}, {}));
+    slow.advance(100ms, 100us);
+    if (is_unknown(one.result().status())) continue;
+    EXPECT_EQ(other.result()->value, one.result().ok() ? 101 : 1) << patience.count();
+  }
 }
 
 // Many processes, each behind a bad network, one counter.

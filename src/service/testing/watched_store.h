@@ -26,7 +26,7 @@ namespace lockstep::service::testing {
 class WatchedStore final : public store::Store {
  public:
   // What a call does that is told to fail. Reads and the fault unknown_*: the read is refused.
-  enum class Fault { refused, unknown_done, unknown_not_done, overloaded };
+  enum class Fault { refused, unknown_done, unknown_not_done, unknown_late, overloaded };
 
   [[nodiscard]] store::Capabilities capabilities() const override { return store_.capabilities(); }
   void range(store::RangeRequest request, store::CallOptions options,
@@ -123,7 +123,7 @@ class WatchedStore final : public store::Store {
     strand.run();
     return true;
   }
-  // What late_txns kept back takes effect now.
+  // What late_txns and unknown_late kept back takes effect now.
   void deliver_late() {
     for (auto& send : std::exchange(late_, {})) send();
     strand.run();
@@ -137,8 +137,9 @@ class WatchedStore final : public store::Store {
   int ranges = 0;
   int watches = 0;
   int renewals = 0;
-  bool down = false;     // everything is refused
-  bool cut_off = false;  // of leases: renewals and questions about them are refused
+  bool down = false;             // everything is refused
+  bool down_from_fault = false;  // it will be, behind the call that fails
+  bool cut_off = false;          // of leases: renewals and questions about them are refused
   std::optional<Fault> next_txn;
   watch::testing::ManualStrand strand;
 
@@ -152,6 +153,7 @@ class WatchedStore final : public store::Store {
       return std::nullopt;
     }
     fail_after_.reset();
+    down = std::exchange(down_from_fault, false);
     return fault_;
   }
   template <class Request, class Response>
@@ -165,6 +167,10 @@ class WatchedStore final : public store::Store {
     }
     if (*fault == Fault::unknown_done) {
       (store_.*method)(std::move(request), std::move(options), [](const Result<Response>&) {});
+    } else if (*fault == Fault::unknown_late) {
+      late_.push_back([this, method, request = std::move(request), options = std::move(options)]() mutable {
+        (store_.*method)(std::move(request), std::move(options), [](const Result<Response>&) {});
+      });
     }
     done(Status(Code::unknown_outcome, "etcdserver: request timed out"));
   }
