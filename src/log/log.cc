@@ -154,6 +154,9 @@ void Log::append(AppendBatch batch, Done done) {
 void Log::note_commit(LogIndex commit) {
   writer_->note_commit(commit);
 }
+void Log::set_inline_bytes_max(std::size_t bytes) {
+  writer_->set_inline_bytes_max(bytes);
+}
 void Log::flush_idle() {
   writer_->flush_idle();
 }

@@ -136,6 +136,9 @@ class Log {
   void flush_idle();
   [[nodiscard]] bool flush_idle_wanted() const;
 
+  // From the next group on, instead of Options::inline_bytes_max.
+  void set_inline_bytes_max(std::size_t bytes);
+
   // Entries up to `index` are not needed any more (a durable snapshot covers them): segments wholly at or
   // below are recycled. Needed hard state is never lost by it.
   void release(LogIndex index);

@@ -244,7 +244,7 @@ void Log::Writer::hand_over(Group group) {
   written_ = group.state;
   UnderWay write{{current_.number, offset_, checksum_, group.state}, group.cut_above, std::move(group.dones)};
 
-  const bool small = group.appends == 1 && queue_.empty() && frame_bytes <= options_.inline_bytes_max;
+  const bool small = group.appends == 1 && queue_.empty() && frame_bytes <= inline_bytes_max_;
   ++stats_.groups;
   stats_.groups_inline += small ? 1 : 0;
   stats_.bytes += encoded.total_bytes;

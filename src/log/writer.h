@@ -46,6 +46,7 @@ class Log::Writer {
   void mark_repaired(Done done);
   void note_commit(LogIndex commit);
   void flush_idle();
+  void set_inline_bytes_max(std::size_t bytes) { inline_bytes_max_ = bytes; }
   void release(LogIndex index);
   void try_again();
 
@@ -106,6 +107,7 @@ class Log::Writer {
   Directory directory_;
   env::Worker& worker_;
   const Options options_;
+  std::size_t inline_bytes_max_ = options_.inline_bytes_max;
   Fatal fatal_;
   const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 

@@ -210,6 +210,7 @@ void Replica::raise_quota_alarm() {
 void Replica::apply_normal(const raft::Entry& entry) {
   std::optional<PendingBatch> ours = proposals_.committed(entry.index, entry.term);
   results_.clear();
+  if (ours) results_.reserve(ours->commands.size());
   store::Applied applied =
       machine_->apply(entry.index, entry.term, entry.payload.view(), ours ? this : nullptr);
   if (!applied.fatal.ok()) return halt(applied.fatal);

@@ -12,6 +12,8 @@ namespace {
 
 // Mutations wait so long for a leader: an election that meets a split vote or two is over by then.
 constexpr int hold_timeouts = 8;
+// Room is made for as many commands as the last batch had.
+constexpr std::size_t commands_expected_max = 1024;
 
 Status not_leader() {
   return Status(Code::unavailable, "etcdserver: not leader");
@@ -35,6 +37,7 @@ void Replica::start_batch() {
     }
   }
   builder_.start(header);
+  building_.commands.reserve(commands_expected_);
   schedule_flush();
 }
 
@@ -179,6 +182,7 @@ void Replica::flush() {
 void Replica::flush_batch() {
   if (!builder_.started()) return;
   PendingBatch batch = std::exchange(building_, {});
+  commands_expected_ = std::min(batch.commands.size(), commands_expected_max);
   std::string payload = builder_.take();
   release_held();
   submit_batch(std::move(payload), std::move(batch));

@@ -52,6 +52,9 @@ struct Options {
   // Where the state is written, behind the log; outlives the replica and the worker's last job.
   engine::Engine* engine = nullptr;
   log::Options log;  // cluster and node are filled in from above
+  // Instead of log.inline_bytes_max, if it is larger, while there is no other voter: then nothing can be done
+  // while the disk writes, and handing the group to another thread costs two wake-ups.
+  std::size_t log_inline_bytes_max_alone = 0;
   store::StateMachineOptions machine;
   store::PersistenceOptions persistence;
   // Entries kept in memory for followers that lag; one that lags further gets a snapshot.

@@ -141,16 +141,16 @@ void Proposals::complete(PendingBatch batch, std::vector<store::CommandResult> r
     return;
   }
   LS_MUST(batch.commands.size() == results.size());
-  for (std::size_t i = 0; i < results.size(); ++i) {
-    completions_.push_back({std::move(batch.commands[i].done), std::move(results[i])});
-  }
+  completions_.push_back({std::move(batch.commands), std::move(results)});
 }
 
 void Proposals::fail_command(PendingCommand& command, const Status& status) {
   LS_MUST(!status.ok());
   if (std::holds_alternative<std::monostate>(command.done)) return;
   ++commands_failed_;
-  completions_.push_back({std::exchange(command.done, std::monostate{}), status});
+  Completion& completion = completions_.emplace_back();
+  completion.commands.push_back({std::exchange(command.done, std::monostate{}), {}, {}});
+  completion.results.emplace_back(status);
 }
 
 void Proposals::fail(PendingBatch batch, const Status& status) {
@@ -185,7 +185,11 @@ void Proposals::expire(TimePoint now) {
 void Proposals::run_completions() {
   while (!completions_.empty()) {
     std::vector<Completion> due = std::exchange(completions_, {});
-    for (Completion& completion : due) answer(completion.done, std::move(completion.result));
+    for (Completion& completion : due) {
+      for (std::size_t i = 0; i < completion.commands.size(); ++i) {
+        answer(completion.commands[i].done, std::move(completion.results[i]));
+      }
+    }
   }
 }
 

@@ -108,9 +108,10 @@ class Proposals {
   [[nodiscard]] std::uint64_t commands_failed() const { return commands_failed_; }
 
  private:
+  // Of one batch, as it came: commands are not moved one by one.
   struct Completion {
-    CommandCallback done;
-    store::CommandResult result;
+    std::vector<PendingCommand> commands;
+    std::vector<store::CommandResult> results;  // one for each
   };
   struct Forwarded {
     NodeId leader;

@@ -326,6 +326,7 @@ class Replica final : public store::Store,
   // The batch of this turn, and its callers in the same order.
   store::BatchBuilder builder_;
   PendingBatch building_;
+  std::size_t commands_expected_ = 0;    // of the next batch
   std::vector<RenewalWaiter> renewals_;  // of this turn
   UnloggedRenewals unlogged_renewals_;   // a leader's
   TimePoint log_renewals_after_ = TimePoint::min();

@@ -40,9 +40,8 @@
 namespace lockstep::server {
 namespace {
 
-// A group of some hundred small commands: the disk takes little longer for it than for one, and handing it to
-// another thread and back costs two wake-ups, about what the disk takes.
-constexpr std::size_t log_inline_bytes_max = 32 * limits::kibibyte;
+// A group of some hundred small commands: the disk takes little longer for it than for one.
+constexpr std::size_t log_inline_bytes_max_alone = 32 * limits::kibibyte;
 
 constexpr Duration hand_over_timeout = 2s;
 constexpr Duration last_answers_timeout = 500ms;  // of the services' own calls, when nobody else is served
@@ -248,7 +247,7 @@ Status Node::Parts::open_replica() {
   replica_options.quota_bytes = options.quota_bytes;
   replica_options.security.token_lifetime = options.token_ttl;
   replica_options.engine = engine.get();
-  replica_options.log.inline_bytes_max = log_inline_bytes_max;
+  replica_options.log_inline_bytes_max_alone = log_inline_bytes_max_alone;
   replica_options.on_fatal = [this](const Status& why) {
     logger.error("halts", {{"why", why.to_string()}});
     std::_Exit(1);

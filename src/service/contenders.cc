@@ -25,7 +25,10 @@ std::string contender_key(const std::string& name, LeaseId lease) {
   std::array<char, 24> digits{};
   const auto [end, error] = std::to_chars(digits.data(), digits.data() + digits.size(), lease.value(), 16);
   LS_MUST(error == std::errc());
-  return name + "/" + std::string(digits.data(), end);
+  std::string key;
+  key.reserve(name.size() + 1 + digits.size());
+  key.append(name).append(1, '/').append(digits.data(), end);
+  return key;
 }
 
 store::RangeRequest oldest_contender(const std::string& name) {

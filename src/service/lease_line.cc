@@ -82,6 +82,8 @@ store::TxnRequest join_request(const LeasePlace& place, bool calls_off) {
   std::string prefix = place.name + "/";
   std::string end = prefix_end(prefix);
   store::TxnRequest txn;
+  txn.compare.reserve(2);
+  txn.success.reserve(2);
   txn.compare.push_back(created_at(key, Revision()));
   if (calls_off) txn.compare.push_back(number_is(session_key(place.lease), store::CompareTarget::version, 0));
   txn.success.push_back(operation(put_of(std::move(key), place.value, place.lease)));

@@ -1,6 +1,7 @@
 #include "store/command.h"
 
 #include <array>
+#include <utility>
 
 #include "base/assert.h"
 #include "store/auth_codec.h"
@@ -25,6 +26,8 @@ constexpr std::uint8_t put_has_lease = 8;
 // The largest frame around a request: kind, request id, principal, flags.
 constexpr std::size_t command_overhead_bytes_max = 64;
 constexpr std::size_t header_bytes_max = 64;
+// Longer batches are handed out as they were built.
+constexpr std::size_t copied_bytes_max = 64 * limits::kibibyte;
 // validate.cc counts every operation with more than its encoded overhead.
 static_assert(2 * header_bytes_max + command_overhead_bytes_max + limits::request_bytes_max <=
                   limits::entry_bytes_max,
@@ -252,9 +255,11 @@ bool BatchBuilder::auth(const AuthChange& change, const RequestId& request_id, P
 std::string BatchBuilder::take() {
   LS_MUST(started());
   LS_MUST(payload_.size() <= limits::entry_bytes_max);
-  std::string payload = std::move(payload_);
-  payload_.clear();
   count_ = 0;
+  if (payload_.size() > copied_bytes_max) return std::exchange(payload_, {});
+  // A copy has the length it needs, and the next batch does not grow byte by byte.
+  std::string payload = payload_;
+  payload_.clear();
   return payload;
 }
 

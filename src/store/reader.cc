@@ -181,7 +181,7 @@ Result<RangeResponse> Reader::range(const RangeRequest& request) const {
 
 Result<std::size_t> Reader::answer_bytes(const RangeRequest& request) const {
   Result<Rows> found = select(request);
-  if (found.status() == errors::answer_too_large()) return bytes_max_ + 1;
+  if (!found.ok() && found.status() == errors::answer_too_large()) return bytes_max_ + 1;
   if (!found.ok()) return found.status();
   return bytes_of(found->rows, request.keys_only, bytes_max_);
 }

@@ -347,6 +347,11 @@ TEST(StateMachine, ATransactionWithTooLargeAnAnswerHasNoEffectOnAnyMember) {
   all.revision = before;
   EXPECT_EQ(on_both([&](BatchBuilder& batch) { return batch.txn(txn_of({all})); }).status(),
             errors::answer_too_large());
+  for (const std::int64_t limit : {2, 1000}) {
+    const RangeRequest some{.key = "a", .range_end = "z", .limit = limit};
+    EXPECT_EQ(on_both([&](BatchBuilder& batch) { return batch.txn(txn_of({some})); }).status(),
+              errors::answer_too_large());
+  }
   EXPECT_EQ(answering->revision(), before);
   EXPECT_EQ(answering->range({.key = "c"})->count, 0);
   EXPECT_EQ(following->digest(), answering->digest());
