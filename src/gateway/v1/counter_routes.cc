@@ -138,7 +138,8 @@ Routes counter_routes(Coordination& recipes) {
   showing.problems = {"not_a_counter"};
   Route watching = stream(recipes, "/v1/counters/watch", "A counter's values as they change", watch);
   watching.request = {name_field("the counter's name")};
-  watching.events = {{"value", "what it counts; values in between may be left out", whole}};
+  watching.events = {{"value", "what it counts; values in between may be left out", whole},
+                     restarted_event()};
   watching.problems = {"not_a_counter"};
   return {std::move(adding), std::move(setting), std::move(removing), std::move(showing),
           std::move(watching)};

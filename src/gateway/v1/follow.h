@@ -24,7 +24,12 @@ struct Following {
   std::function<Task<Result<State>>(store::CallOptions options)> read;
 };
 
-// Until the client is gone (ok), the state is the last one (ok) or an error.
+// What is sent where the range could not be followed (compacted, or the store was away for a while): then the
+// state as it is now, also if it is the one that was sent last.
+Event restarted_event();
+
+// Until the client is gone (ok), the state is the last one (ok) or an error that does not pass; one that may
+// pass is an error only for the first state.
 Task<Status> follow(Coordination* recipes, Following what, store::CallOptions options, EventSink* sink);
 
 }  // namespace lockstep::gateway::v1

@@ -226,7 +226,8 @@ Routes lock_state_routes(Coordination& recipes) {
   Route watching = stream(recipes, "/v1/locks/watch",
                           "Who holds a lock and who waits, the first hundred, as it changes", watch);
   watching.request = {lock_name_field()};
-  watching.events = {{"lock", "as it is now; states in between may be left out", state_fields()}};
+  watching.events = {{"lock", "as it is now; states in between may be left out", state_fields()},
+                     restarted_event()};
   Route forcing = post(recipes, "/v1/locks/force-release", "Takes a lock away from its holder, on the record",
                        force_release);
   const auto text = [](const char* name, const char* meaning) {

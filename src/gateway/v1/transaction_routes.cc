@@ -187,7 +187,8 @@ Routes transaction_routes(Coordination& recipes) {
   waiting.answer = transaction_fields();
   Route watching = about(stream(recipes, "/v1/transactions/watch", "A transaction as it goes on", watch));
   watching.events = {
-      {"transaction", "as show answers; the last one is finished", transaction_details_fields()}};
+      {"transaction", "as show answers; the last one is finished", transaction_details_fields()},
+      restarted_event()};
   Route defining =
       about(get(recipes, "/v1/transactions/definition", "What a transaction was submitted with", definition));
   defining.problems.emplace_back("transaction_forgotten");
