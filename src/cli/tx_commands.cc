@@ -152,16 +152,11 @@ Result<Details> read_details(Client& client, const std::string& gid) {
   return details;
 }
 
-std::string text_of(const tx::Audit& audit) {
-  return fmt::format("{}: {}{}{}: {}", audit.by, audit.action, audit.branch.empty() ? "" : " ", audit.branch,
-                     audit.reason);
-}
-
 Report report_of(const Details& details, Format output) {
   Report report;
   add_facts(report, details.view, output);
   std::vector<std::string> audits;
-  for (const tx::Audit& audit : details.audits) audits.push_back(text_of(audit));
+  for (const tx::Audit& audit : details.audits) audits.push_back(line_of(audit));
   if (!audits.empty()) report.fact("audits", std::move(audits));
   Table& table =
       report.table("branches", {"branch", "operation", "state", "attempts", "status", "at_ms", "took_ms"});

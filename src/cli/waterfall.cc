@@ -149,4 +149,10 @@ std::string draw_waterfall(const tx::State& state, const std::vector<tx::Journal
   return text;
 }
 
+std::string line_of(const service::transaction::Audit& audit) {
+  const std::string user = audit.user.empty() ? "" : fmt::format(" (user {})", audit.user);
+  const std::string branch = audit.branch.empty() ? "" : " " + audit.branch;
+  return fmt::format("{}{}: {}{}: {}", audit.by, user, audit.action, branch, audit.reason);
+}
+
 }  // namespace lockstep::cli

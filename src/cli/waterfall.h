@@ -15,6 +15,7 @@
 
 #include "service/transaction/machine.h"
 #include "service/transaction/state.h"
+#include "service/transaction/transactions.h"
 
 namespace lockstep::cli {
 
@@ -22,5 +23,8 @@ namespace lockstep::cli {
 std::string draw_waterfall(const service::transaction::State& state,
                            const std::vector<service::transaction::JournalLine>& journal,
                            const service::transaction::Next& next, std::int64_t now_ms);
+
+// What an operator did: "ann@desk (user ann): skip stock: put back by hand". The user is who the server knew.
+std::string line_of(const service::transaction::Audit& audit);
 
 }  // namespace lockstep::cli

@@ -64,5 +64,18 @@ TEST(Waterfall, WhatHasNotEndedReachesToNow) {
   EXPECT_EQ(draw_waterfall(state, {}, {}, 0), "nothing was called yet\n");
 }
 
+TEST(Waterfall, WhoEverDidSomethingByHandIsNamedAsTheServerKnewThem) {
+  tx::Audit audit;
+  audit.by = "ann@desk";
+  audit.action = "skip";
+  audit.branch = "stock";
+  audit.reason = "put back";
+  EXPECT_EQ(line_of(audit), "ann@desk: skip stock: put back");
+  audit.user = "eve";
+  audit.branch = "";
+  audit.action = "finish";
+  EXPECT_EQ(line_of(audit), "ann@desk (user eve): finish: put back");
+}
+
 }  // namespace
 }  // namespace lockstep::cli

@@ -251,6 +251,7 @@ READS = [
     ("GET", "/v1/timers/dead", "timers", {"queue": "pq"}),
     ("GET", "/v1/transactions", "transactions", {}),
     ("GET", "/v1/transactions/show", "transactions", {"gid": "x1"}),
+    ("GET", "/v1/transactions/{gid}", "transactions", {"gid": "x1"}),
     ("GET", "/v1/transactions/wait", "transactions", {"gid": "x1"}),
     ("GET", "/v1/transactions/watch", "transactions", {"gid": "x1"}),
     ("GET", "/v1/transactions/definition", "transactions", {"gid": "x1"}),

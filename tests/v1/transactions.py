@@ -49,6 +49,10 @@ def transactions(asked):
     shown = asked.get(f"{path}/show", gid=gid)
     asked.tally.check("on the record", [one["action"] for one in shown["audits"]] == ["retry", "skip"], shown)
     asked.expect("nothing is there", asked.get(f"{path}/show", gid="none"), 404, "transaction_not_found")
+    asked.tally.check("by its path", asked.get(path + "/{gid}", gid=gid).json == shown.json, shown)
+    asked.expect("a name of signs", asked.post(path, gid="a+b&c=d?e", mode="tcc"), 200)
+    asked.expect("by its path, too", asked.get(path + "/{gid}", gid="a+b&c=d?e"), 200, gid="a+b&c=d?e")
+    asked.expect("nothing by that path", asked.get(path + "/{gid}", gid="none"), 404, "transaction_not_found")
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refusing)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{server.server_address[1]}/"

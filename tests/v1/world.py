@@ -54,7 +54,12 @@ class Asked:
     def ask(self, method, path, body=None, fields=None, timeout=60):
         """A request whose answer must be as the document says."""
         if method == "GET":
-            target, data = path + ("?" + urllib.parse.urlencode(body) if body else ""), None
+            given = {f"{{{name}}}": value for name, value in (body or {}).items()}  # of "/v1/transactions/{gid}"
+            target, data = path, None
+            for name in [name for name in given if name in path]:
+                target = target.replace(name, urllib.parse.quote(str(given.pop(name)), safe=""))
+            query = {name[1:-1]: value for name, value in given.items()}
+            target += "?" + urllib.parse.urlencode(query) if query else ""
         else:
             target, data = path, body if isinstance(body, bytes) else json.dumps(body or {}).encode()
         sent = {"Content-Type": "application/json"} if data is not None else {}

@@ -121,6 +121,10 @@ void add_parameters(JsonText* operation, const Route& route) {
   operation->begin_list("parameters");
   if (route.method == "GET") {
     for (const Field& field : route.request) {
+      if (field.name == path_field(route)) {
+        operation->element(parameter("path", field.name, true, schema_of(field)));
+        continue;
+      }
       operation->element(
           parameter("query", field.name, field.is_required && !field.is_bytes(), schema_of(field)));
       if (field.is_bytes())

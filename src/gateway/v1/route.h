@@ -52,7 +52,7 @@ struct Event {
 
 struct Route {
   std::string method;  // GET takes its fields from the query, POST and DELETE from the body
-  std::string path;
+  std::string path;    // of GET it may end in a field in braces, which is its last part then: path_field()
   std::string summary;
   std::string tag;
   Fields request;
@@ -68,6 +68,9 @@ struct Route {
 };
 
 using Routes = std::vector<Route>;
+
+// "gid" of "/v1/transactions/{gid}"; empty: every field is in the query.
+std::string_view path_field(const Route& route);
 
 // Longest that a request may ask to wait.
 inline constexpr std::int64_t wait_ms_max = 3'600'000;

@@ -181,6 +181,9 @@ Routes transaction_routes(Coordination& recipes) {
                     text_field("cursor", "for the next page; absent: that was the last one")};
   Route showing = about(get(recipes, "/v1/transactions/show", "Every call of a transaction", show));
   showing.answer = transaction_details_fields();
+  Route one =
+      about(get(recipes, "/v1/transactions/{gid}", "As show; of a gid that is no other path's", show));
+  one.answer = transaction_details_fields();
   Route waiting = about(get(recipes, "/v1/transactions/wait",
                             "A transaction once it is finished, or as it stands after the time", wait));
   waiting.request.push_back(wait_field());
@@ -196,8 +199,8 @@ Routes transaction_routes(Coordination& recipes) {
                      json_field("branches", "those that were registered later").required()};
   Route naming = get(recipes, "/v1/transactions/new-gid", "A gid that nobody has", new_gid);
   naming.answer = {gid_field().required()};
-  return {submit_route(recipes), std::move(listing),  std::move(showing), std::move(waiting),
-          std::move(watching),   std::move(defining), std::move(naming)};
+  return {submit_route(recipes), std::move(listing),  std::move(showing),  std::move(one),
+          std::move(waiting),    std::move(watching), std::move(defining), std::move(naming)};
 }
 
 }  // namespace lockstep::gateway::v1

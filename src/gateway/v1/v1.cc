@@ -74,7 +74,28 @@ bool is_json(const HttpRequest& request) {
          type.starts_with("application/x-www-form-urlencoded");  // what curl -d says of any text
 }
 
+// The field in the path and those of the query, as one query.
+std::string whole_query(const Route& route, const HttpRequest& request) {
+  const std::string_view field = path_field(route);
+  if (field.empty()) return request.query;
+  std::string query = std::string(field) + "=";
+  // The path is decoded already; a query is read decoding it.
+  constexpr std::string_view digits = "0123456789ABCDEF";
+  for (const char letter : std::string_view(request.path).substr(route.path.find('{'))) {
+    const auto byte = static_cast<unsigned char>(letter);
+    query.append({'%', digits[byte >> 4U], digits[byte & 15U]});
+  }
+  return request.query.empty() ? query : query + "&" + request.query;
+}
+
 }  // namespace
+
+std::string_view path_field(const Route& route) {
+  const std::size_t begin = route.path.find('{');
+  if (begin == std::string::npos) return {};
+  LS_MUST(route.method == "GET" && route.path.ends_with('}'));
+  return std::string_view(route.path).substr(begin + 1, route.path.size() - begin - 2);
+}
 
 Field wait_field() {
   return integer_field("wait_ms", "how long to wait for it; 0 answers at once").between(0, wait_ms_max);
@@ -185,10 +206,14 @@ void V1::register_with(HttpRouter& router) {
   if (document_.empty()) document_ = openapi_document(routes_);
   for (const Route& route : routes_) {
     LS_MUST(route.path.starts_with(root));
-    router.exact(route.method, route.path,
-                 [this, &route](const HttpResponderPtr& responder, HttpRequest& request) {
-                   serve(route, responder, request);
-                 });
+    const auto handler = [this, &route](const HttpResponderPtr& responder, HttpRequest& request) {
+      serve(route, responder, request);
+    };
+    if (path_field(route).empty()) {
+      router.exact(route.method, route.path, handler);
+    } else {
+      router.prefix(route.method, route.path.substr(0, route.path.find('{')), handler);
+    }
   }
   router.exact("GET", "/v1/openapi.json",
                [this](const HttpResponderPtr& responder, HttpRequest& /*request*/) {
@@ -238,7 +263,7 @@ void V1::serve(const Route& route, const HttpResponderPtr& responder, HttpReques
   if (!query && !request.query.empty()) {
     misread = Misread{"", "fields go into the body, not into the query"};
   } else {
-    misread = query ? read_query(request.query, route.request, &call.arguments)
+    misread = query ? read_query(whole_query(route, request), route.request, &call.arguments)
                     : read_body(request.body, route.request, &call.arguments);
   }
   if (misread.has_value()) return refuse(misread_problem(*std::move(misread)));
