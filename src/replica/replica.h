@@ -347,6 +347,7 @@ class Replica final : public store::Store,
   std::size_t committed_bytes_ = 0;
   std::map<NodeId, SnapshotTransfer> snapshots_;  // being sent
   raft::SnapshotId receiving_snapshot_;
+  std::uint64_t receiving_attempt_ = 0;
   bool installing_ = false;  // its content is taking the place of ours: nothing is applied
   TimePoint persistence_idle_at_ = no_deadline;
   TimePoint persistence_settle_at_ = no_deadline;

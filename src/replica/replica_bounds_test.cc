@@ -222,35 +222,50 @@ TEST(FullDisk, TheMemberGoesOnWhenThereIsRoomAgain) {
   EXPECT_EQ(*outcome, "done");
 }
 
-// P39: whatever a peer announces, nothing of it is written, and the member serves on.
-TEST(FullDisk, ASnapshotLargerThanTheDiskIsRefusedBeforeItsFirstByte) {
-  TestMember member(self, {});
-  member.start();
-  member.heartbeat(leader, Term(3));
-  constexpr std::uint64_t free_bytes = 1'000'000;
-  const std::uint64_t used = member.disk().used_bytes();
-  member.disk().set_capacity(used + free_bytes);
-  raft::Message message;
-  message.kind = raft::MessageKind::snapshot_chunk;
-  message.from = leader;
-  message.term = Term(3);
-  raft::SnapshotDescription snapshot;
-  snapshot.id = raft::SnapshotId(7);
-  snapshot.index = LogIndex(1'000);
-  snapshot.term = Term(2);
-  snapshot.configuration.voters = {self, leader};
-  snapshot.total_bytes = std::uint64_t{1} << 50;
-  message.chunk = raft::SnapshotChunk{snapshot, 0, SharedBytes(std::string(1'000, 's'))};
-  member.receive(std::move(message));
-  member.pass(10ms);
-  const std::vector<raft::Message> answers =
-      member.taken_raft(leader, raft::MessageKind::snapshot_chunk_response);
-  ASSERT_EQ(answers.size(), 1U);
-  EXPECT_TRUE(answers[0].reject);
-  EXPECT_EQ(answers[0].offset, 0U);
-  EXPECT_EQ(member.replica().status().snapshots_refused, 1U);
-  EXPECT_EQ(member.disk().used_bytes(), used);
-  EXPECT_EQ(member.replica().status().leader, leader);
+// P39: the log shares the disk, and must not be the first to find it full.
+TEST_F(Sender, ASnapshotLargerThanTheDiskIsRefusedAndTakenWhenThereIsRoom) {
+  write(30);
+  const std::vector<raft::SnapshotChunk> got = first_chunks();
+  ASSERT_EQ(got.size(), 2U);
+  TestMember follower(lagging, {});
+  follower.start();
+  follower.heartbeat(self, Term(100));
+  const auto receive = [&] {
+    for (const raft::SnapshotChunk& chunk : got) {
+      raft::Message message;
+      message.kind = raft::MessageKind::snapshot_chunk;
+      message.from = self;
+      message.term = Term(100);
+      message.chunk = chunk;
+      follower.receive(std::move(message));
+    }
+    follower.pass(10ms);
+  };
+  const auto stored_through = [&] {
+    std::uint64_t end = 0;
+    for (const auto& answer : follower.taken_raft(self, raft::MessageKind::snapshot_chunk_response)) {
+      if (!answer.reject) end = std::max(end, answer.offset);
+    }
+    return end;
+  };
+  follower.disk().set_capacity(follower.disk().used_bytes() + got[0].snapshot.total_bytes / 2);
+  receive();
+  EXPECT_EQ(stored_through(), 0U);
+  EXPECT_EQ(follower.replica().status().snapshots_refused, 1U);
+  EXPECT_EQ(follower.replica().status().leader, self);
+  follower.disk().set_capacity(UINT64_MAX);
+  receive();
+  EXPECT_EQ(stored_through(), got[1].end_offset());
+  EXPECT_EQ(follower.replica().status().snapshots_refused, 1U);
+}
+
+TEST_F(Sender, WhoeverRefusesTheFirstChunkIsNotAskedAgainAtOnce) {
+  write(30);
+  const std::vector<raft::SnapshotChunk> got = first_chunks();
+  ASSERT_EQ(got.size(), 2U);
+  for (int i = 0; i < 100; ++i) stored(got[0].snapshot, 0, true);
+  EXPECT_TRUE(chunks().empty());
+  EXPECT_FALSE(first_chunks().empty()) << "later it is";
 }
 
 TEST_F(Sender, ALeaderThatCannotWriteTakesNoMoreThanItsBound) {

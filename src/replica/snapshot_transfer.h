@@ -28,6 +28,7 @@ struct SnapshotTransfer {
   TimePoint progress_at{};                        // when the follower last stored something, or it began
   LogIndex reaches;                               // at least this index: the log behind it is still wanted
   bool reading = false;
+  bool refused = false;  // its first chunk: sent again after an election timeout, not at once
 };
 
 }  // namespace lockstep::replica

@@ -108,7 +108,10 @@ void Replica::continue_snapshot(const raft::SnapshotProgress& progress) {
   if (found == snapshots_.end() || found->second.description.id != progress.id) return;
   SnapshotTransfer& transfer = found->second;
   // Refused as a whole, or lost there: raft asks for another when the follower answers again, not at once.
-  if (progress.rewind && progress.offset == 0 && transfer.stored_offset > 0) {
+  // One that is refused from its first chunk on has no room for any.
+  if (progress.rewind && progress.offset == 0) {
+    transfer.refused = true;
+    if (transfer.stored_offset == 0) return;
     drop_snapshot(progress.peer);
     return raft_->report_snapshot_failed(now(), progress.peer);
   }
@@ -123,7 +126,7 @@ void Replica::continue_snapshot(const raft::SnapshotProgress& progress) {
 
 void Replica::send_snapshot_chunks(NodeId peer) {
   SnapshotTransfer& transfer = snapshots_.at(peer);
-  if (transfer.source == nullptr || transfer.reading) return;
+  if (transfer.source == nullptr || transfer.reading || transfer.refused) return;
   if (transfer.read_offset >= transfer.description.total_bytes) return;
   if (transfer.read_offset - transfer.stored_offset >= snapshot_window_bytes) return;
   transfer.reading = true;
@@ -181,6 +184,7 @@ void Replica::resend_snapshots(TimePoint present) {
     if (waiting < options_.election_timeout) continue;
     transfer.progress_at = present;
     transfer.read_offset = transfer.stored_offset;
+    transfer.refused = false;
     send_snapshot_chunks(peer);
   }
 }
@@ -192,15 +196,17 @@ void Replica::store_snapshot_chunk(const raft::SnapshotChunk& chunk) {
   if (!persistence_) return raft_->snapshot_refused(now(), snapshot.id);
   if (chunk.offset == 0) {
     receiving_snapshot_ = snapshot.id;
+    ++receiving_attempt_;
     persistence_->begin_install(
         [&disk = environment_.disk, bytes = snapshot.total_bytes] { return has_room(disk, bytes); });
   } else if (receiving_snapshot_ != snapshot.id) {
     return raft_->snapshot_refused(now(), snapshot.id);
   }
-  persistence_->install_chunk(chunk.bytes,
-                              [this, snapshot, end_offset = chunk.end_offset()](const Status& status) {
-                                on_snapshot_stored(snapshot, end_offset, status);
-                              });
+  persistence_->install_chunk(chunk.bytes, [this, snapshot, end_offset = chunk.end_offset(),
+                                            attempt = receiving_attempt_](const Status& status) {
+    // Behind a chunk that failed all others fail, maybe when it is tried again.
+    if (attempt == receiving_attempt_) on_snapshot_stored(snapshot, end_offset, status);
+  });
   pump_persistence(false);
 }
 

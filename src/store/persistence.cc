@@ -312,23 +312,20 @@ void Persistence::read_snapshot(std::shared_ptr<SnapshotSource> source, std::uin
 
 void Persistence::begin_install(std::function<Status()> admit) {
   abandon_install();
-  admit_ = std::move(admit);
-  installer_ = std::make_shared<SnapshotInstaller>(engine_);
+  installer_ = std::make_shared<SnapshotInstaller>(engine_, std::move(admit));
 }
 
 void Persistence::install_chunk(SharedBytes bytes, std::move_only_function<void(Status)> done) {
   LS_MUST(installer_ != nullptr);
-  requests_.push_back([this, installer = installer_, admit = std::exchange(admit_, nullptr),
-                       bytes = std::move(bytes), done = std::move(done)]() mutable {
-    run<bool>(
-        [installer = std::move(installer), admit = std::move(admit),
-         bytes = std::move(bytes)]() -> Result<bool> {
-          if (admit) LS_RETURN_IF_ERROR(admit());
-          LS_RETURN_IF_ERROR(installer->feed(bytes.view()));
-          return true;
-        },
-        [done = std::move(done)](const Result<bool>& fed) mutable { done(fed.status()); });
-  });
+  requests_.push_back(
+      [this, installer = installer_, bytes = std::move(bytes), done = std::move(done)]() mutable {
+        run<bool>(
+            [installer = std::move(installer), bytes = std::move(bytes)]() -> Result<bool> {
+              LS_RETURN_IF_ERROR(installer->feed(bytes.view()));
+              return true;
+            },
+            [done = std::move(done)](const Result<bool>& fed) mutable { done(fed.status()); });
+      });
 }
 
 void Persistence::finish_install(std::uint64_t digest, std::shared_ptr<StateMachine> machine,

@@ -176,7 +176,6 @@ class Persistence {
 
   std::deque<env::Closure> requests_;  // each starts one job
   std::shared_ptr<SnapshotInstaller> installer_;
-  std::function<Status()> admit_;  // of its first chunk
 };
 
 }  // namespace lockstep::store

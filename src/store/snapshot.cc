@@ -261,21 +261,30 @@ Status SnapshotDecoder::finish() const {
   return {};
 }
 
-SnapshotInstaller::SnapshotInstaller(engine::Engine& engine)
-    : engine_(engine), decoder_([this](Table table, std::string_view key, std::string_view value) {
+SnapshotInstaller::SnapshotInstaller(engine::Engine& engine, std::function<Status()> admit)
+    : engine_(engine),
+      admit_(std::move(admit)),
+      decoder_([this](Table table, std::string_view key, std::string_view value) {
         Status status = replacement_->add(table, key, value);
         if (status.code() == Code::invalid_argument) return malformed(status.message());
         return status;
       }) {}
 
 Status SnapshotInstaller::feed(std::string_view bytes) {
+  if (failure_.ok()) failure_ = feed_next(bytes);
+  return failure_;
+}
+
+Status SnapshotInstaller::feed_next(std::string_view bytes) {
   if (replacement_ == nullptr) {
+    if (admit_) LS_RETURN_IF_ERROR(admit_());
     LS_ASSIGN_OR_RETURN(replacement_, engine_.begin_replacement());
   }
   return decoder_.feed(bytes);
 }
 
 Status SnapshotInstaller::commit(std::uint64_t digest) {
+  LS_RETURN_IF_ERROR(failure_);
   LS_RETURN_IF_ERROR(decoder_.finish());
   if (decoder_.digest() != digest) return malformed("not the one that was announced");
   LS_MUST(replacement_ != nullptr);

@@ -117,17 +117,23 @@ class SnapshotDecoder {
 // A stream into an engine. Thread: the worker's.
 class SnapshotInstaller {
  public:
-  explicit SnapshotInstaller(engine::Engine& engine);
+  // `admit` is asked before anything is written; its error is the first feed()'s.
+  explicit SnapshotInstaller(engine::Engine& engine, std::function<Status()> admit = {});
 
+  // After an error everything fails the same way, and writes nothing.
   Status feed(std::string_view bytes);
   // Replaces the engine's content. Errors: corruption (the stream, or not the expected one), and the
   // engine's.
   Status commit(std::uint64_t digest);
 
  private:
+  Status feed_next(std::string_view bytes);
+
   engine::Engine& engine_;
+  std::function<Status()> admit_;
   std::unique_ptr<engine::Replacement> replacement_;
   SnapshotDecoder decoder_;
+  Status failure_;
 };
 
 }  // namespace lockstep::store

@@ -134,6 +134,29 @@ TEST(Snapshot, InstallingReplacesTheContentOrNothing) {
   EXPECT_EQ(**into->get(Table::pinned, "p"), "pinned");
 }
 
+// The next chunk is on its way already when one is refused.
+TEST(Snapshot, BehindAChunkThatFailedAllFailAndNothingIsWritten) {
+  const auto from = filled_engine(1000);
+  const auto source = SnapshotSource::open(*from);
+  const std::string stream = stream_of(**source, 1000);
+  const auto into = fresh_engine();
+  const Status no_room(Code::resource_exhausted, "no room");
+  int asked = 0;
+  SnapshotInstaller unwelcome(*into, [&] {
+    ++asked;
+    return no_room;
+  });
+  EXPECT_EQ(unwelcome.feed(std::string_view(stream).substr(0, 500)), no_room);
+  EXPECT_EQ(unwelcome.feed(std::string_view(stream).substr(500)), no_room);
+  EXPECT_EQ(unwelcome.commit((*source)->digest()), no_room);
+  EXPECT_EQ(asked, 1);
+  SnapshotInstaller misled(*into, [&] { return Status(); });
+  const Status malformed = misled.feed("of another format");
+  EXPECT_EQ(malformed.code(), Code::corruption);
+  EXPECT_EQ(misled.feed(stream), malformed);
+  EXPECT_EQ(misled.commit((*source)->digest()), malformed);
+}
+
 // The example of docs/formats/snapshot.md, byte for byte.
 TEST(Snapshot, TheWorkedExample) {
   const auto engine = fresh_engine();
