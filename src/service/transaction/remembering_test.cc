@@ -195,7 +195,10 @@ TEST_F(RememberingTest, WhatIsOverNeedsNoDefinitionToTellHowItEnded) {
   world.store.delete_range(removal, {},
                            [](const Result<store::DeleteRangeResponse>& done) { LS_MUST(done.ok()); });
   EXPECT_EQ(run(transactions.get("t1", {})).status(), errors::definition_gone());
+  EXPECT_EQ(submit("t1", Mode::tcc, two_branches()), errors::definition_gone()) << "it is begun";
   EXPECT_TRUE(run(transactions.force_finish("t1", {"ann", "gone"}, {})).ok());
+  EXPECT_EQ(submit("t1", Mode::tcc, two_branches()), Status());
+  EXPECT_EQ(submit("t1", Mode::tcc, R"({"branches":[]})"), errors::transaction_exists());
   EXPECT_EQ(verdict("t1"), "failed");
   EXPECT_EQ(state("t1").reason, "finished by force by ann: gone");
   EXPECT_EQ(run(transactions.wait("t1", {}))->state.verdict, Verdict::failed);

@@ -97,8 +97,9 @@ Result<Submitted> existing(const Submission& submission, const store::TxnRespons
   const bool is_full = full != nullptr && !full->kvs.empty();
   if (found.status().code() == Code::not_found && is_full) return errors::too_many_remembered();
   if (!found.ok()) return found.status();
-  const bool same = found->remembered ? found->view.state.definition == digest_of(submission.document)
-                                      : found->document == submission.document;
+  const bool same = found->remembered || found->document.empty()
+                        ? found->view.state.definition == digest_of(submission.document)
+                        : found->document == submission.document;
   if (!same || found->view.state.mode != submission.mode) return errors::transaction_exists();
   Submitted submitted;
   submitted.transaction = std::move(found->view);
@@ -127,7 +128,10 @@ Task<Result<Submitted>> Transactions::submit(Submission submission, store::CallO
   Repetition sends(context, std::move(options));
   while (co_await sends.next()) {
     store::TxnRequest txn;
-    txn.compare = {created_at(definition, Revision()), created_at(remembered_key(view.gid), Revision()),
+    // The gid begins nothing anew, not even where somebody removed its definition.
+    txn.compare = {created_at(definition, Revision()), created_at(unfinished_key(view.gid), Revision()),
+                   created_at(finished_key(view.gid), Revision()),
+                   created_at(remembered_key(view.gid), Revision()),
                    created_at(std::string(full_key), Revision())};
     txn.success = operations_of(view.gid, view.state, std::nullopt);
     txn.success.push_back(operation(put_of(definition, submission.document, LeaseId())));
