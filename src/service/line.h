@@ -22,6 +22,8 @@
 //   before
 //      it is told, unless it was the only one; so none removes what another was told that it holds. One that
 //      found the place and gives up while it waits removes it: the others are told errors::place_lost.
+//   Where their values are the same (elections), one whose write was lost takes the first write of another
+//   for its own, and removes that when it gives up, as long as nobody wrote the key again.
 //
 // Costs: entering is one write; waiting is one watch; being served is one read after the notice, and one
 // write more where several are served at once.

@@ -249,9 +249,11 @@ Task<void> Line::Core::learn(ContenderPtr contender) {
   }
   contender->own = own->kvs[0];
   contender->token = contender->own.create_revision;
-  // What stood there before we joined is another call's, also if it says the same.
+  // What stood there before we joined is another call's, also if it says the same; and what was written again
+  // since: whoever did was perhaps served.
+  const bool has_sent = contender->request.sent.has_value() || contender->sent_after != Revision();
   const bool is_known = contender->request.values_differ && contender->own.value == contender->request.value;
-  if (is_known && contender->token > contender->sent_after) {
+  if (has_sent && is_known && contender->own.version == 1 && contender->token > contender->sent_after) {
     contender->stage = Stage::inside;
     contender->modified = contender->own.mod_revision;
   } else {

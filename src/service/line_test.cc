@@ -283,6 +283,48 @@ TEST_F(LineTest, ASecondCampaignWithTheSameValueThatIsGivenUpLeavesTheLeader) {
   }
 }
 
+// Two processes, one session and one value; the answer to the first one's write is lost, and the other finds
+// what it wrote.
+class CampaignsOfOneValue : public LineTest {
+ protected:
+  CampaignsOfOneValue() {
+    Leading warm(here.campaign(a, {.name = "warm", .value = "me"}, {}));  // knows the session's epoch
+    world.advance(1s);
+    LS_MUST(warm.result().ok());
+    LS_MUST(run(here.resign(warm.result()->leadership(), {})).ok());
+    world.store.next_txn = WatchedStore::Fault::unknown_done;
+  }
+  const SessionPtr a = session(1, {.ttl = 1h});
+  const SessionPtr b = adopted(1);
+  Elections here{world.context};
+  Elections there{world.context};
+};
+
+TEST_F(CampaignsOfOneValue, TheOneThatGivesUpLeavesTheLeader) {
+  std::stop_source stop;
+  Leading first(here.campaign(a, {.name = "e", .value = "me"}, within(1h, stop.get_token())));
+  world.settle();
+  ASSERT_TRUE(first.waits());
+  EXPECT_EQ(places(), Strings{"e/1"});
+  Leading second(there.campaign(b, {.name = "e", .value = "me"}, {}));
+  world.settle();
+  ASSERT_FALSE(second.waits());
+  ASSERT_TRUE(second.result().ok());
+  stop.request_stop();
+  world.advance(2s);
+  EXPECT_FALSE(first.result().ok());
+  EXPECT_EQ(places(), Strings{"e/1"}) << "the other was told that it leads";
+}
+
+TEST_F(CampaignsOfOneValue, BothLeadWithOneToken) {
+  Leading first(here.campaign(a, {.name = "e", .value = "me"}, {}));
+  Leading second(there.campaign(b, {.name = "e", .value = "me"}, {}));
+  world.advance(2s);
+  ASSERT_TRUE(first.result().ok() && second.result().ok());
+  EXPECT_EQ(first.result()->token, second.result()->token);
+  EXPECT_EQ(places(), Strings{"e/1"});
+}
+
 TEST_F(LineTest, ACampaignWhoseOwnWriteWasUnknownIsWithdrawnWhenItIsGivenUp) {
   Elections elections(world.context);
   const SessionPtr a = session(1, {.ttl = 1h});
