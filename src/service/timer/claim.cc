@@ -113,7 +113,7 @@ class Timers::ClaimStep {
         now_ms_ = value->now_ms;
       }
       take(*entries);
-      if (!entries_.empty() || !lane_->window.found_nothing(now_ms_)) co_return Status();
+      if (!entries_.empty() || !lane_->window.found_nothing(window, now_ms_)) co_return Status();
     }
   }
 

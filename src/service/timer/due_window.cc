@@ -27,12 +27,12 @@ DueWindow::Range DueWindow::next(TimePoint now) {
   return {looks_at_all_ ? 0 : begin_ms_, end_ms_, timers_per_claim * parts_};
 }
 
-bool DueWindow::found_nothing(std::int64_t now_ms) {
-  if (end_ms_ > now_ms) {
-    const bool was_all = looks_at_all_;
+bool DueWindow::found_nothing(const Range& looked_at, std::int64_t now_ms) {
+  if (looked_at.end_ms > now_ms) {
     looks_at_all_ = true;  // now, or when somebody asks again
-    return !was_all;
+    return looked_at.begin_ms != 0;
   }
+  if (looked_at.end_ms != end_ms_) return true;  // another claim went on meanwhile
   looks_at_all_ = false;
   // At first all that is due; then, step by step, what became due since.
   const bool first = end_ms_ == 0;
@@ -68,10 +68,12 @@ std::vector<bool> DueWindow::choose(const std::vector<std::string_view>& names, 
 
 void DueWindow::claimed(std::size_t got, std::size_t wanted, std::size_t bytes_read, env::Random& random) {
   LS_MUST(got <= wanted);
-  if (got >= wanted - wanted / 4) {
+  if (bytes_read > bytes_read_max && parts_ > 1) {
+    parts_ /= 2;
+  } else if (got >= wanted - wanted / 4) {
     if (parts_ == 1 || ++claims_without_loss_ < claims_until_parts_grow) return;
     parts_ /= 2;
-  } else if (parts_ < parts_max && bytes_read <= bytes_read_max) {
+  } else if (parts_ < parts_max && 2 * bytes_read <= bytes_read_max) {
     parts_ *= 2;
   }
   claims_without_loss_ = 0;

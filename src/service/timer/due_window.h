@@ -39,8 +39,8 @@ class DueWindow {
   };
   Range next(TimePoint now);
 
-  // Nothing was there, and the clock shows now_ms. False: nothing is due.
-  bool found_nothing(std::int64_t now_ms);
+  // Nothing was there, and the clock shows now_ms. False: nothing is due. Several claims may look at a time.
+  bool found_nothing(const Range& looked_at, std::int64_t now_ms);
   // The first and the last of those that were read, and how many the range holds.
   void found(std::int64_t first_ms, std::int64_t last_ms, std::int64_t count);
   // Which of the names that were read are ours to claim, in their order; all, if nobody else claims.
@@ -55,7 +55,7 @@ class DueWindow {
   std::int64_t begin_ms_ = 0;  // nothing is before it, as far as we know
   std::int64_t end_ms_ = 0;
   std::int64_t step_ms_ = 1;   // how much further, if nothing is there
-  bool looks_at_all_ = true;   // the next look, or the one under way
+  bool looks_at_all_ = true;   // the next look
   TimePoint looked_at_all_{};  // when one began last
   std::uint32_t parts_ = 1;    // a power of two
   std::uint32_t part_ = 0;     // ours

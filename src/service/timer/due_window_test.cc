@@ -36,7 +36,7 @@ class Queue {
         last_ms = entry->first;
       }
       if (names.empty()) {
-        if (!window.found_nothing(now_ms)) return {};
+        if (!window.found_nothing(range, now_ms)) return {};
         continue;
       }
       window.found(begin->first, last_ms, std::distance(begin, end));
@@ -148,6 +148,39 @@ TEST(DueWindow, SeveralClaimersAreSoonInNobodysWayAndTakeEverything) {
     claimed_in_rounds(queue, alone, 1, 0, random);
   }
   EXPECT_EQ(alone[0].parts(), 1U) << "whoever is alone takes all";
+}
+
+// One that asks without patience looks beside one that waits.
+TEST(DueWindow, ALookAtAllThatAnotherClaimBeganIsNotOnesOwn) {
+  SeededRandom random;
+  DueWindow window;
+  Queue queue;
+  queue.add(1000, "first");
+  TimePoint now{};
+  EXPECT_EQ(queue.look(window, now, 2000, 1, random), Queue::Claimed{"first"});
+  queue.take({"first"});
+  EXPECT_TRUE(queue.look(window, now, 2000, 1, random).empty());
+  now += DueWindow::look_at_all_interval / 2;
+  EXPECT_EQ(window.next(now).begin_ms, 0);
+  window.found(1000, 1000, 1);
+  const DueWindow::Range narrow = window.next(now);
+  ASSERT_GT(narrow.begin_ms, 0);
+  now += DueWindow::look_at_all_interval;
+  const DueWindow::Range all = window.next(now);
+  ASSERT_EQ(all.begin_ms, 0);
+  EXPECT_TRUE(window.found_nothing(narrow, 2000)) << "its own look was not at all of it";
+  EXPECT_FALSE(window.found_nothing(all, 2000));
+}
+
+TEST(DueWindow, PartsThatGrewBecomeFewerWhenPayloadsAreLong) {
+  SeededRandom random;
+  Queue queue;
+  for (int i = 0; i < 20'000; ++i) queue.add(1000 + i, "t" + std::to_string(i));
+  std::vector<DueWindow> windows(4);
+  claimed_in_rounds(queue, windows, 20, 0, random);
+  EXPECT_GT(std::ranges::max(windows, {}, &DueWindow::parts).parts(), 1U);
+  claimed_in_rounds(queue, windows, 4, DueWindow::bytes_read_max + 1, random);
+  for (const DueWindow& window : windows) EXPECT_EQ(window.parts(), 1U);
 }
 
 TEST(DueWindow, LongPayloadsAreNotReadForOthers) {
