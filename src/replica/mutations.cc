@@ -222,16 +222,14 @@ void Replica::propose_batch(std::string payload, PendingBatch batch) {
   ++metrics_.proposals;
   if (overloaded()) {
     ++metrics_.proposals_refused;
-    return proposals_.fail(std::move(batch),
-                           Status(Code::resource_exhausted, "etcdserver: too many requests"));
+    return proposals_.fail(std::move(batch), too_many_requests());
   }
   // Renewals first: as long as raft has no room for them the store clock would stand still, and no lease end.
   if (may_renew_in_memory(raft_->term()) && now() >= unlogged_renewals_.due(store_clock_)) {
     log_renewals();
     if (now() >= unlogged_renewals_.due(store_clock_)) {
       ++metrics_.proposals_refused;
-      return proposals_.fail(std::move(batch),
-                             Status(Code::resource_exhausted, "etcdserver: too many requests"));
+      return proposals_.fail(std::move(batch), too_many_requests());
     }
   }
   const SharedBytes shared(std::move(payload));
@@ -240,7 +238,7 @@ void Replica::propose_batch(std::string payload, PendingBatch batch) {
     proposals_.proposed(*index, raft_->term(), std::move(batch));
   } else if (index.status().code() == Code::resource_exhausted) {
     ++metrics_.proposals_refused;
-    proposals_.fail(std::move(batch), Status(Code::resource_exhausted, "etcdserver: too many requests"));
+    proposals_.fail(std::move(batch), too_many_requests());
   } else {
     proposals_.fail(std::move(batch), not_leader());
   }

@@ -65,6 +65,8 @@ struct Options {
   std::size_t backlog_bytes_max = 256 * limits::mebibyte;
   // Committed and not yet applied, or waiting for this member's disk; above it no more is taken (I11).
   std::size_t unapplied_bytes_max = limits::unapplied_bytes_max;
+  // Proposed and not yet committed; above it no more is taken (I11).
+  std::size_t uncommitted_bytes_max = limits::uncommitted_bytes_max;
   bool trace = false;  // raft's trace lines go to `on_trace`
   std::function<void(const std::string&)> on_trace;
 

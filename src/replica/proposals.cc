@@ -13,6 +13,9 @@ Status unknown_timeout() {
 Status unknown_lost() {
   return Status(Code::unknown_outcome, "etcdserver: request timed out, possibly due to connection lost");
 }
+Status too_many_requests() {
+  return Status(Code::resource_exhausted, "etcdserver: too many requests");
+}
 Status not_done_replaced() {
   return Status(Code::unavailable, "etcdserver: leader changed");
 }

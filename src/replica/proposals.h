@@ -133,6 +133,7 @@ void answer(CommandCallback& done, store::CommandResult result);
 
 Status unknown_timeout();    // gave up waiting; the mutation may still take effect
 Status unknown_lost();       // the member that had it is gone, or a snapshot went past it
+Status too_many_requests();  // never proposed
 Status not_done_replaced();  // another entry took its place: it never will take effect
 
 }  // namespace lockstep::replica

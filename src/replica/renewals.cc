@@ -45,6 +45,18 @@ void Replica::lease_keep_alive(store::LeaseKeepAliveRequest request, store::Call
                           lease_keep_alive(request, std::move(options), std::move(done));
                         });
   }
+  // Among members it means something else: no caller says it to the leader.
+  if (request.id == no_lease) {
+    return when_current(
+        options, [this, request, options, done = std::move(done)](const Status& status) mutable {
+          if (!status.ok()) return done(status);
+          if (const Status denied = machine_->authoriser(options.principal).check(request); !denied.ok())
+            return done(denied);
+          store::LeaseKeepAliveResponse none;
+          none.header = header();
+          done(std::move(none));
+        });
+  }
   renewals_.push_back({request.id, options.principal, std::move(done)});
   if (renewals_.size() >= limits::lease_renewals_per_command_max) flush_renewals();
   schedule_flush();
@@ -205,16 +217,23 @@ void Replica::answer_forwarded_renewals(const SharedBytes& commands, const Forwa
                                         PendingBatch batch, Term term) {
   std::vector<store::CommandResult> results;
   const std::int64_t store_now_ms = leader_time_ms();
+  const auto each = [&](auto holds) {
+    return std::ranges::all_of(
+        renewals, [&](const ForwardedRenewal& renewal) { return std::ranges::all_of(renewal.ids, holds); });
+  };
+  const bool waits = !each([](LeaseId id) { return id != no_lease; });
   // None is renewed of a batch that an entry has to decide: that one may be refused, which says that nothing
   // was done.
-  const bool decided = std::ranges::all_of(renewals, [&](const ForwardedRenewal& renewal) {
-    return std::ranges::all_of(renewal.ids, [&](LeaseId id) {
-      if (id == no_lease) return unlogged_renewals_.all_applied();
-      return decided_in_memory(*machine_, id, store_now_ms);
-    });
+  const bool decided = each([&](LeaseId id) {
+    if (id == no_lease) return unlogged_renewals_.all_applied();
+    return decided_in_memory(*machine_, id, store_now_ms);
   });
   if (!decided || !may_renew_in_memory(term)) {
     log_renewals();
+    // Raft had no room for all: small as it is, this one would find some, and be applied before them.
+    if (waits && may_renew_in_memory(term) && !unlogged_renewals_.all_logged()) {
+      return proposals_.fail(std::move(batch), too_many_requests());
+    }
     return propose_forwarded(commands, std::move(batch));
   }
   for (const ForwardedRenewal& renewal : renewals) {
@@ -239,19 +258,69 @@ store::CommandResult Replica::renew_forwarded(const ForwardedRenewal& renewal, s
   return store::Response(std::move(response));
 }
 
-// How long a lease has left, any member says by what it has applied; so it has to be there. Of a new leader
-// nothing is asked: its term begins with every lease's whole time.
+// ---- how long a lease has left
+
+// A follower says it by what it has applied, so the leader's renewals have to be there. The read that follows
+// may be confirmed in another term than the one they were asked for in: its leader may have renewed from
+// memory before the caller asked. Then all starts over, until the deadline.
+void Replica::lease_time_to_live(store::LeaseTimeToLiveRequest request, store::CallOptions options,
+                                 store::Callback<store::LeaseTimeToLiveResponse> done) {
+  Status why;
+  if (refuse_call(options, &why)) return done(why);
+  options.deadline = std::min(options.deadline, now() + options_.request_timeout);
+  // Who is denied costs the leader's log nothing.
+  const bool asks =
+      !raft_->is_leader() && knows_leader() && machine_->authoriser(options.principal).check(request).ok();
+  if (!asks) return read_time_to_live(request, options, std::nullopt, std::move(done));
+  when_renewals_logged(options, [this, term = raft_->term(), request, options,
+                                 done = std::move(done)](const Status& logged) mutable {
+    if (logged.ok()) return read_time_to_live(request, options, term, std::move(done));
+    Status why;
+    if (refuse_call(options, &why)) return done(why);
+    // Nothing was to be done but to wait: whoever leads now is asked, after the read that finds out who does.
+    const bool lost = logged.code() == Code::unknown_outcome || logged.code() == Code::unavailable;
+    if (!lost) return done(logged);
+    read_time_to_live(request, options, std::nullopt, std::move(done));
+  });
+}
+
+// `logged_in`: in this term everything that its leader had renewed was asked into the log.
+void Replica::read_time_to_live(const store::LeaseTimeToLiveRequest& request,
+                                const store::CallOptions& options, std::optional<Term> logged_in,
+                                store::Callback<store::LeaseTimeToLiveResponse> done) {
+  reads_.add({[this, request, options, logged_in, done = std::move(done)](const Status& status) mutable {
+                if (!status.ok()) return done(status);
+                const Status denied = machine_->authoriser(options.principal).check(request);
+                if (!denied.ok()) return done(denied);
+                if (!raft_->is_leader() && raft_->term() != logged_in) {
+                  return lease_time_to_live(request, options, std::move(done));
+                }
+                done(time_to_live(request));
+              },
+              options.deadline});
+  schedule_flush();
+}
+
+store::LeaseTimeToLiveResponse Replica::time_to_live(const store::LeaseTimeToLiveRequest& request) {
+  // Only the leader knows how far the store clock ran since the newest entry; others answer by that entry.
+  const std::int64_t store_now_ms = raft_->is_leader() ? leader_time_ms() : machine_->store_time_ms();
+  store::LeaseTimeToLiveResponse response = machine_->lease_time_to_live(request, store_now_ms);
+  const std::optional<std::int64_t> renewed_ms = unlogged_renewals_.renewed_ms(request.id);
+  if (response.found && renewed_ms) {
+    const Duration since_renewal = std::chrono::milliseconds(store_now_ms - *renewed_ms);
+    response.remaining = std::max(response.remaining, response.granted_ttl - since_renewal);
+  }
+  response.header = header();
+  return response;
+}
+
+// Asks the leader, who is known.
 void Replica::when_renewals_logged(const store::CallOptions& options,
                                    std::move_only_function<void(const Status&)> done) {
-  if (!knows_leader()) return done(Status());
   std::vector<RenewalWaiter> waiters;
   waiters.push_back({no_lease, options.principal,
-                     [this, term = raft_->term(),
-                      done = std::move(done)](const Result<store::LeaseKeepAliveResponse>& logged) mutable {
-                       if (logged.ok() || !knows_leader() || raft_->term() != term) return done(Status());
-                       // Nothing was to be done but to wait for the others' renewals.
-                       const bool late = logged.status().code() == Code::unknown_outcome;
-                       done(late ? read_timeout() : logged.status());
+                     [done = std::move(done)](const Result<store::LeaseKeepAliveResponse>& logged) mutable {
+                       done(logged.status());
                      }});
   store::BatchBuilder builder;
   builder.start({});

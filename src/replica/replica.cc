@@ -137,6 +137,7 @@ void Replica::make_raft(raft::Restored restored) {
   raft_options.id = options_.node;
   raft_options.election_timeout = options_.election_timeout;
   raft_options.heartbeat_interval = options_.heartbeat_interval;
+  raft_options.uncommitted_bytes_max = options_.uncommitted_bytes_max;
   raft_options.trace = options_.trace;
   raft_ = std::make_unique<raft::Raft>(raft_options, std::move(restored), environment_.random.next(), now());
 }
@@ -218,38 +219,6 @@ void Replica::read_txn(store::TxnRequest request, const store::CallOptions& opti
          const Revision revision = response->header.revision;
          response->header = header();
          response->header.revision = revision;
-         return response;
-       });
-}
-
-void Replica::lease_time_to_live(store::LeaseTimeToLiveRequest request, store::CallOptions options,
-                                 store::Callback<store::LeaseTimeToLiveResponse> done) {
-  Status why;
-  if (refuse_call(options, &why)) return done(why);
-  if (raft_->is_leader()) return read_time_to_live(request, options, std::move(done));
-  when_renewals_logged(options,
-                       [this, request, options, done = std::move(done)](const Status& logged) mutable {
-                         if (!logged.ok()) return done(logged);
-                         read_time_to_live(request, options, std::move(done));
-                       });
-}
-
-void Replica::read_time_to_live(const store::LeaseTimeToLiveRequest& request,
-                                const store::CallOptions& options,
-                                store::Callback<store::LeaseTimeToLiveResponse> done) {
-  read(options, true, std::move(done),
-       [this, request, who = options.principal]() -> Result<store::LeaseTimeToLiveResponse> {
-         LS_RETURN_IF_ERROR(machine_->authoriser(who).check(request));
-         // Only the leader knows how far the store clock ran since the newest entry; others answer by that
-         // entry.
-         const std::int64_t store_now_ms = raft_->is_leader() ? leader_time_ms() : machine_->store_time_ms();
-         store::LeaseTimeToLiveResponse response = machine_->lease_time_to_live(request, store_now_ms);
-         const std::optional<std::int64_t> renewed_ms = unlogged_renewals_.renewed_ms(request.id);
-         if (response.found && renewed_ms) {
-           const Duration since_renewal = std::chrono::milliseconds(store_now_ms - *renewed_ms);
-           response.remaining = std::max(response.remaining, response.granted_ttl - since_renewal);
-         }
-         response.header = header();
          return response;
        });
 }

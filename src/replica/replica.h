@@ -252,7 +252,8 @@ class Replica final : public store::Store,
   void when_renewals_logged(const store::CallOptions& options,
                             std::move_only_function<void(const Status&)> done);
   void read_time_to_live(const store::LeaseTimeToLiveRequest& request, const store::CallOptions& options,
-                         store::Callback<store::LeaseTimeToLiveResponse> done);
+                         std::optional<Term> logged_in, store::Callback<store::LeaseTimeToLiveResponse> done);
+  [[nodiscard]] store::LeaseTimeToLiveResponse time_to_live(const store::LeaseTimeToLiveRequest& request);
 
   // ---- Authenticator::Host
   [[nodiscard]] const store::StateMachine& auth_machine() const override { return *machine_; }

@@ -119,6 +119,10 @@ class TestMember final : private env::Clock,
     if (receiver_ != nullptr) receiver_->on_message(from, std::move(message));
     settle();
   }
+  void lose(NodeId peer) {
+    if (receiver_ != nullptr) receiver_->on_peer_lost(peer);
+    settle();
+  }
   void receive(raft::Message message) {
     message.to = options.node;
     if (message.boot == raft::BootId{}) message.boot = raft::BootId(message.from.value());
