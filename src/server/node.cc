@@ -188,7 +188,6 @@ class Node::Parts {
 // Callbacks that the replica still holds lead into the services: they die with it, uncalled.
 Node::Parts::~Parts() {
   root_account.reset();
-  root_account.reset();
   auto_compaction.reset();
   timer_callbacks.reset();
   transactions.reset();
@@ -449,6 +448,7 @@ void Node::Parts::hand_over_then_drain(TimePoint deadline) {
 
 void Node::Parts::drain() {
   listener->stop();
+  services->stop_waiting();
   const TimePoint deadline = platform->executor().clock().now() + options.shutdown_timeout;
   const auto drained = [this, left = std::make_shared<int>(3)] {
     if (--*left == 0) end_when_idle(platform->executor().clock().now() + last_answers_timeout);

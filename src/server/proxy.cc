@@ -212,6 +212,7 @@ void Proxy::Parts::on_signal(int signal) {
 
 void Proxy::Parts::drain() {
   listener->stop();
+  services->stop_waiting();
   const TimePoint deadline = clock.now() + options.shutdown_timeout;
   const auto drained = [this, left = std::make_shared<int>(3)] {
     if (--*left == 0) executor.stop();

@@ -104,7 +104,7 @@ void on_joined(Call call, Result<store::TxnResponse> answer) {
   if (!answer->succeeded) return enter_line(std::move(call), std::nullopt).detach();
   const store::RangeResponse* newest = range_at(*answer, 1);
   const bool is_first = newest != nullptr && newest->kvs.size() == 1;
-  if (!is_first || !still_wanted(call.context, call.options).ok()) {
+  if (!is_first || call.line->is_closed() || !still_wanted(call.context, call.options).ok()) {
     return enter_line(std::move(call), SentJoin{*std::move(answer)}).detach();
   }
   Ownership ownership;
@@ -204,8 +204,8 @@ Status session_expired() {
 
 void LeaseLine::enter(LeasePlace place, store::CallOptions options, store::Callback<Ownership> done) {
   Call call{context_, line_, served_, std::move(place), std::move(options), std::move(done)};
-  const Status gone = still_wanted(context_, call.options);
-  if (!gone.ok()) return call.done(gone);
+  if (const Status gone = still_wanted(context_, call.options); !gone.ok()) return call.done(gone);
+  if (line_->is_closed()) return call.done(errors::wait_cancelled());
   if (call.place.lease == LeaseId()) {
     // Nobody else knows the lease that is lent: there is nothing of its own to be called off, and whoever
     // asks needs no right but to the name.

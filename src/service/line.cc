@@ -50,6 +50,10 @@ void Line::close() {
   core_->close();
 }
 
+bool Line::is_closed() const {
+  return core_->is_closed();
+}
+
 Task<Result<Entered>> Line::enter(SessionPtr session, LineRequest request, store::CallOptions options) {
   return Core::enter(core_, std::move(session), std::move(request), std::move(options));
 }

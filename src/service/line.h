@@ -113,6 +113,7 @@ class Line {
   ~Line();  // closes it
   // Cancels those who wait, now and from now on; they are answered in a later turn.
   void close();
+  [[nodiscard]] bool is_closed() const;
   Line(const Line&) = delete;
   Line& operator=(const Line&) = delete;
 

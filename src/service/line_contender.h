@@ -68,6 +68,7 @@ class Line::Core : public std::enable_shared_from_this<Line::Core> {
 
   explicit Core(const Context& context) : context_(context) {}
   void close();
+  [[nodiscard]] bool is_closed() const { return closed_; }
   [[nodiscard]] std::size_t waiters() const { return contenders_.size(); }
   static Task<Result<Entered>> enter(std::shared_ptr<Core> core, SessionPtr session, LineRequest request,
                                      store::CallOptions options);

@@ -363,6 +363,18 @@ TEST_F(ServiceTest, WhoeverWaitsWhenTheLineEndsIsCancelled) {
   EXPECT_EQ(keys(), std::vector<std::string>{"l/1"});
 }
 
+TEST_F(ServiceTest, SoIsWhoeverWasAboutToOwnOrBeginsLater) {
+  const auto a = std::make_shared<Contender>();
+  store.held_answers = 1;
+  enter(lock, "l", lease(1), a);
+  lock.close();
+  EXPECT_TRUE(store.answer_held());
+  settle();
+  EXPECT_EQ(a->code(), Code::cancelled);
+  EXPECT_EQ(lock_with(lease(2))->code(), Code::cancelled);
+  EXPECT_EQ(keys(), std::vector<std::string>{});
+}
+
 TEST_F(ServiceTest, ALeaderProclaimsUntilItResigns) {
   const auto a = campaign(lease(1), "a");
   ASSERT_TRUE(a->owns());

@@ -38,4 +38,9 @@ void EtcdServices::register_store_with(rpc::ServiceRegistry& registry) {
   register_election(edge_, election_, registry);
 }
 
+void EtcdServices::stop_waiting() {
+  locks_.close();
+  election_.close();
+}
+
 }  // namespace lockstep::gateway

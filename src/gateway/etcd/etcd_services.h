@@ -26,6 +26,9 @@ class EtcdServices {
   // Only what needs nothing but the store: keys, watches, leases, locks, elections.
   void register_store_with(rpc::ServiceRegistry& registry);
 
+  // The server stops: whoever waits for a lock or to be elected is told so, and leaves no place behind.
+  void stop_waiting();
+
   [[nodiscard]] const EtcdOptions& options() const { return edge_.options(); }
 
  private:

@@ -3,6 +3,7 @@
 #include "gateway/etcd/convert.h"
 #include "gateway/etcd/reserved_keys.h"
 #include "proto/lock.pb.h"
+#include "service/waiting.h"
 
 namespace lockstep::gateway {
 namespace {
@@ -54,6 +55,9 @@ rpc::GrpcStatus to_recipe_status(const Status& status) {
   if (status == service::errors::not_leader() || status == service::errors::no_leader()) {
     return {rpc::GrpcCode::unknown, std::string(status.message())};
   }
+  // Of those who gave up, nobody hears it.
+  if (status == service::errors::wait_cancelled())
+    return {rpc::GrpcCode::unavailable, "etcdserver: server stopped"};
   rpc::GrpcStatus answer = to_etcd_status(status);
   // What another try would not mend; the others keep the code that says "try again".
   if (status.code() == Code::not_found || status.code() == Code::invalid_argument) {

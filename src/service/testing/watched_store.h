@@ -61,6 +61,15 @@ class WatchedStore final : public store::Store {
       });
       return done(Status(Code::unknown_outcome, "etcdserver: request timed out"));
     }
+    if (held_answers > 0) {
+      --held_answers;
+      return store_.txn(std::move(request), std::move(options),
+                        [this, done = std::move(done)](Result<store::TxnResponse> answer) mutable {
+                          held_.push_back([done = std::move(done), answer = std::move(answer)]() mutable {
+                            done(std::move(answer));
+                          });
+                        });
+    }
     std::optional<Fault> fault = fault_of_call();
     if (!fault.has_value()) fault = std::exchange(next_txn, std::nullopt);
     mutate(&store::Store::txn, std::move(request), std::move(options), std::move(done), fault);
@@ -114,7 +123,7 @@ class WatchedStore final : public store::Store {
     fault_ = fault;
   }
   [[nodiscard]] bool failed_yet() const { return !fail_after_.has_value(); }
-  // The oldest read that held_prefix kept back is answered. False: there is none.
+  // The oldest call that was kept back is answered. False: there is none.
   bool answer_held() {
     if (held_.empty()) return false;
     auto read = std::move(held_.front());
@@ -132,6 +141,7 @@ class WatchedStore final : public store::Store {
   bool failed() { return !std::exchange(fail_after_, std::nullopt).has_value(); }
 
   int late_txns = 0;        // so many from now on: their outcome is unknown, and they are kept back
+  int held_answers = 0;     // so many transactions from now on: done, and not answered until answer_held()
   std::string held_prefix;  // reads from keys that begin so are kept back until answer_held()
   int txns = 0;
   int ranges = 0;

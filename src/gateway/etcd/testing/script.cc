@@ -128,6 +128,8 @@ bool Script::world_command(const std::string& word, const std::string& rest) {
     world_.cluster.set_has_leader(first == "found");
   } else if (word == "learner") {
     world_.cluster.set_is_learner(first == "yes");
+  } else if (word == "stop_waiting") {
+    world_.services.stop_waiting();
   } else if (word == "advance") {
     world_.strand.advance(std::chrono::milliseconds(std::stoi(first)));
   } else if (word == "fill") {

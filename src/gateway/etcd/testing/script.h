@@ -11,6 +11,8 @@
 //   with METADATA VALUE
 //       for the next call
 //   leader lost · leader found · learner yes · learner no · advance MS
+//   stop_waiting
+//       the server stops
 //   fill N BYTES
 //       puts keys k0000…, each of so many bytes
 //   repeat N LINE · at_once N LINE
