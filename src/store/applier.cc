@@ -176,7 +176,7 @@ void Applier::finish() {
   LS_MUST(state_.history.newest() == state_.revision);
   state_.applied_index = index_;
   state_.applied_term = term_;
-  state_.digests.append(index_, term_, state_.store_time_ms, effects, applied_.meta);
+  state_.digests.append(index_, term_, {state_.store_time_ms, state_.term_began_ms}, effects, applied_.meta);
   state_.history.compact_step(state_.options.compaction_steps_per_entry);
 }
 

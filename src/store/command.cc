@@ -12,7 +12,8 @@
 namespace lockstep::store {
 namespace {
 
-constexpr std::uint8_t format_version = 1;
+// 1: a term did not begin with every lease's whole time.
+constexpr std::uint8_t format_version = 2;
 constexpr std::uint8_t header_has_digest = 1;
 
 constexpr std::uint8_t kind_has_request_id = 0x80;
@@ -273,9 +274,12 @@ BatchReader::BatchReader(std::string_view payload) : decoder_(payload) {
 
 void BatchReader::read_header() {
   const std::uint8_t version = decoder_.u8();
+  if (decoder_.ok() && version != format_version) {
+    return refuse("has format " + std::to_string(version) + ", and this version of lockstepd reads " +
+                  std::to_string(format_version) + ": open it with the version that wrote it");
+  }
   const std::uint8_t flags = decoder_.u8();
   const std::uint64_t store_time_ms = decoder_.varint();
-  if (version != format_version) decoder_.fail();
   if ((flags & ~header_has_digest) != 0) decoder_.fail();
   if (store_time_ms > static_cast<std::uint64_t>(INT64_MAX) / 2) decoder_.fail();  // room for any TTL
   header_.store_time_ms = static_cast<std::int64_t>(store_time_ms);

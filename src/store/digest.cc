@@ -8,10 +8,14 @@ std::uint64_t hash_bytes(std::string_view bytes, std::uint64_t seed) {
   return XXH3_64bits_withSeed(bytes.data(), bytes.size(), seed);
 }
 
-void DigestChain::append(LogIndex index, Term term, std::int64_t store_time_ms, std::string_view effects,
+void DigestChain::append(LogIndex index, Term term, const Times& times, std::string_view effects,
                          std::span<const MetaChange> meta) {
-  const std::uint64_t head[] = {index.value(), term.value(), static_cast<std::uint64_t>(store_time_ms),
-                                effects.size(), meta.size()};
+  const std::uint64_t head[] = {index.value(),
+                                term.value(),
+                                static_cast<std::uint64_t>(times.store_ms),
+                                static_cast<std::uint64_t>(times.term_began_ms),
+                                effects.size(),
+                                meta.size()};
   std::uint64_t digest = XXH3_64bits_withSeed(head, sizeof head, newest_);
   if (!effects.empty()) digest = hash_bytes(effects, digest);
   for (const MetaChange& change : meta) {

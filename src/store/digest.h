@@ -18,7 +18,11 @@ namespace lockstep::store {
 class DigestChain {
  public:
   // Chains the next entry. `effects`: the encoded block, empty if none.
-  void append(LogIndex index, Term term, std::int64_t store_time_ms, std::string_view effects,
+  struct Times {
+    std::int64_t store_ms;
+    std::int64_t term_began_ms;
+  };
+  void append(LogIndex index, Term term, const Times& times, std::string_view effects,
               std::span<const MetaChange> meta);
   // Recovery: the digest after entry `index`; earlier ones are unknown.
   void restore(LogIndex index, std::uint64_t digest);

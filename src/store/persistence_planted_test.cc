@@ -39,7 +39,7 @@ TEST(PlantedPersistenceBug, WithoutOneTheSameSeedsPass) {
 
 INSTANTIATE_TEST_SUITE_P(Store, PlantedPersistenceBug,
                          ::testing::Values("request_table_not_in_snapshot", "lease_deadline_not_in_snapshot",
-                                           "write_back_leads_effects"),
+                                           "term_beginning_not_restored", "write_back_leads_effects"),
                          [](const auto& info) { return std::string(info.param); });
 
 }  // namespace

@@ -40,6 +40,7 @@ class Story {
     batch.start({.store_time_ms = 1000});
     fill(batch);
     log.push_back(batch.take());
+    reference.term = term_of(LogIndex(log.size()));
     ASSERT_TRUE(reference.apply(log.back(), nullptr).fatal.ok());
   }
 

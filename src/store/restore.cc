@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "base/assert.h"
+#include "base/planted.h"
 #include "store/state.h"
 #include "store/state_machine.h"
 
@@ -70,7 +71,7 @@ Status StateMachine::restore_meta_row(std::string_view key, std::string_view row
       state_->revision = state.revision;
       state_->compacted = state.compacted;
       state_->store_time_ms = state.store_time_ms;
-      state_->term_began_ms = state.term_began_ms;
+      if (!LS_PLANTED(term_beginning_not_restored)) state_->term_began_ms = state.term_began_ms;
       state_->digests.restore(state.applied_index, state.digest);
       state_->space.restore(state);
       return {};

@@ -10,10 +10,12 @@
 //      TTL from then on: the leader before may have answered renewals that did not reach the log
 //      (docs/decisions/0026).
 //      Lateness: the leader proposes a tick as soon as its store clock passes next_deadline(), so a lease
-//      ends at most (one commit) + (time without a leader: the clock stands still) + (leases due together
-//      divided by limits::lease_expiries_per_entry_max entries) + clock drift over the TTL after its
-//      deadline. A new leader goes on from the last entry's clock, so nobody's lease ends early by an
-//      election.
+//      ends at most (one commit) + (time without a leader: the clock stands still) + (time in which the
+//      leader's renewals did not get into the log: it stands still as well) + (leases due together, and those
+//      that are due by what is stored but were given more time by the term, divided by
+//      limits::lease_expiries_per_entry_max entries) + clock drift over the TTL after its deadline; and one
+//      TTL more for each term that began meanwhile. A new leader goes on from the last entry's clock, so
+//      nobody's lease ends early by an election.
 //   5. A mutation with RequestId takes effect at most once (I7): clients.h.
 //   6. After begin_restore .. finish_restore with the rows of entry i, the digest equals the original's at i
 //      and stays equal for every later entry.
@@ -69,8 +71,8 @@ class StateMachine {
   StateMachine& operator=(const StateMachine&) = delete;
 
   // Applies the next entry. `sink` takes the answers; null builds none. An empty payload (a new leader's
-  // first entry) changes nothing but the index. Requires index == applied_index() + 1. Calls must not nest:
-  // the sink must not call back into this.
+  // first entry) changes nothing but index and term, and when the term began. Requires index ==
+  // applied_index() + 1. Calls must not nest: the sink must not call back into this.
   Applied apply(LogIndex index, Term term, std::string_view payload, ResultSink* sink);
   // An entry that is not the store's (membership): moves the index.
   void skip(LogIndex index, Term term);

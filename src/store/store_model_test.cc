@@ -23,6 +23,7 @@ TEST(Model, GeneratedSequencesAgree) {
   EXPECT_GT(totals.duplicates, 1000u);
   EXPECT_GT(totals.expired_leases, 1000u);
   EXPECT_GT(totals.restarts, 100u);
+  EXPECT_GT(totals.terms, 100u);
   EXPECT_GT(totals.historical_reads, 5000u);
   EXPECT_GT(totals.read_transactions, 500u);
 }

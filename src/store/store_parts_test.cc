@@ -280,7 +280,39 @@ TEST(StateMachine, ADifferentDigestHalts) {
 
 TEST(StateMachine, AMalformedEntryHalts) {
   Machine machine;
-  EXPECT_EQ(machine.apply("\x07", nullptr).fatal.to_string(), "corruption: batch has a malformed header");
+  EXPECT_EQ(machine.apply("\x02", nullptr).fatal.to_string(), "corruption: batch has a malformed header");
+}
+
+// It would be replayed by other rules than it was written by.
+TEST(StateMachine, AnEntryOfAnotherFormatHaltsAndSaysSo) {
+  BatchBuilder batch;
+  batch.start({.store_time_ms = 1000});
+  ASSERT_TRUE(batch.nothing());
+  std::string payload = batch.take();
+  for (const char format : {'\1', '\3'}) {
+    payload[0] = format;
+    Machine machine;
+    EXPECT_EQ(machine.apply(payload, nullptr).fatal.to_string(),
+              "corruption: batch has format " + std::to_string(int{format}) +
+                  ", and this version of lockstepd reads 2: open it with the version that wrote it");
+  }
+}
+
+// A term that began late holds a lease whose own deadline is over.
+TEST(Leases, WhenItsTermBeganComesBackWithASnapshot) {
+  Machine machine;
+  expect_ok(machine.one([](BatchBuilder& batch) { return batch.lease_grant({10s, LeaseId(1)}); }));
+  machine.time_ms += 9'000;
+  expect_ok(machine.one([](BatchBuilder& batch) { return batch.nothing(); }));
+  machine.term = machine.term.next();
+  expect_ok(machine.one([](BatchBuilder& batch) { return batch.nothing(); }));
+  machine.restart();
+  machine.time_ms += 9'999;
+  expect_ok(machine.one([](BatchBuilder& batch) { return batch.nothing(); }));
+  EXPECT_EQ(machine->lease_count(), 1u);
+  machine.time_ms += 1;
+  expect_ok(machine.one([](BatchBuilder& batch) { return batch.nothing(); }));
+  EXPECT_EQ(machine->lease_count(), 0u);
 }
 
 TEST(StateMachine, RestoreRefusesRowsThatDoNotFit) {

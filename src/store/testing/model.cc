@@ -72,6 +72,10 @@ void Model::commit(Draft draft) {
   if (draft.changed) states_.push_back(std::move(draft.keys));
 }
 
+void Model::begin_term() {
+  term_began_ms_ = time_ms_;
+}
+
 void Model::set_time(std::int64_t time_ms) {
   time_ms_ = std::max(time_ms_, time_ms);
   while (true) {
@@ -81,7 +85,13 @@ void Model::set_time(std::int64_t time_ms) {
       if (!first || std::pair(lease.deadline_ms, id) < *first) first = {lease.deadline_ms, id};
     }
     if (!first) return;
-    end_lease(first->second);
+    Lease& lease = leases_.at(first->second);
+    const std::int64_t whole_ms = term_began_ms_ + lease.ttl_ms;
+    if (whole_ms > time_ms_) {
+      lease.deadline_ms = whole_ms;
+    } else {
+      end_lease(first->second);
+    }
   }
 }
 

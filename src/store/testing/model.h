@@ -20,6 +20,9 @@ class Model {
  public:
   using Keys = std::map<std::string, KeyValue>;
 
+  // Every lease lasts its whole time from now. Those whose whole time is over when they are
+  // due end in the order in which they would have ended without.
+  void begin_term();
   // The clock moves, and leases end.
   void set_time(std::int64_t time_ms);
 
@@ -70,6 +73,7 @@ class Model {
   std::vector<Keys> states_{{}, {}};  // by revision; 0 is not used, 1 is empty
   std::int64_t compacted_ = -1;
   std::int64_t time_ms_ = 0;
+  std::int64_t term_began_ms_ = 0;
   std::map<LeaseId, Lease> leases_;
   std::set<Alarm> alarms_;
 };

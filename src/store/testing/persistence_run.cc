@@ -54,6 +54,7 @@ class Run {
     fill(batch);
     log_.push_back(batch.take());
     Answers answers;
+    reference_.term = term_of(LogIndex(log_.size()));
     const Applied applied = reference_.apply(log_.back(), &answers);
     LS_MUST(applied.fatal.ok());
     digests_.push_back(reference_->digest());

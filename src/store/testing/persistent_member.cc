@@ -65,7 +65,7 @@ void PersistentMember::stop() {
 void PersistentMember::replay() {
   while (fatal_.ok() && machine_->applied_index().value() < log_.size()) {
     const LogIndex index = machine_->applied_index().next();
-    Applied applied = machine_->apply(index, Term(1), log_[index.value() - 1], nullptr);
+    Applied applied = machine_->apply(index, term_of(index), log_[index.value() - 1], nullptr);
     if (!applied.fatal.ok()) {
       fatal_ = applied.fatal;
       return;

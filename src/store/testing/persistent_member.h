@@ -50,6 +50,10 @@ class ManualWorker final : public env::Worker {
 
 // The log: every entry's payload, the first has index 1. Shared by the members of a test.
 using Log = std::vector<std::string>;
+// Leaders change now and then.
+inline Term term_of(LogIndex index) {
+  return Term(1 + index.value() / 13);
+}
 
 // Where an engine lives, and what outlives it when the power goes.
 class EngineHome {

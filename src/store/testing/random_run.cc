@@ -41,7 +41,7 @@ class Run {
       one_entry();
       if (failure_.empty()) compare_reads();
       if (prng_.chance(1, 25)) {
-        leader_.restart();
+        (prng_.chance(1, 2) ? leader_ : follower_).restart();
         ++totals_->restarts;
       }
     }
@@ -73,6 +73,11 @@ class Run {
     batch.start(header);
     fill(batch);
     const std::string payload = batch.take();
+    if (prng_.chance(1, 12)) {
+      leader_.term = follower_.term = leader_.term.next();
+      model_.begin_term();
+      ++totals_->terms;
+    }
     Answers answers;
     leader_.last = leader_.apply(payload, &answers);
     if (!leader_.last.fatal.ok()) fail("leader halts: " + leader_.last.fatal.to_string());

@@ -13,6 +13,7 @@ struct RunTotals {
   std::size_t duplicates = 0;
   std::size_t expired_leases = 0;
   std::size_t restarts = 0;
+  std::size_t terms = 0;
   std::size_t historical_reads = 0;
   std::size_t read_transactions = 0;
 };
