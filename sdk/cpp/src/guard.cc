@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include <utility>
+
 #include "call.h"
 #include "convert.h"
 #include "holding.h"
@@ -38,7 +40,11 @@ HeldOnStrand::~HeldOnStrand() {
 
 ::lockstep::Task<Status> HeldOnStrand::release(std::shared_ptr<HeldOnStrand> self, Recipes& recipes,
                                                store::CallOptions options) {
+  if (std::exchange(self->releasing_, true)) {
+    co_return Status(::lockstep::Code::failed_precondition, "this is being given back by another call");
+  }
   Status status = co_await self->release_(recipes, std::move(options));
+  self->releasing_ = false;
   if (status.ok()) {
     self->released_ = true;
     self->use_ = SessionUse();

@@ -30,6 +30,7 @@ class HeldOnStrand {
 
   [[nodiscard]] bool released() const { return released_; }
   [[nodiscard]] const SessionUse& use() const { return use_; }
+  // One at a time: what a call with an unknown outcome had sent is known to the next.
   static ::lockstep::Task<Status> release(std::shared_ptr<HeldOnStrand> self, Recipes& recipes,
                                           store::CallOptions options);
 
@@ -38,6 +39,7 @@ class HeldOnStrand {
   SessionUse use_;
   Release release_;
   bool released_ = false;
+  bool releasing_ = false;
 };
 
 class Holding {

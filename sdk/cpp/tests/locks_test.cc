@@ -240,6 +240,28 @@ TEST_F(SdkLock, ASessionHoldsTwiceAndReleasesTwice) {
   EXPECT_TRUE(two_.lock("l").try_acquire().wait().is_done());
 }
 
+// Both would find the same count: the holding of a third guard went with them.
+TEST_F(SdkLock, AGuardGivesBackOnceHoweverManyAskItAtATime) {
+  const lockstep::Session session = one_.open_session().wait().value();
+  std::vector<LockGuard> held;
+  for (int i = 0; i < 3; ++i) held.push_back(one_.lock("l").in(session).acquire().wait().value());
+  // Their answers come when all have asked.
+  cluster_.cut_off(one_);
+  std::vector<std::promise<Outcome<void>>> outcomes(2);
+  for (auto& outcome : outcomes) {
+    held[0].release().start([&outcome](Outcome<void> released) { outcome.set_value(std::move(released)); });
+  }
+  cluster_.advance(0s);
+  cluster_.reconnect(one_);
+  std::multiset<Code> codes;
+  for (auto& outcome : outcomes) codes.insert(outcome.get_future().get().code());
+  EXPECT_EQ(codes, (std::multiset{Code::ok, Code::failed_precondition}));
+  EXPECT_TRUE(held[1].release().wait().is_done());
+  EXPECT_EQ(two_.lock("l").try_acquire().wait().code(), Code::failed_precondition);
+  EXPECT_TRUE(held[2].release().wait().is_done());
+  EXPECT_TRUE(two_.lock("l").try_acquire().wait().is_done());
+}
+
 TEST_F(SdkLock, AClosedSessionGivesUpWhatItHolds) {
   lockstep::Session session = one_.open_session().wait().value();
   const LockGuard held = one_.lock("l").in(session).acquire().wait().value();

@@ -42,7 +42,8 @@ class Guard {
   // Waits until it is not held any more, however that comes, and says why: the session's end, or somebody
   // removed its key (a forced release). Costs a watch of one key.
   Operation<std::string> until_lost(CallOptions options = {});
-  // Gives it back and waits for the answer. After an error the destructor tries once more.
+  // Gives it back and waits for the answer. After an error the destructor tries once more. While another call
+  // gives it back: failed_precondition.
   Operation<void> release(CallOptions options = {});
 
  private:
