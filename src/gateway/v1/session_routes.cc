@@ -16,6 +16,7 @@ namespace lockstep::gateway::v1 {
 namespace {
 
 constexpr std::size_t end_event_bytes_max = 4096;  // one removal is awaited
+constexpr Duration end_pause = 100ms;              // between questions whether the session is over
 
 service::SessionOptions options_of(const Call& call, service::Renewal renewal) {
   service::SessionOptions options;
@@ -131,13 +132,19 @@ bool has_ended(std::unique_ptr<store::Subscription>& end, const service::Signal&
   return false;
 }
 
-// Somebody removed its key: the session's end, as a rule.
+// Somebody removed its key: the session's end, as a rule. The notice does not come twice: it is asked for
+// until it is known.
 Task<void> look_after(Coordination* recipes, service::SessionPtr session, store::CallOptions options) {
   options.deadline = no_deadline;
   const store::LeaseTimeToLiveRequest request{session->id(), false};
-  const Result<store::LeaseTimeToLiveResponse> known =
-      co_await store::awaitable::lease_time_to_live(recipes->context.store, request, std::move(options));
-  if (known.ok() && !known->found) session->found_missing();
+  while (session->alive()) {
+    const Result<store::LeaseTimeToLiveResponse> known =
+        co_await store::awaitable::lease_time_to_live(recipes->context.store, request, options);
+    if (known.ok() && !known->found) session->found_missing();
+    if (known.ok() || known.status().code() == Code::permission_denied) co_return;
+    const TimePoint again = recipes->context.clock.now() + end_pause;
+    if (!(co_await service::pause_until(recipes->context, again, options)).ok()) co_return;
+  }
 }
 
 // Says that it lives, and that it is lost.
