@@ -230,6 +230,7 @@ Revision ServedKeys::take(const std::string& key) {
 }
 
 void LeaseLine::leave(std::string key, store::CallOptions options, store::Callback<store::Header> done) {
+  options.request_id = {};  // of several transactions, each with an answer of its own
   if (const Revision modified = served_->take(key); modified != Revision()) {
     return leave_as_found(context_, std::move(key), modified, std::move(options), std::move(done));
   }

@@ -229,6 +229,11 @@ Task<void> Line::Core::learn(ContenderPtr contender) {
   txn.success.push_back(operation(one_key(contender->request.key)));
   const Result<store::TxnResponse> answer =
       co_await store::awaitable::txn(context_.store, std::move(txn), call(*contender));
+  if (!answer.ok() && answer.status().code() == Code::permission_denied) {
+    contender->stage = Stage::outside;  // as far as anybody here can do something about it
+    refuse(*contender, Status(Code::unknown_outcome, std::string(answer.status().message())));
+    co_return;
+  }
   if (!answer.ok()) {
     co_await endure(contender, answer.status());
     co_return;

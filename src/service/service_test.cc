@@ -223,6 +223,16 @@ TEST_F(ServiceTest, AnUnknownOutcomeIsFoundOutAbout) {
   EXPECT_EQ(keys(), (std::vector<std::string>{"lockstep/sessions/1", "lockstep/sessions/2"}));
 }
 
+// Its key may stand in line: "denied" would say that it does not.
+TEST_F(ServiceTest, WhoMayNotFindOutAboutAnUnknownOutcomeIsToldThatItIsUnknown) {
+  const LeaseId own = lease(1);
+  store.late_txns = 1;
+  store.fail_call(0, WatchedStore::Fault::denied);
+  const auto a = lock_with(own);
+  wait();
+  EXPECT_EQ(a->code(), Code::unknown_outcome);
+}
+
 // Two holders, once: the first attempt's removal arrived when the second attempt held the lock.
 TEST_F(ServiceTest, WhatIsNotHeardOfNeverHitsTheSameLeasesNextAttempt) {
   const auto first = std::make_shared<Contender>();
@@ -299,6 +309,19 @@ TEST_F(ServiceTest, WhatWasWrittenSinceItWasServedIsLeftAllTheSame) {
   put.lease = LeaseId(1);
   store.put(put, {}, [](const Result<store::PutResponse>& done) { LS_MUST(done.ok()); });
   unlock(held->key());
+  EXPECT_TRUE(keys().empty());
+}
+
+// It is the caller's name for one request, and this is several: the store would answer each as it answered
+// the first. Here it would not know the client.
+TEST_F(ServiceTest, LeavingIsNotTheCallersOneRequest) {
+  const auto held = lock_with(lease(1));
+  store::CallOptions options;
+  options.request_id = {ClientId(77), Sequence(1), Sequence(1)};
+  std::optional<Status> left;
+  lock.leave(held->key(), options, [&](const Result<store::Header>& done) { left = done.status(); });
+  settle();
+  EXPECT_EQ(left, Status());
   EXPECT_TRUE(keys().empty());
 }
 

@@ -1,7 +1,6 @@
 #include "lockstep/guard.h"
 
 #include <unistd.h>
-
 #include <utility>
 
 #include "call.h"

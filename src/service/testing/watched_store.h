@@ -18,6 +18,7 @@
 #include "env/random.h"
 #include "replica/memory_store.h"
 #include "service/context.h"
+#include "store/errors.h"
 #include "store/store.h"
 #include "watch/test_store.h"
 
@@ -26,7 +27,7 @@ namespace lockstep::service::testing {
 class WatchedStore final : public store::Store {
  public:
   // What a call does that is told to fail. Reads and the fault unknown_*: the read is refused.
-  enum class Fault { refused, unknown_done, unknown_not_done, unknown_late, overloaded };
+  enum class Fault { refused, unknown_done, unknown_not_done, unknown_late, overloaded, denied };
 
   [[nodiscard]] store::Capabilities capabilities() const override { return store_.capabilities(); }
   void range(store::RangeRequest request, store::CallOptions options,
@@ -175,6 +176,7 @@ class WatchedStore final : public store::Store {
     if (*fault == Fault::overloaded) {
       return done(Status(Code::resource_exhausted, "etcdserver: too many requests"));
     }
+    if (*fault == Fault::denied) return done(store::errors::permission_denied());
     if (*fault == Fault::unknown_done) {
       (store_.*method)(std::move(request), std::move(options), [](const Result<Response>&) {});
     } else if (*fault == Fault::unknown_late) {
