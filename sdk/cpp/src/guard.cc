@@ -53,16 +53,16 @@ HeldOnStrand::~HeldOnStrand() {
 
 Holding::Holding(const std::shared_ptr<Runtime>& runtime, std::string what, const service::Fence& fence,
                  SessionUse use, HeldOnStrand::Release release)
-    : Holding(runtime, std::move(what), fence, use.session(),
-              std::make_shared<HeldOnStrand>(runtime, use, std::move(release))) {}
+    : Holding(runtime, std::move(what), fence,
+              std::make_shared<HeldOnStrand>(runtime, std::move(use), std::move(release))) {}
 
 Holding::Holding(const std::shared_ptr<Runtime>& runtime, std::string what, const service::Fence& fence,
-                 const service::SessionPtr& held_by, const std::shared_ptr<HeldOnStrand>& thing)
+                 const std::shared_ptr<HeldOnStrand>& thing)
     : name(std::move(what)),
       key(fence.key),
       token(fence.token.value()),
-      session(held_by->id().value()),
-      over(held_by->over()),
+      session(thing->use().session()->id().value()),
+      over(thing->use().session()->over()),
       handle(runtime, thing) {}
 
 service::Description describe(const ClientOptions& options, std::string reason) {

@@ -58,7 +58,7 @@ class Holding {
 
  private:
   Holding(const std::shared_ptr<Runtime>& runtime, std::string what, const service::Fence& fence,
-          const service::SessionPtr& held_by, const std::shared_ptr<HeldOnStrand>& thing);
+          const std::shared_ptr<HeldOnStrand>& thing);
 };
 
 service::Description describe(const ClientOptions& options, std::string reason);
