@@ -242,17 +242,18 @@ TEST_F(SdkLock, ASessionHoldsTwiceAndReleasesTwice) {
 
 // Both would find the same count: the holding of a third guard went with them.
 TEST_F(SdkLock, AGuardGivesBackOnceHoweverManyAskItAtATime) {
+  LOCKSTEP_NEEDS(Capability::clock, Capability::cutting_off);
   const lockstep::Session session = one_.open_session().wait().value();
   std::vector<LockGuard> held;
   for (int i = 0; i < 3; ++i) held.push_back(one_.lock("l").in(session).acquire().wait().value());
   // Their answers come when all have asked.
-  cluster_.cut_off(one_);
+  world_.cut_off(one_);
   std::vector<std::promise<Outcome<void>>> outcomes(2);
   for (auto& outcome : outcomes) {
     held[0].release().start([&outcome](Outcome<void> released) { outcome.set_value(std::move(released)); });
   }
-  cluster_.advance(0s);
-  cluster_.reconnect(one_);
+  world_.advance(0s);
+  world_.reconnect(one_);
   std::multiset<Code> codes;
   for (auto& outcome : outcomes) codes.insert(outcome.get_future().get().code());
   EXPECT_EQ(codes, (std::multiset{Code::ok, Code::failed_precondition}));
