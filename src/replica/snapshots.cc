@@ -119,6 +119,7 @@ void Replica::continue_snapshot(const raft::SnapshotProgress& progress) {
   if (progress.offset > transfer.description.total_bytes) return;
   if (!progress.rewind && progress.offset <= transfer.stored_offset) return;
   transfer.progress_at = now();
+  transfer.refused = false;
   transfer.stored_offset = progress.offset;
   transfer.read_offset = progress.rewind ? progress.offset : std::max(transfer.read_offset, progress.offset);
   send_snapshot_chunks(progress.peer);

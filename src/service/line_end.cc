@@ -27,6 +27,7 @@ Task<void> Line::Core::leave(ContenderPtr contender) {
   contender->pause = {};
   while (contender->stage != Stage::outside && !contender->lease_is_gone) {
     if (contender->session->state() == errors::session_closed()) co_return;
+    const Stage before = contender->stage;
     if (contender->stage == Stage::unknown) {
       co_await learn(contender);
     } else if (contender->stage == Stage::found || contender->keeps_place) {
@@ -39,7 +40,8 @@ Task<void> Line::Core::leave(ContenderPtr contender) {
     } else if (co_await remove(contender)) {
       co_return;
     }
-    if (closed_) co_return;  // its one attempt; the lease will do it
+    // One attempt of each step; the lease will do it.
+    if (closed_ && contender->stage == before) co_return;
   }
 }
 

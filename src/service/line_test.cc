@@ -325,6 +325,19 @@ TEST_F(CampaignsOfOneValue, BothLeadWithOneToken) {
   EXPECT_EQ(places(), Strings{"e/1"});
 }
 
+TEST_F(LineTest, ALineThatEndsRemovesAlsoWhatItOnlyMayHaveWritten) {
+  const SessionPtr a = session(1, {.ttl = 1h});
+  const SessionPtr b = session(2, {.ttl = 1h});
+  const Acquiring held = acquire(locks, a, {.name = "l"});
+  world.store.next_txn = WatchedStore::Fault::unknown_done;
+  const Acquiring waiting = acquire(locks, b, {.name = "l"});
+  EXPECT_EQ(places(), (Strings{"l/1", "l/2"}));
+  locks_.reset();
+  world.advance(100ms);
+  ASSERT_FALSE(waiting.waits());
+  EXPECT_EQ(places(), Strings{"l/1"});
+}
+
 TEST_F(LineTest, ACampaignWhoseOwnWriteWasUnknownIsWithdrawnWhenItIsGivenUp) {
   Elections elections(world.context);
   const SessionPtr a = session(1, {.ttl = 1h});

@@ -8,7 +8,7 @@ namespace {
 
 constexpr std::uint8_t row_tombstone = 1;
 constexpr std::uint8_t row_has_lease = 2;
-constexpr std::uint8_t state_version = 2;
+constexpr std::uint8_t state_version = 3;
 
 Status malformed(std::string_view what) {
   return {Code::corruption, "malformed " + std::string(what)};

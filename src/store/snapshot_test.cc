@@ -176,9 +176,9 @@ TEST(Snapshot, TheWorkedExample) {
   }
   EXPECT_EQ(hex,
             "4c53534e41503031"                      // magic
-            "1d000000caf1fff8"                      // a frame of 29 bytes, its checksum
+            "1d000000573acbd6"                      // a frame of 29 bytes, its checksum
             "00017312"                              // meta row, key "s", 18 bytes:
-            "020301020100000000000000000000000000"  // its value, the state row
+            "030301020100000000000000000000000000"  // its value, the state row
             "02016b0176"                            // pinned row "k" = "v"
             "ff02");                                // the end: two rows
 }

@@ -343,10 +343,10 @@ TEST(StateMachine, RestoreRefusesRowsThatDoNotFit) {
             "corruption: the state row is missing");
   EXPECT_EQ(refused([](testing::Rows& damaged) {
               for (auto& row : damaged.meta) {
-                if (row.first == "s") row.second[0] = 1;
+                if (row.first == "s") row.second[0] = 2;
               }
             }),
-            "corruption: the state row has format 1, and this version of lockstepd reads 2: open it with the "
+            "corruption: the state row has format 2, and this version of lockstepd reads 3: open it with the "
             "version that wrote it");
 }
 

@@ -21,11 +21,6 @@ store::WatchRequest watch_request(const Following& what, Revision read_at) {
 // Of something that cannot be had now.
 constexpr Duration restart_pause = 1s;
 
-bool may_pass(const Status& failure) {
-  return failure.code() == Code::unavailable || failure.code() == Code::unknown_outcome ||
-         failure.code() == Code::deadline_exceeded || failure.code() == Code::resource_exhausted;
-}
-
 Task<bool> pause(Coordination* recipes, store::CallOptions options) {
   const TimePoint later = recipes->context.clock.now() + restart_pause;
   co_return (co_await service::pause_until(recipes->context, later, std::move(options))).ok();
@@ -54,6 +49,11 @@ Task<bool> tell(Told* told, State state, EventSink* sink) {
 
 }  // namespace
 
+bool may_pass(const Status& failure) {
+  return failure.code() == Code::unavailable || failure.code() == Code::unknown_outcome ||
+         failure.code() == Code::deadline_exceeded || failure.code() == Code::resource_exhausted;
+}
+
 Event restarted_event() {
   return {
       "restarted",
@@ -64,6 +64,7 @@ Event restarted_event() {
 Task<Status> follow(Coordination* recipes, Following what, store::CallOptions options, EventSink* sink) {
   Told told;
   std::unique_ptr<store::Subscription> changes;
+  bool has_followed = false;
   store::CallOptions unlimited = options;
   unlimited.deadline = no_deadline;
   while (true) {
@@ -83,12 +84,15 @@ Task<Status> follow(Coordination* recipes, Following what, store::CallOptions op
       Result<std::unique_ptr<store::Subscription>> watching =
           recipes->context.store.watch(watch_request(what, read_at), options);
       if (!watching.ok()) {
-        if (!may_pass(watching.status())) co_return watching.status();
+        // Too many follow already: this one would read everything every second instead.
+        const bool is_one_too_many = !has_followed && watching.status().code() == Code::resource_exhausted;
+        if (is_one_too_many || !may_pass(watching.status())) co_return watching.status();
         told.gap = watching.status().message();
         if (!co_await pause(recipes, unlimited)) co_return Status();
         continue;
       }
       changes = *std::move(watching);
+      has_followed = true;
     }
     const Result<store::WatchResponse> changed =
         co_await service::next_answer(recipes->context, *changes, unlimited);

@@ -17,6 +17,9 @@ struct State {
   bool last = false;  // nothing will follow
 };
 
+// The store, or who was asked for it, cannot answer now.
+bool may_pass(const Status& failure);
+
 struct Following {
   std::string key;
   std::string range_end;

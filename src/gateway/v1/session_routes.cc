@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "gateway/v1/coordination.h"
+#include "gateway/v1/follow.h"
 #include "service/contenders.h"
 #include "service/session/session.h"
 #include "service/store_requests.h"
@@ -17,6 +18,7 @@ namespace {
 
 constexpr std::size_t end_event_bytes_max = 4096;  // one removal is awaited
 constexpr Duration end_pause = 100ms;              // between questions whether the session is over
+constexpr Duration end_call_time_max = 5s;         // of one of them
 
 service::SessionOptions options_of(const Call& call, service::Renewal renewal) {
   service::SessionOptions options;
@@ -135,14 +137,15 @@ bool has_ended(std::unique_ptr<store::Subscription>& end, const service::Signal&
 // Somebody removed its key: the session's end, as a rule. The notice does not come twice: it is asked for
 // until it is known.
 Task<void> look_after(Coordination* recipes, service::SessionPtr session, store::CallOptions options) {
-  options.deadline = no_deadline;
   const store::LeaseTimeToLiveRequest request{session->id(), false};
   while (session->alive()) {
+    options.deadline = recipes->context.clock.now() + end_call_time_max;
     const Result<store::LeaseTimeToLiveResponse> known =
         co_await store::awaitable::lease_time_to_live(recipes->context.store, request, options);
     if (known.ok() && !known->found) session->found_missing();
-    if (known.ok() || known.status().code() == Code::permission_denied) co_return;
+    if (known.ok() || !may_pass(known.status())) co_return;
     const TimePoint again = recipes->context.clock.now() + end_pause;
+    options.deadline = no_deadline;
     if (!(co_await service::pause_until(recipes->context, again, options)).ok()) co_return;
   }
 }
