@@ -246,7 +246,10 @@ BranchAnswer XaResource::rollback(const XaName& name) {
       std::this_thread::sleep_for(pause);
       continue;
     }
-    return remember_rollback(name);
+    BranchAnswer answer = remember_rollback(name);
+    // Prepared, and passing from its connection to everybody: MariaDB did not list it for a moment.
+    if (answer.is_ongoing() && is_prepared(name)) continue;
+    return answer;
   }
   return BranchAnswer::ongoing();
 }
