@@ -140,7 +140,7 @@ TEST(Snapshot, BehindAChunkThatFailedAllFailAndNothingIsWritten) {
   const auto source = SnapshotSource::open(*from);
   const std::string stream = stream_of(**source, 1000);
   const auto into = fresh_engine();
-  const Status no_room(Code::resource_exhausted, "no room");
+  Status no_room(Code::resource_exhausted, "no room");
   int asked = 0;
   SnapshotInstaller unwelcome(*into, [&] {
     ++asked;
