@@ -1,7 +1,9 @@
-// A directory of the log with damage in two places: the input is patches (file, offset, byte).
+// A directory of the log with damage in two places: the input is patches (file, offset, byte), of one byte or
+// of the whole page around it.
 //
 // Checked beside not crashing: what open() returns is a beginning of what was written, whole unless damage is
 // reported, and after a repair the next open finds the doubt only.
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -11,6 +13,7 @@
 #include "base/codec.h"
 #include "base/prng.h"
 #include "log/log.h"
+#include "log/record.h"
 #include "sim/disk.h"
 
 namespace {
@@ -51,7 +54,7 @@ Options options() {
   result.node = NodeId(1);
   result.new_incarnation = IncarnationId(9);
   result.entry_bytes_max = 4096;
-  result.segment_bytes = 24 * limits::kibibyte;
+  result.segment_bytes = 44 * limits::kibibyte;
   return result;
 }
 
@@ -94,13 +97,18 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   bool patched = false;
   // Three would be enough to destroy the last record and both proofs of it, which looks like a torn end.
   for (int patches = 0; patches < 2 && decoder.rest().size() >= 4; ++patches) {
-    const std::string& path = paths[decoder.u8() % paths.size()];
+    const std::uint8_t where = decoder.u8();
+    const std::string& path = paths[where % 128 % paths.size()];
     const std::uint16_t offset = decoder.u16();
     const char byte = static_cast<char>(decoder.u8());
     const auto bytes = machine.disk.bytes_of(path);
     if (offset >= bytes->size()) continue;
-    patched |= (*bytes)[offset] != byte;
-    LS_MUST(machine.disk.overwrite(path, offset, std::string_view(&byte, 1)).ok());
+    const bool whole_page = where >= 128;
+    const std::uint64_t begin = whole_page ? offset / page_bytes * page_bytes : offset;
+    const std::uint64_t length = whole_page ? std::min<std::uint64_t>(page_bytes, bytes->size() - begin) : 1;
+    const std::string patch(length, byte);
+    patched |= bytes->compare(begin, length, patch) != 0;
+    LS_MUST(machine.disk.overwrite(path, begin, patch).ok());
   }
   auto opened = Log::open(machine.disk, machine, options(), nullptr);
   LS_MUST(opened.ok() || patched);

@@ -160,6 +160,9 @@ void Log::set_inline_bytes_max(std::size_t bytes) {
 void Log::flush_idle() {
   writer_->flush_idle();
 }
+void Log::prove_with_next_group() {
+  writer_->prove_with_next_group();
+}
 bool Log::flush_idle_wanted() const {
   return writer_->flush_idle_wanted();
 }

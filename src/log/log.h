@@ -55,8 +55,9 @@ struct Options {
   std::size_t group_bytes_max = 8 * limits::mebibyte;
   // Size of new segment files. Must hold an entry of entry_bytes_max and its frame.
   std::size_t segment_bytes = 64 * limits::mebibyte;
-  // Released segment files kept for reuse.
-  std::size_t spare_segments_max = 2;
+  // Released segment files kept for reuse. Small groups fill some segments between two releases: filling new
+  // ones with zeros would double what is written.
+  std::size_t spare_segments_max = 4;
   // A group up to this size is written inside append(): handing it to another thread would cost more.
   std::size_t inline_bytes_max = 4 * limits::kibibyte;
 };
@@ -113,8 +114,9 @@ class Log {
   struct Opened;
 
   // Reads the directory, making it if it is missing or empty. Blocks: for the start of a process.
-  // Errors: failed_precondition (held by another opener; made for another member; made by a newer version),
-  // corruption (identity or the oldest needed segment lost), io_error, resource_exhausted (full).
+  // Errors: failed_precondition (held by another opener; made for another member; made by a version with
+  // another format), corruption (identity or the oldest needed segment lost), io_error, resource_exhausted
+  // (full).
   static Result<Opened> open(env::Disk& disk, env::Worker& worker, Options options, Fatal fatal);
   ~Log();
   Log(const Log&) = delete;
@@ -135,6 +137,10 @@ class Log {
   // Does nothing if there is nothing to prove or something is under way.
   void flush_idle();
   [[nodiscard]] bool flush_idle_wanted() const;
+  // The same for a log that is not idle, without a sync of its own: the next group carries the proof of what
+  // is durable then. Otherwise one goes along with every sixteenth group, and behind a change of term or
+  // vote.
+  void prove_with_next_group();
 
   // From the next group on, instead of Options::inline_bytes_max.
   void set_inline_bytes_max(std::size_t bytes);

@@ -131,7 +131,7 @@ void GroupEncoder::entry(const raft::Entry& entry) {
 
 GroupEncoder::Encoded GroupEncoder::finish(RecordHeader header, const Place& place,
                                            std::uint64_t segment_bytes) && {
-  LS_MUST(place.offset % sector_bytes == 0);
+  LS_MUST(place.offset % page_bytes == 0);
   LS_MUST(segment_bytes % page_bytes == 0);
   header.body_bytes = static_cast<std::uint32_t>(body_bytes());
   std::uint32_t crc = 0;
@@ -146,21 +146,19 @@ GroupEncoder::Encoded GroupEncoder::finish(RecordHeader header, const Place& pla
   Encoded result;
   result.checksum = checksum_of(encoded);
   result.space_bytes = record_space(header.body_bytes);
-  const std::uint64_t end = place.offset + record_header_bytes + header.body_bytes;
-  const std::uint64_t page_end = (end + page_bytes - 1) / page_bytes * page_bytes;
-  LS_MUST(page_end <= segment_bytes, "a group must fit its segment");
+  LS_MUST(place.offset + result.space_bytes <= segment_bytes, "a group must fit its segment");
+  const std::size_t fill_bytes = result.space_bytes - record_header_bytes - header.body_bytes;
   if (parts_.size() == 1) {
-    parts_.front().own.append(page_end - end, '\0');
+    parts_.front().own.append(fill_bytes, '\0');
     result.pieces.emplace_back(std::move(parts_.front().own));
   } else {
     for (Part& part : parts_) {
       if (!part.own.empty()) result.pieces.emplace_back(std::move(part.own));
       if (!part.shared.empty()) result.pieces.push_back(std::move(part.shared));
     }
-    if (page_end > end) result.pieces.push_back(zero_page().slice(0, page_end - end));
+    if (fill_bytes > 0) result.pieces.push_back(zero_page().slice(0, fill_bytes));
   }
-  result.total_bytes = page_end - place.offset;
-  LS_MUST(size_of(result.pieces) == result.total_bytes);
+  LS_MUST(size_of(result.pieces) == result.space_bytes);
   return result;
 }
 

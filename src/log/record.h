@@ -19,10 +19,12 @@
 
 namespace lockstep::log {
 
-// Records begin at multiples of this; also what a disk writes as one.
+// What a disk writes as one.
 inline constexpr std::uint64_t sector_bytes = 512;
-// Groups are written up to the end of their last page: the kernel never has to read a page to complete it.
+// Records begin at multiples of this and are written to the end of their last page: a page holds bytes of one
+// group only, so that one destroyed page is one group's, and no write touches a page with acknowledged bytes.
 inline constexpr std::uint64_t page_bytes = 4096;
+static_assert(page_bytes % sector_bytes == 0);
 
 inline constexpr std::size_t record_header_bytes = 80;
 static_assert(record_header_bytes <= sector_bytes, "a header is written atomically");
@@ -64,7 +66,7 @@ std::optional<RecordHeader> decode_record_header(std::string_view bytes, const P
 
 // The space a record takes.
 constexpr std::uint64_t record_space(std::uint64_t body_bytes) {
-  return (record_header_bytes + body_bytes + sector_bytes - 1) / sector_bytes * sector_bytes;
+  return (record_header_bytes + body_bytes + page_bytes - 1) / page_bytes * page_bytes;
 }
 
 // A run changes the log: a reset to a snapshot's position, or entries from an index on.
@@ -90,10 +92,9 @@ class GroupEncoder {
 
   [[nodiscard]] std::size_t body_bytes() const { return body_bytes_ + parts_.back().own.size() - counted_; }
   struct Encoded {
-    Pieces pieces;  // header, body, zeros to the end of the page or of the segment
+    Pieces pieces;  // header, body, zeros to the end of the page
     std::uint32_t checksum = 0;
-    std::uint64_t space_bytes = 0;  // up to where the next record begins
-    std::uint64_t total_bytes = 0;
+    std::uint64_t space_bytes = 0;  // of all pieces: the next record begins behind
   };
   // body_crc and body_bytes of `header` are filled in. Ends the encoder.
   Encoded finish(RecordHeader header, const Place& place, std::uint64_t segment_bytes) &&;

@@ -181,13 +181,15 @@ class Recovery {
       if (number < result_.tail.segment) continue;
       // The group at the tail itself may be torn with a whole header: it proves nothing.
       const bool tail_here = number == result_.tail.segment;
-      const std::uint64_t from = tail_here ? result_.tail.offset + sector_bytes : records_offset;
+      const std::uint64_t from = tail_here ? result_.tail.offset + page_bytes : records_offset;
       for (std::uint64_t offset = from; offset + record_header_bytes <= segment.size_bytes();
-           offset += sector_bytes) {
+           offset += page_bytes) {
         LS_ASSIGN_OR_RETURN(const auto header, segment.header_at(offset));
         if (!header || header->state.group <= result_.evidence.group) continue;
-        // The first group of a segment behind may be torn, too: then it must be whole to prove anything.
-        if (offset == records_offset) {
+        // Nor does the group that follows the tail when it begins a segment, torn: whole, it was walked. One
+        // that follows something else says that this was durable.
+        const bool may_follow = result_.tail.segment == 0 || header->previous == result_.tail.checksum;
+        if (offset == records_offset && may_follow) {
           LS_ASSIGN_OR_RETURN(const auto record, segment.record_at(offset));
           if (!record || !record->body_valid) continue;
         }

@@ -66,14 +66,13 @@ std::optional<RingSlot> decode_ring_slot(std::string_view bytes, const Place& pl
   return slot;
 }
 
-std::uint64_t ring_slot_offset(std::uint64_t group, std::uint64_t page) {
-  LS_MUST(page < 2);
-  return ring_offset + page * page_bytes + group / 2 % ring_slots_per_page * sector_bytes;
+std::uint64_t ring_slot_offset(std::uint64_t turn) {
+  return ring_offset + turn % 2 * page_bytes + turn / 2 % ring_slots_per_page * sector_bytes;
 }
 
 env::Write ring_write(const RingSlot& slot, IncarnationId incarnation, std::uint64_t in_segment,
-                      std::uint64_t page) {
-  const std::uint64_t offset = ring_slot_offset(slot.state.group, page);
+                      std::uint64_t turn) {
+  const std::uint64_t offset = ring_slot_offset(turn);
   std::string bytes = encode_ring_slot(slot, {incarnation, in_segment, offset});
   bytes.resize(sector_bytes, '\0');
   return {.offset = offset, .bytes = SharedBytes(std::move(bytes))};

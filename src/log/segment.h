@@ -1,7 +1,7 @@
 // Segment files: their names, their head (identity page and ring), how they are prepared and recycled.
 //
 //   page 0   the segment header: format version, incarnation, number
-//   page 1,2 the ring: slots that say "the group that ended here was durable", alternately in both pages
+//   page 1,2 the ring: slots that say "the group that ended here was durable", in turn in both pages
 //   page 3…  records
 //
 // A file is named segment-<number> only when its head is durable; numbers only grow, so a recycled file never
@@ -22,7 +22,7 @@
 
 namespace lockstep::log {
 
-inline constexpr std::uint32_t format_version = 1;
+inline constexpr std::uint32_t format_version = 2;
 inline constexpr std::uint64_t ring_offset = page_bytes;
 inline constexpr std::uint64_t records_offset = 3 * page_bytes;
 inline constexpr std::uint64_t ring_slots_per_page = page_bytes / sector_bytes;
@@ -40,14 +40,11 @@ static_assert(ring_slot_bytes <= sector_bytes);
 
 std::string encode_ring_slot(const RingSlot& slot, const Place& place);
 std::optional<RingSlot> decode_ring_slot(std::string_view bytes, const Place& place);
-// Consecutive groups go to alternate pages; `page` 0 or 1 picks the other for a second copy.
-std::uint64_t ring_slot_offset(std::uint64_t group, std::uint64_t page);
-inline std::uint64_t ring_slot_offset(std::uint64_t group) {
-  return ring_slot_offset(group, group % 2);
-}
+// Consecutive turns go to alternate pages, and around in each.
+std::uint64_t ring_slot_offset(std::uint64_t turn);
 // A whole sector, ready to be written.
 env::Write ring_write(const RingSlot& slot, IncarnationId incarnation, std::uint64_t in_segment,
-                      std::uint64_t page);
+                      std::uint64_t turn);
 
 struct SegmentHeader {
   IncarnationId incarnation;

@@ -48,7 +48,7 @@ Result<SharedBytes> SegmentReader::body_at(std::uint64_t offset, std::size_t len
 }
 
 Result<std::optional<RecordHeader>> SegmentReader::header_at(std::uint64_t offset) {
-  LS_MUST(offset % sector_bytes == 0);
+  LS_MUST(offset % page_bytes == 0);
   LS_ASSIGN_OR_RETURN(const SharedBytes bytes, view(offset, record_header_bytes));
   return decode_record_header(bytes.view(), place(offset));
 }

@@ -11,8 +11,7 @@ namespace lockstep::log {
 
 // A process that was killed may have left its last group in the page cache only, and after a failed sync the
 // cache may show what the disk never got, as clean: so the last record is written once more before anything
-// is built on it. The first sector behind it is cleared with it, to the end of the page: the torn group is
-// gone.
+// is built on it. The page behind it is cleared with it: the torn group is gone.
 Status Log::Writer::rewrite_last_record(env::File& file) {
   const Tail& tail = recovered_.tail;
   LS_MUST(tail.last_record_offset >= records_offset);
@@ -26,9 +25,8 @@ Status Log::Writer::rewrite_last_record(env::File& file) {
     LS_RETURN_IF_ERROR(file.write_at(offset, buffer));
     offset += got;
   }
-  const std::uint64_t clear_end = std::min(current_.size_bytes, (tail.offset / page_bytes + 1) * page_bytes);
-  if (clear_end > tail.offset) {
-    LS_RETURN_IF_ERROR(file.write_at(tail.offset, std::string(clear_end - tail.offset, '\0')));
+  if (tail.offset + page_bytes <= current_.size_bytes) {
+    LS_RETURN_IF_ERROR(file.write_at(tail.offset, std::string(page_bytes, '\0')));
   }
   return file.sync();
 }
@@ -64,7 +62,6 @@ Status Log::Writer::adopt_prepared() {
 Status Log::Writer::settle_tail() {
   LS_MUST(!needs_discard_);
   const Tail& tail = recovered_.tail;
-  const IncarnationId incarnation = directory_.identity.incarnation;
   // Names that an earlier process saw may not be durable yet.
   LS_RETURN_IF_ERROR(directory_.disk.sync_directory(options_.directory));
   current_.number = tail.segment;
@@ -73,8 +70,7 @@ Status Log::Writer::settle_tail() {
   LS_ASSIGN_OR_RETURN(current_.size_bytes, current_.file->size());
   LS_RETURN_IF_ERROR(rewrite_last_record(*current_.file));
   durable_ = {tail.segment, tail.offset, tail.checksum, recovered_.state};
-  for (const std::uint64_t page : {0, 1}) {
-    const env::Write slot = ring_write(durable_, incarnation, tail.segment, page);
+  for (const env::Write& slot : proof_in_both_pages()) {
     LS_RETURN_IF_ERROR(current_.file->write_at(slot.offset, slot.bytes.view()));
   }
   LS_RETURN_IF_ERROR(current_.file->sync());
@@ -87,7 +83,8 @@ Status Log::Writer::settle_tail() {
   for (const std::uint64_t number : recovered_.bad_headers) {
     auto file = directory_.disk.open(path_of(segment_name(number)), env::OpenMode::read_write);
     if (!file.ok()) continue;  // it was removed just now
-    LS_RETURN_IF_ERROR((*file)->write_at(0, encode_segment_header({incarnation, number})));
+    LS_RETURN_IF_ERROR(
+        (*file)->write_at(0, encode_segment_header({directory_.identity.incarnation, number})));
     LS_RETURN_IF_ERROR((*file)->sync());
   }
   return {};

@@ -174,8 +174,8 @@ TEST_P(LogContract, ATornLastRecordIsCutADamagedOneReported) {
     close();
     auto file = world->disk().open(options.directory + "/" + segment_name(1), env::OpenMode::read_write);
     ASSERT_TRUE(file.ok());
-    // The third record: after the empty first and the one of entry 1, which take a sector each.
-    ASSERT_TRUE((*file)->write_at(records_offset + 2 * sector_bytes + 150, "torn").ok());
+    // The third record: after the empty first and the one of entry 1, which take a page each.
+    ASSERT_TRUE((*file)->write_at(records_offset + 2 * page_bytes + 150, "torn").ok());
     ASSERT_TRUE((*file)->sync().ok());
     ASSERT_TRUE(open().ok());
     EXPECT_EQ(recovered.last.index, LogIndex(1));

@@ -235,19 +235,17 @@ void Log::Writer::hand_over(Group group) {
     writes.push_back({.offset = at, .bytes = std::move(piece)});
     at += length;
   }
-  if (durable_.state.group > proved_group_) {
-    writes.push_back(ring_write(durable_, place.incarnation, current_.number, durable_.state.group % 2));
-    stats_.bytes += sector_bytes;
-  }
+  const std::uint64_t proves = add_proof(writes);
   offset_ += encoded.space_bytes;
   checksum_ = encoded.checksum;
   written_ = group.state;
-  UnderWay write{{current_.number, offset_, checksum_, group.state}, group.cut_above, std::move(group.dones)};
+  UnderWay write{
+      {current_.number, offset_, checksum_, group.state}, proves, group.cut_above, std::move(group.dones)};
 
   const bool small = group.appends == 1 && queue_.empty() && frame_bytes <= inline_bytes_max_;
   ++stats_.groups;
   stats_.groups_inline += small ? 1 : 0;
-  stats_.bytes += encoded.total_bytes;
+  stats_.bytes += encoded.space_bytes;
   stats_.payload_bytes += group.payload_bytes;
   stats_.count_group(group.appends);
   under_way_ = true;
@@ -264,9 +262,12 @@ void Log::Writer::on_written(const Status& status, UnderWay write) {
   under_way_ = false;
   if (!status.ok()) return fail(status);
   LS_MUST(write.slot.state.group > durable_.state.group, "groups become durable in order");
-  // The slot that went out with this group, or an earlier one, is durable now.
-  proved_group_ = durable_.state.group;
+  proved_group_ = std::max(proved_group_, write.proves);
+  const raft::HardState& before = durable_.state.hard_state;
+  const raft::HardState& after = write.slot.state.hard_state;
+  proof_wanted_ |= after.term != before.term || after.vote != before.vote;
   durable_ = write.slot;
+  LS_MUST(durable_.state.group - proved_group_ <= groups_unproved_max);
   // Only now: until the cut is durable a crash brings back what it cuts.
   if (write.cut_above) {
     cap_highest(segments_, *write.cut_above);
@@ -290,21 +291,42 @@ void Log::Writer::fail(const Status& status) {
   if (fatal_) fatal_(status);
 }
 
+// The slot of the last durable group, if it is time for one. Returns that group, or 0.
+std::uint64_t Log::Writer::add_proof(std::vector<env::Write>& writes) {
+  const std::uint64_t group = durable_.state.group;
+  LS_MUST(group >= proved_group_);
+  if (group == proved_group_) return 0;
+  if (!proof_wanted_ && group - proved_group_ < groups_unproved_max) return 0;
+  proof_wanted_ = false;
+  writes.push_back(ring_write(durable_, directory_.identity.incarnation, current_.number, ring_turn_++));
+  stats_.bytes += sector_bytes;
+  return group;
+}
+
+std::vector<env::Write> Log::Writer::proof_in_both_pages() {
+  std::vector<env::Write> writes;
+  for (int copy = 0; copy < 2; ++copy) {
+    writes.push_back(ring_write(durable_, directory_.identity.incarnation, current_.number, ring_turn_++));
+  }
+  proof_wanted_ = false;
+  return writes;
+}
+
+void Log::Writer::prove_with_next_group() {
+  proof_wanted_ = true;
+}
+
 bool Log::Writer::flush_idle_wanted() const {
   return !needs_discard_ && !failed_ && durable_.state.group > proved_group_;
 }
 
 void Log::Writer::flush_idle() {
   if (!flush_idle_wanted() || under_way_ || !queue_.empty()) return;
-  std::vector<env::Write> writes;
-  for (const std::uint64_t page : {0, 1}) {
-    writes.push_back(ring_write(durable_, directory_.identity.incarnation, current_.number, page));
-  }
   under_way_ = true;
   ++stats_.idle_flushes;
   stats_.bytes += 2 * sector_bytes;
   current_.file->write_and_sync(
-      std::move(writes), false,
+      proof_in_both_pages(), false,
       [this, alive = std::weak_ptr<bool>(alive_), group = durable_.state.group](const Status& status) {
         if (alive.expired()) return;
         LS_MUST(under_way_);

@@ -285,6 +285,18 @@ void Replica::arm_timer() {
   });
 }
 
+// After the last append the log's proof of it is made durable too (log.h, flush_idle). While more come, their
+// writes take it along: a sync of its own would delay them.
+void Replica::prove_log_end() {
+  if (!log_->flush_idle_wanted()) return;
+  const std::uint64_t groups = log_->stats().groups;
+  if (std::exchange(log_groups_seen_, groups) != groups) {
+    log_->prove_with_next_group();
+  } else if (log_->queued_bytes() == 0) {
+    log_->flush_idle();
+  }
+}
+
 void Replica::on_timer() {
   timer_ = env::TimerId{};
   timer_at_ = no_deadline;
@@ -297,7 +309,7 @@ void Replica::on_timer() {
   reads_.expire(present);
   reads_.retry();
   if (reads_.building()) schedule_flush();
-  if (log_->flush_idle_wanted() && log_->queued_bytes() == 0) log_->flush_idle();
+  prove_log_end();
   if (log_->disk_full() && present >= log_try_after_) {
     log_try_after_ = present + disk_full_interval;
     log_->try_again();

@@ -283,6 +283,7 @@ class Replica final : public store::Store,
   void arm_timer();
   void on_timer();
   void tick_leases(TimePoint present);
+  void prove_log_end();
   void leave_to_faster_disk(TimePoint present);
   void halt(const Status& why);
   [[nodiscard]] TimePoint now() { return environment_.clock.now(); }
@@ -365,6 +366,7 @@ class Replica final : public store::Store,
   std::optional<store::DigestCheck> digest_check_due_;
   TimePoint lease_tick_after_ = TimePoint::min();
   TimePoint log_try_after_ = TimePoint::min();  // the disk is full
+  std::uint64_t log_groups_seen_ = 0;           // by prove_log_end()
   std::uint64_t bad_messages_ = 0;              // from peers, undecodable
   ReplicaMetrics metrics_;                      // what is counted in it directly
   NodeId leader_seen_;

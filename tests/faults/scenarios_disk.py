@@ -125,7 +125,12 @@ def damage_log(suite, member, share):
     segments = sorted((path, end_of_data(path)) for path in member.data.glob("log/segment-*"))
     segment, end = [found for found in segments if found[1] > FIRST_RECORD][-1]
     offset = FIRST_RECORD + int((end - 1 - FIRST_RECORD) * share)
-    flip(segment, offset)
+    # Most of a small record's page is padding, which means nothing.
+    page = offset // PAGE * PAGE
+    with open(segment, "rb") as file:
+        file.seek(page)
+        offset = min(offset, page + len(file.read(PAGE).rstrip(b"\0")) - 1)
+    flip(segment, max(offset, page))
     return f"{segment.name} at {offset} of {end}"
 
 
