@@ -12,11 +12,9 @@ using sim::Loss;
 using testing::expect_state;
 using testing::fill;
 using testing::hard_state;
-using testing::last_record;
 using testing::Member;
 using testing::Model;
 using testing::one_entry;
-using testing::Spot;
 
 // What docs/formats/log.md says: so many of the last groups may be lost together without a proof of them.
 constexpr std::uint64_t lost_together_max = 16;
