@@ -102,8 +102,8 @@ class Cluster:
     def endpoints(self):
         return ",".join(member.endpoint for member in self.members)
 
-    def run_cli(self, arguments, timeout_s=600):
-        command = [self.cli, "--endpoints", self.endpoints(), *arguments, "-o", "json"]
+    def run_cli(self, arguments, timeout_s=600, endpoints=None):
+        command = [self.cli, "--endpoints", endpoints or self.endpoints(), *arguments, "-o", "json"]
         run = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s)
         if run.returncode != 0:
             raise RuntimeError(f"{' '.join(command)}: {run.stderr.strip()}")

@@ -27,10 +27,14 @@ class Server:
 
 
 class Row:
-    """A run of the load client. `rate` names the figure compared, whose ratio must reach `target`."""
+    """A run of the load client. `rate` names the figure compared, whose ratio must reach `target`.
+
+    `at`: a single connection hits the leader or a follower by chance, which is another figure. "each": every member
+    in turn; "leader": only there; "any": as the client chooses.
+    """
 
     def __init__(self, name, what, arguments, target, rate="requests_per_second", per="requests", cpu_target=None,
-                 latency_target=None):
+                 latency_target=None, at="any"):
         self.name = name
         self.what = what
         self.arguments = arguments.split()
@@ -39,6 +43,7 @@ class Row:
         self.per = per
         self.cpu_target = cpu_target
         self.latency_target = latency_target
+        self.at = at
 
 
 MANY = "--connections 10 --in-flight 100"
@@ -52,15 +57,15 @@ ONE_MEMBER = [
 THREE_MEMBERS = [
     Row("put-many-3", "puts, 3 members, 10x100", f"put {MANY}", 4, cpu_target=0.2),
     Row("put-some-3", "puts, 3 members, 64 in flight", f"put {SOME}", 3.5),
-    Row("put-one-3", "puts, 3 members, 1 in flight", f"put {ONE}", None, latency_target=0.6),
+    Row("put-one-3", "puts, 3 members, 1 in flight", f"put {ONE}", None, latency_target=0.6, at="each"),
     Row("get-3", "linearizable ranges, 10x100", f"get {MANY}", 5),
     Row("get-serializable-3", "serializable ranges, 10x100", f"get --serializable {MANY}", 5),
     Row("txn-3", "compare-and-put, 256 in flight", "txn --connections 4 --in-flight 64", 5),
     Row("watch-3", "events to 100 watchers, 16 writers", "watch --watchers 100 --writers 16", 2,
         rate="events_per_second", per="events"),
     Row("lease-grant-3", "lease grants, 64 in flight", f"lease-grant {SOME}", 4),
-    Row("lease-keepalive-3", "lease keepalives, 64 in flight", f"lease-keepalive {SOME}", 4),
-    Row("lease-keepalive-shared-3", "the same, on one stream", f"lease-keepalive {SOME} --streams 1", 4),
+    Row("lease-keepalive-3", "lease keepalives, leader, 64 in flight", f"lease-keepalive {SOME}", 4, at="leader"),
+    Row("lease-keepalive-shared-3", "the same, on one stream", f"lease-keepalive {SOME} --streams 1", 4, at="leader"),
 ]
 
 
@@ -72,6 +77,13 @@ def median_run(runs, rate):
     return sorted(runs, key=lambda run: run[rate])[len(runs) // 2]
 
 
+def places(cluster, row):
+    """What the load client connects to, a run each."""
+    if row.at == "each":
+        return [member.endpoint for member in cluster.members]
+    return [cluster.leader().endpoint if row.at == "leader" else cluster.endpoints()]
+
+
 def measure_row(cluster, row, options):
     runs = []
     arguments = row.arguments
@@ -79,9 +91,10 @@ def measure_row(cluster, row, options):
         # Putting the keys is not part of what a read costs.
         cluster.run_cli(["bench", "get", "--total", "1"])
         arguments = [*arguments, "--no-preload"]
-    for _ in range(options.rounds):
+    for place in places(cluster, row) * options.rounds:
         before = cluster.processor_seconds()
-        report = cluster.run_cli(["bench", *arguments, "--duration", f"{options.seconds}s", "--warm-up", "1s"])
+        report = cluster.run_cli(["bench", *arguments, "--duration", f"{options.seconds}s", "--warm-up", "1s"],
+                                 endpoints=place)
         # The warm-up is in the CPU and not in the count.
         counted_share = report["seconds"] / (report["seconds"] + 1.0)
         report["server_cpu_us"] = (cluster.processor_seconds() - before) * 1e6 * counted_share / max(1, report[row.per])

@@ -60,6 +60,9 @@ inline constexpr std::size_t members_max = 16;  // voters and learners together
 
 // etcd's limit on a TTL, in seconds.
 inline constexpr std::int64_t lease_ttl_s_max = 9'000'000'000;
+// A leader that was confirmed so long ago at most renews leases without asking again, and every term adds it
+// to what each lease has left when the term begins (docs/decisions/0026): more than a heartbeat's interval.
+inline constexpr std::int64_t lease_confirmation_age_ms_max = 250;
 // Expiries taken by one entry: a million leases ending together must not stall apply.
 inline constexpr std::size_t lease_expiries_per_entry_max = 1000;
 // Renewals in one command: far below what an entry holds, so that one turn's renewals rarely need a second.

@@ -70,7 +70,8 @@
   X(term_beginning_not_restored, "a member that restarts or gets a snapshot forgets when its term began") \
   X(renewal_never_logged, "renewals answered from memory do not reach the log")                           \
   X(clock_passes_renewal, "the store clock runs past the end of a lease renewed in memory only")          \
-  X(renewal_unconfirmed, "a leader renews leases without asking whether it still leads")
+  X(renewal_unconfirmed, "a leader renews leases without asking whether it still leads")                  \
+  X(term_forgets_late_renewals, "a term adds nothing for the age that a confirmation may have")
 
 namespace lockstep::planted {
 

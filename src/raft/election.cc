@@ -261,6 +261,8 @@ void Raft::become_leader() {
   election_deadline_ = no_deadline;
   quorum_deadline_ = now_ + options_.election_timeout;
   round_ = Round{};
+  round_starts_.clear();
+  confirmed_at_ = TimePoint::min();
   uncommitted_bytes_ = 0;
   peers_.clear();
   // Paper 8: commits what earlier terms left behind, and tells the leader what is committed. The very first

@@ -235,6 +235,9 @@ class Raft {
   // Leader only: what is known of the peers, by id.
   [[nodiscard]] const std::map<NodeId, Progress>& peers() const { return peers_; }
   [[nodiscard]] NodeId transferee() const { return transferee_; }
+  // Leader only: whoever leads a later term did not begin it before this moment, and at it this leader knew
+  // what was committed. TimePoint::min() until a majority confirmed both in this term.
+  [[nodiscard]] TimePoint confirmed_at(TimePoint now) const;
   [[nodiscard]] std::size_t uncommitted_bytes() const { return uncommitted_bytes_; }
   // Messages dropped because no correct member sends them.
   [[nodiscard]] std::uint64_t invalid_messages() const { return invalid_messages_; }
@@ -255,6 +258,10 @@ class Raft {
     Round round;
     LogIndex index;
     std::vector<PendingRead> reads;
+  };
+  struct RoundStart {
+    Round round;
+    TimePoint at;
   };
   struct ForwardedReads {
     std::vector<ReadId> reads;
@@ -339,6 +346,9 @@ class Raft {
   // reads.cc
   void start_reads();
   void finish_reads();
+  Round begin_round();
+  [[nodiscard]] Round confirmed_round() const;
+  void note_confirmation(Round answered);
   void answer_reads(const ReadBatch& batch);
   void fail_reads();
   void forward_reads();
@@ -404,6 +414,8 @@ class Raft {
   TimePoint heartbeat_deadline_ = no_deadline;
   TimePoint quorum_deadline_ = no_deadline;
   Round round_;
+  std::deque<RoundStart> round_starts_;        // of those no majority answered yet; bounded
+  TimePoint confirmed_at_ = TimePoint::min();  // when the newest round began that a majority answered
   NodeId transferee_;
   TimePoint transfer_deadline_ = no_deadline;
   std::size_t uncommitted_bytes_ = 0;

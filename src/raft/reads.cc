@@ -15,6 +15,9 @@ namespace {
 
 // Rounds without an answer yet; further reads wait and share the next one.
 constexpr std::size_t read_rounds_max = 4;
+// Rounds whose beginnings are remembered until a majority answers: more than there are in a round trip.
+constexpr std::size_t round_starts_max = 64;
+static_assert(round_starts_max > read_rounds_max);
 
 }  // namespace
 
@@ -56,15 +59,46 @@ void Raft::start_reads() {
   finish_reads();
 }
 
-void Raft::finish_reads() {
+Round Raft::begin_round() {
   LS_MUST(role_ == Role::leader);
-  if (read_batches_.empty()) return;
-  const Round reached(quorum_value(configuration(), [&](NodeId node) -> std::uint64_t {
+  // The oldest is given up, not the newest: then confirmed_at() is earlier than it could be, never later.
+  if (round_starts_.size() >= round_starts_max) round_starts_.pop_front();
+  round_starts_.push_back({++round_, now_});
+  return round_;
+}
+
+// The newest one that a majority answered; the largest there is if this leader needs nobody.
+Round Raft::confirmed_round() const {
+  LS_MUST(role_ == Role::leader);
+  return Round(quorum_value(configuration(), [&](NodeId node) -> std::uint64_t {
     if (node == options_.id) return std::numeric_limits<std::uint64_t>::max();
     const auto found = peers_.find(node);
     if (found == peers_.end() || found->second.in_doubt) return 0;
     return found->second.acked_round.value();
   }));
+}
+
+void Raft::note_confirmation(Round answered) {
+  if (round_starts_.empty() || answered < round_starts_.front().round) return;
+  const Round reached = confirmed_round();
+  while (!round_starts_.empty() && round_starts_.front().round <= reached) {
+    LS_MUST(confirmed_at_ <= round_starts_.front().at);
+    confirmed_at_ = round_starts_.front().at;
+    round_starts_.pop_front();
+  }
+}
+
+TimePoint Raft::confirmed_at(TimePoint now) const {
+  LS_MUST(role_ == Role::leader);
+  if (!committed_in_own_term()) return TimePoint::min();
+  const bool needs_nobody = confirmed_round().value() == std::numeric_limits<std::uint64_t>::max();
+  return needs_nobody ? now : confirmed_at_;
+}
+
+void Raft::finish_reads() {
+  LS_MUST(role_ == Role::leader);
+  if (read_batches_.empty()) return;
+  const Round reached = confirmed_round();
   while (!read_batches_.empty() && read_batches_.front().round <= reached) {
     answer_reads(read_batches_.front());
     read_batches_.pop_front();

@@ -59,7 +59,7 @@ void Raft::address(Message& message, NodeId node, Progress& peer) {
   if (peer.in_doubt) {
     message.doubt_boot = peer.boot;
     if (commit_ >= peer.restore_index && peer.match >= peer.restore_index) {
-      if (peer.restored_round == Round{}) peer.restored_round = ++round_;
+      if (peer.restored_round == Round{}) peer.restored_round = begin_round();
       message.restored_index = peer.restore_index;
     } else {
       message.in_doubt = true;
@@ -89,7 +89,7 @@ void Raft::send_commit(NodeId node, Progress& peer) {
 
 void Raft::broadcast_heartbeat() {
   LS_MUST(role_ == Role::leader);
-  ++round_;
+  begin_round();
   heartbeat_deadline_ = now_ + options_.heartbeat_interval;
   for (auto& [node, peer] : peers_) send_heartbeat(node, peer);
 }
@@ -245,6 +245,7 @@ bool Raft::observe_response(const Message& message, Progress& peer) {
   observe_doubt(message, peer);
   peer.last_heard = now_;
   peer.acked_round = std::max(peer.acked_round, message.round);
+  note_confirmation(message.round);
   return true;
 }
 
@@ -265,7 +266,7 @@ bool Raft::observe_boot(const Message& message, Progress& peer) {
   peer.boot = message.boot;
   peer.boot_round = round_;
   peer.cleared_round = Round{};
-  ++round_;
+  begin_round();
   peer.match = LogIndex{};
   peer.commit_told = LogIndex{};
   peer.become_probe(peer.acknowledged.next());

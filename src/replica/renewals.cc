@@ -13,6 +13,8 @@ namespace {
 // After raft took no entry of renewals.
 constexpr Duration log_retry_interval = 10ms;
 
+constexpr Duration confirmation_age_max = std::chrono::milliseconds(limits::lease_confirmation_age_ms_max);
+
 // No lease. Its renewal renews nothing and is answered when every renewal answered before is applied.
 constexpr LeaseId no_lease{};
 
@@ -68,9 +70,10 @@ void Replica::flush_renewals() {
   std::vector<RenewalWaiter> all = std::exchange(renewals_, {});
   if (!raft_->is_leader()) return renew_in_log(std::move(all));
   const Term term = raft_->term();
-  if (LS_PLANTED(renewal_unconfirmed)) return answer_renewals(std::move(all), term);
+  if (may_renew_at_once(term)) all = answer_renewals(std::move(all));
+  if (all.empty()) return;
   reads_.add({[this, all = std::move(all), term](const Status& status) mutable {
-                if (status.ok()) return answer_renewals(std::move(all), term);
+                if (status.ok()) return answer_confirmed_renewals(std::move(all), term);
                 for (RenewalWaiter& waiter : all) waiter.done(status);
               },
               now() + options_.request_timeout});
@@ -112,16 +115,24 @@ bool Replica::may_renew_in_memory(Term term) const {
   return raft_->is_leader() && raft_->term() == term && store_clock_term_ == term;
 }
 
-// False: its end may be in the log already; only an entry decides. Requires that the applied state was
-// current after the renewal was asked for.
+// Was it confirmed lately that nobody else leads, and is what it knows to be committed applied? Then a lease
+// that is there may be renewed: a later term cannot have ended it, unless somebody revoked it. That there is
+// none, or that somebody may not renew it, must not be said by a leader that was replaced.
+bool Replica::may_renew_at_once(Term term) {
+  if (!may_renew_in_memory(term) || machine_->applied_index() < raft_->commit_index()) return false;
+  if (LS_PLANTED(renewal_unconfirmed)) return true;
+  const TimePoint present = now();
+  return raft_->confirmed_at(present) >= present - confirmation_age_max;
+}
+
+// False: there is none, or its end may be in the log already.
 bool Replica::renew_in_memory(LeaseId id, std::int64_t store_now_ms,
                               store::LeaseKeepAliveResponse* response) {
+  const std::optional<store::LeaseTerms> lease = machine_->lease(id);
+  if (!lease || lease->deadline_ms <= store_now_ms) return false;
+  unlogged_renewals_.note(now(), id, store_now_ms, lease->deadline_ms);
   response->header = header();
   response->id = id;
-  if (!decided_in_memory(*machine_, id, store_now_ms)) return false;
-  const std::optional<store::LeaseTerms> lease = machine_->lease(id);
-  if (!lease) return true;  // a TTL of zero: there is none
-  unlogged_renewals_.note(now(), id, store_now_ms, lease->deadline_ms);
   response->ttl = std::chrono::milliseconds(lease->ttl_ms);
   return true;
 }
@@ -131,32 +142,54 @@ void Replica::hold_clock() {
   store_clock_.hold_below(now(), unlogged_renewals_.ceiling_ms());
 }
 
-// A callback may propose: not before the clock is held.
-void Replica::answer_renewals(std::vector<RenewalWaiter> waiters, Term term) {
-  if (!may_renew_in_memory(term)) return renew_in_log(std::move(waiters));
+// Answers those that are renewed and returns the others, in their order. A callback may propose: not before
+// the clock is held.
+std::vector<RenewalWaiter> Replica::answer_renewals(std::vector<RenewalWaiter> waiters) {
   const std::int64_t store_now_ms = leader_time_ms();
-  std::vector<Result<store::LeaseKeepAliveResponse>> answers;
+  std::vector<store::LeaseKeepAliveResponse> answers;
   answers.reserve(waiters.size());
-  std::vector<RenewalWaiter> undecided;
-  std::size_t kept = 0;
+  std::vector<RenewalWaiter> renewed;
+  renewed.reserve(waiters.size());
+  std::vector<RenewalWaiter> rest;
+  const auto authorised = [&](const RenewalWaiter& waiter) {
+    return machine_->authoriser(waiter.principal).check(store::LeaseKeepAliveRequest{waiter.id}).ok();
+  };
+  std::optional<store::Principal> allowed;  // the last one that was: most of a turn are of few users
   for (RenewalWaiter& waiter : waiters) {
     store::LeaseKeepAliveResponse response;
-    if (Status denied = machine_->authoriser(waiter.principal).check(store::LeaseKeepAliveRequest{waiter.id});
-        !denied.ok()) {
-      answers.emplace_back(std::move(denied));
-    } else if (renew_in_memory(waiter.id, store_now_ms, &response)) {
-      answers.emplace_back(std::move(response));
-    } else {
-      undecided.push_back(std::move(waiter));
+    const bool may = waiter.principal == allowed || authorised(waiter);
+    if (!may || !renew_in_memory(waiter.id, store_now_ms, &response)) {
+      rest.push_back(std::move(waiter));
       continue;
     }
-    if (&waiters[kept] != &waiter) waiters[kept] = std::move(waiter);
-    ++kept;
+    answers.push_back(response);
+    renewed.push_back(std::move(waiter));
+    allowed = renewed.back().principal;
   }
   hold_clock();
+  LS_MUST(renewed.size() == answers.size());
+  for (std::size_t i = 0; i < renewed.size(); ++i) renewed[i].done(std::move(answers[i]));
+  return rest;
+}
+
+// The applied state was current after all of them were asked for.
+void Replica::answer_confirmed_renewals(std::vector<RenewalWaiter> waiters, Term term) {
+  if (!may_renew_in_memory(term)) return renew_in_log(std::move(waiters));
+  std::vector<RenewalWaiter> undecided;
+  for (RenewalWaiter& waiter : answer_renewals(std::move(waiters))) {
+    Status denied = machine_->authoriser(waiter.principal).check(store::LeaseKeepAliveRequest{waiter.id});
+    if (!denied.ok()) {
+      waiter.done(std::move(denied));
+    } else if (machine_->lease(waiter.id)) {
+      undecided.push_back(std::move(waiter));
+    } else {
+      store::LeaseKeepAliveResponse none;  // a TTL of zero
+      none.header = header();
+      none.id = waiter.id;
+      waiter.done(std::move(none));
+    }
+  }
   if (!undecided.empty()) renew_in_log(std::move(undecided));
-  LS_MUST(kept == answers.size());
-  for (std::size_t i = 0; i < kept; ++i) waiters[i].done(std::move(answers[i]));
 }
 
 // Under nobody's name: they were allowed when they were answered.
@@ -204,13 +237,28 @@ std::optional<Replica::ForwardedRenewals> Replica::renewals_of(std::string_view 
 void Replica::take_forwarded_renewals(const SharedBytes& commands, ForwardedRenewals renewals,
                                       PendingBatch batch) {
   const Term term = raft_->term();
+  schedule_flush();
+  if (may_renew_at_once(term) && can_renew_all(renewals)) {
+    return answer_forwarded_renewals(commands, renewals, std::move(batch), term);
+  }
   reads_.add({[this, commands, renewals = std::move(renewals), batch = std::move(batch),
                term](const Status& status) mutable {
                 if (!status.ok()) return proposals_.fail(std::move(batch), status);
                 answer_forwarded_renewals(commands, renewals, std::move(batch), term);
               },
               now() + options_.request_timeout});
-  schedule_flush();
+}
+
+// Whoever asked may, and every lease is there and has not reached its end.
+bool Replica::can_renew_all(const ForwardedRenewals& renewals) {
+  const std::int64_t store_now_ms = leader_time_ms();
+  return std::ranges::all_of(renewals, [&](const ForwardedRenewal& renewal) {
+    if (!machine_->authoriser(renewal.principal).check(store::LeaseKeepAliveRequest{}).ok()) return false;
+    return std::ranges::all_of(renewal.ids, [&](LeaseId id) {
+      const std::optional<store::LeaseTerms> lease = machine_->lease(id);
+      return lease.has_value() && lease->deadline_ms > store_now_ms;
+    });
+  });
 }
 
 void Replica::answer_forwarded_renewals(const SharedBytes& commands, const ForwardedRenewals& renewals,
@@ -251,8 +299,11 @@ store::CommandResult Replica::renew_forwarded(const ForwardedRenewal& renewal, s
   response.renewals.reserve(renewal.ids.size());
   for (const LeaseId id : renewal.ids) {
     store::LeaseKeepAliveResponse renewed;
-    const bool decided = renew_in_memory(id, store_now_ms, &renewed);
-    LS_MUST(decided, "looked at before any was renewed");
+    if (!renew_in_memory(id, store_now_ms, &renewed)) {
+      LS_MUST(!machine_->lease(id), "looked at before any was renewed");
+      renewed.header = header();
+      renewed.id = id;
+    }
     response.renewals.push_back(std::move(renewed));
   }
   return store::Response(std::move(response));

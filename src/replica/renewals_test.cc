@@ -78,6 +78,7 @@ TEST(UnloggedRenewals, AreLoggedBeforeTheClockWouldStand) {
 // ---- a member
 
 const LeaseId lease{9};
+constexpr Duration confirmation_age_max = std::chrono::milliseconds(limits::lease_confirmation_age_ms_max);
 
 struct Answer {
   bool came = false;
@@ -170,6 +171,7 @@ TEST_F(Lone, RenewedAgainAfterAStandstillItHasItsWholeTime) {
 }
 
 TEST_F(Lone, WhoseTimeIsOverIsNotRenewed) {
+  member.pass(1s);  // the term's beginning gives every lease a little more
   grant(member, 2s);
   member.stand_still(2s);
   const auto answer = renew(member);
@@ -215,9 +217,15 @@ TEST_F(Lone, ARenewalThatWasLostWithTheLeaderCountsAllTheSame) {
   member.stop(sim::Loss::power);
   member.start();
   ASSERT_TRUE(member.replica().raft().is_leader());
-  member.pass(9900ms);
-  EXPECT_TRUE(alive(member));
-  member.pass(500ms);
+  member.pass(10s + confirmation_age_max - 1ms);
+  EXPECT_TRUE(alive(member)) << "its last confirmation may have been so old";
+  Duration remaining{};
+  member.replica().lease_time_to_live(
+      {lease, false}, {},
+      [&](const Result<store::LeaseTimeToLiveResponse>& result) { remaining = result->remaining; });
+  member.settle();
+  EXPECT_LE(remaining, 10s);
+  member.pass(300ms);
   EXPECT_FALSE(alive(member));
 }
 
@@ -277,6 +285,70 @@ TEST_F(Leader, AnswersOnlyOnceAMajorityStillKnowsItAsTheLeader) {
   EXPECT_EQ(answer->ttl, 60s);
 }
 
+// Whatever leads later gives every lease so much more: nobody needs to be asked.
+TEST_F(Leader, AsksNobodyWhileItWasConfirmedLately) {
+  grant_among_three(member, helper, 60s);
+  const auto first = renew(member);
+  member.settle();
+  confirm(member, helper);
+  ASSERT_TRUE(first->came);
+  member.stand_still(confirmation_age_max);
+  const auto second = renew(member);
+  member.settle();
+  EXPECT_EQ(second->ttl, 60s);
+  member.stand_still(1ms);
+  const auto third = renew(member);
+  member.settle();
+  EXPECT_FALSE(third->came) << "it may have been replaced by one whose leases ended";
+  confirm(member, helper);
+  EXPECT_EQ(third->ttl, 60s);
+}
+
+// Counted from when the others were asked, not from when they answered.
+TEST_F(Leader, AConfirmationIsAsOldAsItsQuestion) {
+  grant_among_three(member, helper, 60s);
+  static_cast<void>(member.taken(helper, PeerMessageKind::raft));
+  const auto first = renew(member);
+  member.settle();
+  member.stand_still(confirmation_age_max);
+  confirm(member, helper);
+  EXPECT_EQ(first->ttl, 60s);
+  member.stand_still(1ms);
+  const auto second = renew(member);
+  member.settle();
+  EXPECT_FALSE(second->came);
+}
+
+// A leader that was replaced does not know of leases granted, nor of users made, since.
+TEST_F(Leader, AsksBeforeItSaysThatALeaseIsGone) {
+  grant_among_three(member, helper, 60s);
+  const auto first = renew(member);
+  member.settle();
+  confirm(member, helper);
+  ASSERT_TRUE(first->came);
+  const auto there = renew(member);
+  const auto unknown = renew(member, LeaseId(77));
+  member.settle();
+  EXPECT_EQ(there->ttl, 60s) << "not held up by the other";
+  EXPECT_FALSE(unknown->came);
+  confirm(member, helper);
+  ASSERT_TRUE(unknown->came);
+  EXPECT_TRUE(unknown->status.ok());
+  EXPECT_EQ(unknown->ttl, Duration{});
+}
+
+TEST_F(Leader, AConfirmationOfAnEarlierLeadershipIsNone) {
+  grant_among_three(member, helper, 60s);
+  const auto first = renew(member);
+  member.settle();
+  confirm(member, helper);
+  ASSERT_TRUE(first->came);
+  member.heartbeat(helper, Term(member.replica().raft().term().value() + 1));
+  const auto second = renew(member);
+  member.settle();
+  EXPECT_FALSE(second->came);
+}
+
 TEST_F(Leader, WhoLostTheLeadPassesTheRenewalOn) {
   grant_among_three(member, helper, 60s);
   const auto answer = renew(member);
@@ -311,6 +383,23 @@ TEST_F(Leader, RenewsFromMemoryWhatAnotherMemberPassesOn) {
   EXPECT_EQ(renewals[0].ttl, 60s);
   EXPECT_EQ(renewals[1].ttl, Duration{}) << "there is no such lease";
   EXPECT_EQ(member.replica().raft().log().last_index(), before);
+}
+
+TEST_F(Leader, RenewsAtOnceWhatAnotherMemberPassesOn) {
+  grant_among_three(member, helper, 60s);
+  const auto renewed = renew(member);
+  member.settle();
+  confirm(member, helper);
+  ASSERT_TRUE(renewed->came);
+  const Term term = member.replica().raft().term();
+  ForwardId id = first_forward_id(5).next();
+  member.receive(lagging, renewals_forward(id, term, {lease, lease}));
+  EXPECT_EQ(member.taken(lagging, PeerMessageKind::forward_answer).size(), 1u);
+  id = id.next();
+  member.receive(lagging, renewals_forward(id, term, {lease, LeaseId(77)}));
+  EXPECT_TRUE(member.taken(lagging, PeerMessageKind::forward_answer).empty()) << "one of them may be gone";
+  confirm(member, helper);
+  EXPECT_EQ(member.taken(lagging, PeerMessageKind::forward_answer).size(), 1u);
 }
 
 // Followers say how long a lease has left by what they applied: they ask for all of it first.

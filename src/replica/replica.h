@@ -236,8 +236,10 @@ class Replica final : public store::Store,
   using ForwardedRenewals = std::vector<ForwardedRenewal>;
   void flush_renewals();
   void renew_in_log(std::vector<RenewalWaiter> waiters);
-  void answer_renewals(std::vector<RenewalWaiter> waiters, Term term);
+  std::vector<RenewalWaiter> answer_renewals(std::vector<RenewalWaiter> waiters);
+  void answer_confirmed_renewals(std::vector<RenewalWaiter> waiters, Term term);
   [[nodiscard]] bool may_renew_in_memory(Term term) const;
+  [[nodiscard]] bool may_renew_at_once(Term term);
   [[nodiscard]] bool renew_in_memory(LeaseId id, std::int64_t store_now_ms,
                                      store::LeaseKeepAliveResponse* response);
   void hold_clock();
@@ -247,6 +249,7 @@ class Replica final : public store::Store,
   void take_forwarded_renewals(const SharedBytes& commands, ForwardedRenewals renewals, PendingBatch batch);
   void answer_forwarded_renewals(const SharedBytes& commands, const ForwardedRenewals& renewals,
                                  PendingBatch batch, Term term);
+  [[nodiscard]] bool can_renew_all(const ForwardedRenewals& renewals);
   [[nodiscard]] store::CommandResult renew_forwarded(const ForwardedRenewal& renewal,
                                                      std::int64_t store_now_ms);
   void when_renewals_logged(const store::CallOptions& options,

@@ -79,6 +79,17 @@ bool is_renewed_by_a_confirmed_leader_only() {
   return alive(member) && !renewed(member);
 }
 
+// The leader before may have renewed it this much later than the new term began.
+bool outlives_a_late_renewal() {
+  TestMember member(self, {self});
+  member.start();
+  grant(member, 10s);
+  member.stop(sim::Loss::power);
+  member.start();
+  member.pass(10s + std::chrono::milliseconds(limits::lease_confirmation_age_ms_max) - 10ms);
+  return alive(member);
+}
+
 struct Story {
   const char* bug;
   bool (*ends_well)();
@@ -97,7 +108,8 @@ INSTANTIATE_TEST_SUITE_P(Replica, PlantedRenewal,
                          testing::Values(Story{"lease_end_after_old_leader", outlives_the_leader},
                                          Story{"renewal_never_logged", outlives_its_old_deadline},
                                          Story{"clock_passes_renewal", outlives_a_standstill},
-                                         Story{"renewal_unconfirmed", is_renewed_by_a_confirmed_leader_only}),
+                                         Story{"renewal_unconfirmed", is_renewed_by_a_confirmed_leader_only},
+                                         Story{"term_forgets_late_renewals", outlives_a_late_renewal}),
                          [](const auto& info) { return std::string(info.param.bug); });
 
 }  // namespace

@@ -108,6 +108,7 @@ constexpr std::pair<Bug, std::string_view> caught_elsewhere[] = {
     {Bug::torn_tail_not_cut, "log_planted_test"},
     {Bug::clock_passes_renewal, "replica_planted_test"},
     {Bug::renewal_unconfirmed, "replica_planted_test"},
+    {Bug::term_forgets_late_renewals, "replica_planted_test"},
     {Bug::term_beginning_not_restored, "persistence_planted_test"},
     {Bug::txn_nested_permission_skipped, "store_planted_test"},
     {Bug::compensation_oldest_first, "saga_planted_test"},

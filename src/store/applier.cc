@@ -335,8 +335,9 @@ CommandResult Applier::do_lease_renew(const LeaseRenewCommand& renew) {
     LeaseKeepAliveResponse renewal;
     renewal.id = id;
     if (const auto terms = state_.leases.find(id)) {
-      const LeaseTerms renewed{terms->ttl_ms, state_.store_time_ms + terms->ttl_ms};
-      LS_MUST(renewed.deadline_ms >= terms->deadline_ms);
+      // A term's beginning may have given it more than that.
+      const LeaseTerms renewed{terms->ttl_ms,
+                               std::max(terms->deadline_ms, state_.store_time_ms + terms->ttl_ms)};
       if (!LS_PLANTED(lease_renewal_lost)) {
         set_lease(id, renewed);
       }

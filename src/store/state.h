@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "base/ids.h"
+#include "base/limits.h"
+#include "base/planted.h"
 #include "store/auth.h"
 #include "store/clients.h"
 #include "store/digest.h"
@@ -54,9 +56,12 @@ class StateMachine::State {
   bool reclaim(std::size_t steps_max, std::vector<std::string>* reclaimed_keys);
   [[nodiscard]] StateRow state_row() const;
   [[nodiscard]] Status check_space() const;
-  // What is stored is a lower bound: the term's beginning gave every lease its whole time once more.
+  // What is stored is a lower bound: the term's beginning gave every lease its whole time once more, from the
+  // last moment at which the leader before may have renewed it.
   [[nodiscard]] std::int64_t deadline_ms(const LeaseTerms& terms) const {
-    return std::max(terms.deadline_ms, term_began_ms + terms.ttl_ms);
+    const std::int64_t age_ms =
+        LS_PLANTED(term_forgets_late_renewals) ? 0 : limits::lease_confirmation_age_ms_max;
+    return std::max(terms.deadline_ms, term_began_ms + age_ms + terms.ttl_ms);
   }
 };
 

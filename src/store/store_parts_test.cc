@@ -226,6 +226,7 @@ TEST(Leases, ARenewalCountsFromItsEntryEvenIfTheClockStoodStill) {
 }
 
 // The leader before may have answered renewals that did not reach the log.
+// And those, by a confirmation that was 250 ms old.
 TEST(Leases, ATermBeginsWithTheWholeTimeOfEach) {
   Machine machine;
   expect_ok(machine.one([](BatchBuilder& batch) { return batch.lease_grant({1s, LeaseId(1)}); }));
@@ -236,20 +237,20 @@ TEST(Leases, ATermBeginsWithTheWholeTimeOfEach) {
   machine.term = Term(2);
   machine.time_ms = 2500;  // its first entry was stamped later: the term began where the last one ended
   expect_ok(machine.one([](BatchBuilder& batch) { return batch.nothing(); }));
-  EXPECT_EQ(machine->lease(LeaseId(1))->deadline_ms, 2900);
-  EXPECT_EQ(machine->lease(LeaseId(2))->deadline_ms, 31'900);
+  EXPECT_EQ(machine->lease(LeaseId(1))->deadline_ms, 3150);
+  EXPECT_EQ(machine->lease(LeaseId(2))->deadline_ms, 32'150);
   machine.restart();  // a member that starts in the middle of a term knows when it began
-  EXPECT_EQ(machine->lease(LeaseId(2))->deadline_ms, 31'900);
-  EXPECT_EQ(machine->lease_time_to_live({LeaseId(2)}, 2500).remaining, 29'400ms);
-  machine.time_ms = 2899;
+  EXPECT_EQ(machine->lease(LeaseId(2))->deadline_ms, 32'150);
+  EXPECT_EQ(machine->lease_time_to_live({LeaseId(2)}, 2500).remaining, 29'650ms);
+  machine.time_ms = 3149;
   expect_ok(machine.one([](BatchBuilder& batch) { return batch.nothing(); }));
   EXPECT_TRUE(machine->lease(LeaseId(1)).has_value());
-  machine.time_ms = 2900;
+  machine.time_ms = 3150;
   expect_ok(machine.one([](BatchBuilder& batch) { return batch.nothing(); }));
   EXPECT_FALSE(machine->lease(LeaseId(1)).has_value());
   // A renewal that was logged in the new term counts from its entry.
   expect_ok(machine.one([](BatchBuilder& batch) { return batch.lease_renew({{LeaseId(2)}}); }));
-  EXPECT_EQ(machine->lease(LeaseId(2))->deadline_ms, 32'900);
+  EXPECT_EQ(machine->lease(LeaseId(2))->deadline_ms, 33'150);
 }
 
 TEST(Leases, AChosenIdIsTheSameEverywhereAndPositive) {
@@ -280,7 +281,7 @@ TEST(StateMachine, ADifferentDigestHalts) {
 
 TEST(StateMachine, AMalformedEntryHalts) {
   Machine machine;
-  EXPECT_EQ(machine.apply("\x02", nullptr).fatal.to_string(), "corruption: batch has a malformed header");
+  EXPECT_EQ(machine.apply("\x03", nullptr).fatal.to_string(), "corruption: batch has a malformed header");
 }
 
 // It would be replayed by other rules than it was written by.
@@ -289,12 +290,12 @@ TEST(StateMachine, AnEntryOfAnotherFormatHaltsAndSaysSo) {
   batch.start({.store_time_ms = 1000});
   ASSERT_TRUE(batch.nothing());
   std::string payload = batch.take();
-  for (const char format : {'\1', '\3'}) {
+  for (const char format : {'\2', '\4'}) {
     payload[0] = format;
     Machine machine;
     EXPECT_EQ(machine.apply(payload, nullptr).fatal.to_string(),
               "corruption: batch has format " + std::to_string(int{format}) +
-                  ", and this version of lockstepd reads 2: open it with the version that wrote it");
+                  ", and this version of lockstepd reads 3: open it with the version that wrote it");
   }
 }
 
@@ -307,7 +308,7 @@ TEST(Leases, WhenItsTermBeganComesBackWithASnapshot) {
   machine.term = machine.term.next();
   expect_ok(machine.one([](BatchBuilder& batch) { return batch.nothing(); }));
   machine.restart();
-  machine.time_ms += 9'999;
+  machine.time_ms += 10'249;
   expect_ok(machine.one([](BatchBuilder& batch) { return batch.nothing(); }));
   EXPECT_EQ(machine->lease_count(), 1u);
   machine.time_ms += 1;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/limits.h"
+
 namespace lockstep::store::testing {
 namespace {
 
@@ -86,7 +88,7 @@ void Model::set_time(std::int64_t time_ms) {
     }
     if (!first) return;
     Lease& lease = leases_.at(first->second);
-    const std::int64_t whole_ms = term_began_ms_ + lease.ttl_ms;
+    const std::int64_t whole_ms = term_began_ms_ + limits::lease_confirmation_age_ms_max + lease.ttl_ms;
     if (whole_ms > time_ms_) {
       lease.deadline_ms = whole_ms;
     } else {
