@@ -3,9 +3,10 @@
 #include <algorithm>
 #include <utility>
 
-#include <absl/container/btree_map.h>
 #include <absl/container/btree_set.h>
+#include <absl/container/flat_hash_map.h>
 #include <absl/container/flat_hash_set.h>
+#include <absl/hash/hash.h>
 
 #include "base/assert.h"
 #include "base/codec.h"
@@ -17,7 +18,11 @@ struct LeaseTable::Tables {
     LeaseTerms terms;
     absl::flat_hash_set<Node*> keys;  // never walked without sorting
   };
-  absl::btree_map<LeaseId, std::unique_ptr<Lease>> leases;
+  // Clients choose ids.
+  struct SeededHash {
+    std::size_t operator()(LeaseId id) const { return absl::Hash<std::int64_t>{}(id.value()); }
+  };
+  absl::flat_hash_map<LeaseId, std::unique_ptr<Lease>, SeededHash> leases;  // never walked without sorting
   absl::btree_set<std::pair<std::int64_t, LeaseId>> deadlines;
 
   Lease& at(LeaseId id) {
@@ -98,6 +103,7 @@ std::vector<LeaseId> LeaseTable::ids() const {
   std::vector<LeaseId> ids;
   ids.reserve(tables_->leases.size());
   for (const auto& [id, lease] : tables_->leases) ids.push_back(id);
+  std::ranges::sort(ids);
   return ids;
 }
 
