@@ -1,7 +1,10 @@
 #include "gateway/etcd/lease_service.h"
 
 #include <algorithm>
+#include <array>
 #include <deque>
+
+#include <google/protobuf/io/coded_stream.h>
 
 #include "base/assert.h"
 #include "gateway/etcd/convert.h"
@@ -50,6 +53,63 @@ void list(Edge& edge, const rpc::ServerCallPtr& call, std::string_view bytes) {
   });
 }
 
+// Of a field whose value is a varint.
+constexpr std::uint32_t varint_tag(int field) {
+  return static_cast<std::uint32_t>(field) << 3;
+}
+
+// Of a LeaseKeepAliveRequest: its one field, as clients write it, without a message object.
+std::optional<LeaseId> lease_of(std::string_view bytes) {
+  const auto size = static_cast<int>(bytes.size());
+  google::protobuf::io::CodedInputStream input(reinterpret_cast<const std::uint8_t*>(bytes.data()), size);
+  std::uint64_t number = 0;
+  if (input.ReadTag() == varint_tag(pb::LeaseKeepAliveRequest::kIDFieldNumber) &&
+      input.ReadVarint64(&number) && input.CurrentPosition() == size) {
+    return LeaseId(static_cast<std::int64_t>(number));
+  }
+  pb::LeaseKeepAliveRequest message;
+  if (!message.ParseFromArray(bytes.data(), size)) return std::nullopt;
+  return LeaseId(message.id());
+}
+
+// Writes LeaseKeepAliveResponses. Renewals come in thousands, most of them answered under the header of the
+// one before: it is encoded once.
+class AnswerWriter {
+ public:
+  // Valid until the next call.
+  std::string_view write(const store::Header& header, LeaseId lease, std::int64_t ttl_s) {
+    if (header_bytes_ == 0 || header != header_) begin_with(header);
+    std::uint8_t* end = bytes_.data() + header_bytes_;
+    // A zero is not written, as everywhere in this format.
+    if (lease != LeaseId()) end = number(pb::LeaseKeepAliveResponse::kIDFieldNumber, lease.value(), end);
+    if (ttl_s != 0) end = number(pb::LeaseKeepAliveResponse::kTTLFieldNumber, ttl_s, end);
+    return {reinterpret_cast<const char*>(bytes_.data()), static_cast<std::size_t>(end - bytes_.data())};
+  }
+
+ private:
+  static constexpr std::size_t number_bytes_max = 11;  // with the field's tag
+  static constexpr std::size_t header_bytes_max = 2 + 4 * number_bytes_max;
+
+  static std::uint8_t* number(int field, std::int64_t value, std::uint8_t* to) {
+    using google::protobuf::io::CodedOutputStream;
+    to = CodedOutputStream::WriteTagToArray(varint_tag(field), to);
+    return CodedOutputStream::WriteVarint64ToArray(static_cast<std::uint64_t>(value), to);
+  }
+  void begin_with(const store::Header& header) {
+    pb::LeaseKeepAliveResponse message;
+    to_wire(header, message.mutable_header());
+    const std::size_t bytes = message.ByteSizeLong();
+    LS_MUST(bytes > 0 && bytes <= header_bytes_max);
+    message.SerializeWithCachedSizesToArray(bytes_.data());
+    header_ = header;
+    header_bytes_ = bytes;
+  }
+
+  store::Header header_;
+  std::size_t header_bytes_ = 0;  // zero: none is encoded yet
+  std::array<std::uint8_t, header_bytes_max + 2 * number_bytes_max> bytes_{};
+};
+
 // Shared with the callbacks of the renewals under way, which may come after the stream has gone.
 class Renewals : public std::enable_shared_from_this<Renewals> {
  public:
@@ -58,17 +118,15 @@ class Renewals : public std::enable_shared_from_this<Renewals> {
 
   void renew(std::string_view bytes) {
     if (call_->ended()) return;
-    pb::LeaseKeepAliveRequest message;
-    if (!message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
-      return call_->finish(etcd_errors::malformed_message());
-    }
+    const std::optional<LeaseId> lease = lease_of(bytes);
+    if (!lease.has_value()) return call_->finish(etcd_errors::malformed_message());
     if (answers_.size() >= renewals_under_way_max || call_->unsent_bytes() > unread_bytes_max) {
       return call_->finish(etcd_errors::too_many_requests());
     }
     const std::uint64_t number = first_number_ + answers_.size();
-    answers_.push_back({LeaseId(message.id()), edge_.cluster().header(), std::nullopt});
+    answers_.push_back({*lease, edge_.cluster().header(), std::nullopt});
     edge_.store().lease_keep_alive(
-        {LeaseId(message.id())}, options_,
+        {*lease}, options_,
         [self = shared_from_this(), number](Result<store::LeaseKeepAliveResponse> result) {
           self->on_renewed(number, std::move(result));
         });
@@ -97,11 +155,7 @@ class Renewals : public std::enable_shared_from_this<Renewals> {
   void send_ready() {
     while (!answers_.empty() && answers_.front().ttl.has_value()) {
       const Answer& answer = answers_.front();
-      pb::LeaseKeepAliveResponse message;
-      to_wire(answer.header, message.mutable_header());
-      message.set_id(answer.lease.value());
-      message.set_ttl(ttl_seconds(*answer.ttl));
-      call_->send(edge_.serialised(message));
+      call_->send(writer_.write(answer.header, answer.lease, ttl_seconds(*answer.ttl)));
       answers_.pop_front();
       ++first_number_;
     }
@@ -111,6 +165,7 @@ class Renewals : public std::enable_shared_from_this<Renewals> {
   Edge& edge_;
   rpc::ServerCallPtr call_;
   store::CallOptions options_;
+  AnswerWriter writer_;
   std::deque<Answer> answers_;      // in the order of the requests
   std::uint64_t first_number_ = 0;  // of answers_.front()
   bool half_closed_ = false;
