@@ -81,7 +81,7 @@ void Load::run(std::move_only_function<void()> done) {
     begin_counting();
   }
   running_ = slots_.size();
-  for (LoadSlot& slot : slots_) send(slot);
+  for (LoadSlot& slot : slots_) send(slot, clock_.now());
 }
 
 void Load::begin_counting() {
@@ -92,12 +92,12 @@ void Load::begin_counting() {
     end_timer_ = executor_.schedule(counted_from_ + options_.duration, [this] { stopping_ = true; });
 }
 
-void Load::send(LoadSlot& slot) {
+void Load::send(LoadSlot& slot, TimePoint now) {
   const bool enough = stopping_ || (options_.requests != 0 && begun_ >= options_.requests);
   if (enough && !slot.unfinished) return idle();
   if (!connections_.up(slot.connection)) return pause(slot);
   if (counting_ && !slot.unfinished) ++begun_;
-  if (!slot.unfinished) slot.sent_at = clock_.now();
+  if (!slot.unfinished) slot.sent_at = now;
   operation_.write(slot, prng_);
   connections_.endpoint(slot.connection)
       .unary(operation_.path(slot), slot.request, connections_.metadata(slot.connection), no_deadline,
@@ -107,6 +107,7 @@ void Load::send(LoadSlot& slot) {
 void Load::answered(LoadSlot& slot, const rpc::CallResult& result) {
   ++answered_;
   if (result.status.ok()) {
+    const TimePoint now = clock_.now();
     const Answer answer = operation_.look_at(slot, result.message);
     slot.unfinished = answer == Answer::unfinished;
     const bool counts = answer == Answer::good || answer == Answer::miss;
@@ -115,9 +116,9 @@ void Load::answered(LoadSlot& slot, const rpc::CallResult& result) {
     if (counts && counting_ && slot.sent_at >= counted_from_) {
       ++result_.requests;
       if (answer == Answer::miss) ++result_.misses;
-      result_.latencies.add(clock_.now() - slot.sent_at);
+      result_.latencies.add(now - slot.sent_at);
     }
-    return send(slot);
+    return send(slot, now);
   }
   ++result_.failures;
   if (result_.errors.size() < error_kinds_max || result_.errors.contains(result.status.message))
@@ -126,7 +127,7 @@ void Load::answered(LoadSlot& slot, const rpc::CallResult& result) {
 }
 
 void Load::pause(LoadSlot& slot) {
-  executor_.schedule(clock_.now() + pause_after_failure, [this, &slot] { send(slot); });
+  executor_.schedule(clock_.now() + pause_after_failure, [this, &slot] { send(slot, clock_.now()); });
 }
 
 void Load::idle() {

@@ -123,7 +123,7 @@ class Load {
   [[nodiscard]] std::uint64_t answered() const { return answered_; }
 
  private:
-  void send(LoadSlot& slot);
+  void send(LoadSlot& slot, TimePoint now);
   void answered(LoadSlot& slot, const rpc::CallResult& result);
   void pause(LoadSlot& slot);
   void begin_counting();

@@ -149,12 +149,12 @@ void RenewalLoad::begin() {
               .stream("/etcdserverpb.Lease/LeaseKeepAlive", connections_.metadata(slot.connection),
                       std::make_unique<Handler>(*this, *slot.stream));
     }
-    send(slot);
+    send(slot, clock_.now());
   }
 }
 
-void RenewalLoad::send(Slot& slot) {
-  slot.sent_at = clock_.now();
+void RenewalLoad::send(Slot& slot, TimePoint now) {
+  slot.sent_at = now;
   slot.stream->asked.push_back(&slot);
   slot.stream->stream->send(slot.request);
 }
@@ -172,9 +172,10 @@ void RenewalLoad::on_message(Stream& stream, std::string_view message) {
   if (lease != slot.lease) fail("an answer to another question");
   ++result_.requests;
   if (!alive) ++result_.misses;
-  result_.latencies.add(clock_.now() - slot.sent_at);
+  const TimePoint now = clock_.now();
+  result_.latencies.add(now - slot.sent_at);
   if (!stopping_ && (options_.requests == 0 || result_.requests + running_ <= options_.requests))
-    return send(slot);
+    return send(slot, now);
   if (stream.asked.empty()) std::exchange(stream.stream, nullptr)->cancel();
   ended();
 }

@@ -69,7 +69,7 @@ class RenewalLoad {
   };
   void grant(Slot& slot);
   void begin();
-  void send(Slot& slot);
+  void send(Slot& slot, TimePoint now);
   void on_message(Stream& stream, std::string_view message);
   void on_end(Stream& stream, const std::string& why);
   void fail(const std::string& why);

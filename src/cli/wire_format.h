@@ -2,6 +2,8 @@
 // numbers in an answer, without making a message. For the load client's hot path.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -56,15 +58,20 @@ class WireReader {
 
  private:
   bool varint(std::uint64_t* value) {
-    *value = 0;
-    for (unsigned shift = 0; shift < 64 && !rest_.empty(); shift += 7) {
-      const auto byte = static_cast<unsigned char>(rest_.front());
-      rest_.remove_prefix(1);
-      *value |= static_cast<std::uint64_t>(byte & 0x7f) << shift;
-      if (byte < 0x80) return true;
+    std::uint64_t sum = 0;
+    const std::size_t bytes_max = std::min(rest_.size(), varint_bytes_max);
+    for (std::size_t i = 0; i < bytes_max; ++i) {
+      const auto byte = static_cast<unsigned char>(rest_[i]);
+      sum |= static_cast<std::uint64_t>(byte & 0x7f) << (7 * i);
+      if (byte >= 0x80) continue;
+      rest_.remove_prefix(i + 1);
+      *value = sum;
+      return true;
     }
     return false;
   }
+  static constexpr std::size_t varint_bytes_max = 10;
+
   std::string_view rest_;
   int field_ = 0;
   std::uint64_t number_ = 0;
