@@ -29,9 +29,9 @@
 namespace lockstep::rpc {
 
 struct ChannelOptions {
-  std::string authority;  // empty: the address
-  std::string user_agent = "lockstep";
-  bool tls = false;  // for the scheme only; the streams do it
+  std::string authority;   // empty: the address
+  std::string user_agent;  // empty: not sent
+  bool tls = false;        // for the scheme only; the streams do it
   std::size_t answer_bytes_max = 256 * limits::mebibyte;
   std::uint32_t stream_window_bytes = 4 * limits::mebibyte;
   std::uint32_t connection_window_bytes = 16 * limits::mebibyte;

@@ -167,9 +167,9 @@ void ClientSession::submit(ClientCall& call, std::string_view path, std::span<co
       {":authority", authority_, true},
       {"te", "trailers", true},
       {"content-type", "application/grpc", true},
-      {"user-agent", options_.user_agent, true},
   }};
-  std::size_t count = own_headers - 1;
+  std::size_t count = own_headers - 2;
+  if (!options_.user_agent.empty()) headers[count++] = {"user-agent", options_.user_agent, true};
   std::string timeout;
   if (call.deadline != no_deadline) {
     timeout = format_timeout(call.deadline - now);

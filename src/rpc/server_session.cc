@@ -144,7 +144,7 @@ void ServerSession::on_pseudo_header(Call& call, std::string_view name, std::str
   } else if (name == ":path") {
     call.served = shared_.table->find(value);
     if (call.served == nullptr) call.target = value;
-  } else if (name == ":authority" && shared_.plain) {
+  } else if (name == ":authority" && shared_.plain && call.served == nullptr) {
     keep_metadata(call, "host", value);
   }
 }
@@ -164,6 +164,8 @@ void ServerSession::on_field(Call& call, std::string_view name, std::string_view
     if (value != "identity")
       mark_bad(call, BadCall::unknown_encoding, GrpcCode::unimplemented,
                "grpc: Decompressor is not installed for grpc-encoding \"" + std::string(value) + '"');
+  } else if (name == "user-agent" && call.served != nullptr) {
+    return;  // no handler asks
   } else if (name != "te" && name != "grpc-accept-encoding") {
     keep_metadata(call, name, value);
   }
