@@ -46,8 +46,8 @@ RangeRequest decode_range(Decoder& decoder) {
   request.count_only = (flags & range_count_only) != 0;
   request.sort_order = static_cast<SortOrder>(sort >> 4);
   request.sort_target = static_cast<SortTarget>(sort & 0x0f);
-  request.key = decoder.bytes();
-  request.range_end = decoder.bytes();
+  request.key = std::string(decoder.bytes());
+  request.range_end = std::string(decoder.bytes());
   request.limit = decoder.signed_varint();
   request.revision = decoder.id<Revision>();
   request.min_mod_revision = decoder.id<Revision>();
@@ -76,10 +76,10 @@ Compare decode_compare(Decoder& decoder) {
   if ((what & 0x0f) > static_cast<std::uint8_t>(CompareTarget::lease)) decoder.fail();
   compare.result = static_cast<CompareResult>(what >> 4);
   compare.target = static_cast<CompareTarget>(what & 0x0f);
-  compare.key = decoder.bytes();
-  compare.range_end = decoder.bytes();
+  compare.key = std::string(decoder.bytes());
+  compare.range_end = std::string(decoder.bytes());
   if (compare.target == CompareTarget::value) {
-    compare.value = decoder.bytes();
+    compare.value = std::string(decoder.bytes());
   } else {
     compare.number = decoder.signed_varint();
   }
