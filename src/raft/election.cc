@@ -311,6 +311,8 @@ void Raft::continue_transfer() {
   const auto found = peers_.find(transferee_);
   LS_MUST(found != peers_.end());
   if (found->second.match < log_.last_index()) return;
+  // It does not listen to this leader any more once it campaigns.
+  if (commit_ > found->second.commit_told) tell_commit(transferee_, found->second);
   Message message;
   message.kind = MessageKind::timeout_now;
   message.to = transferee_;

@@ -64,6 +64,11 @@ void describe_entries(std::string& out, const std::vector<Entry>& entries) {
 
 }  // namespace
 
+bool answers_leader(MessageKind kind) {
+  return kind == MessageKind::append_response || kind == MessageKind::heartbeat_response ||
+         kind == MessageKind::snapshot_chunk_response;
+}
+
 std::string_view to_string(MessageKind kind) {
   switch (kind) {
     case MessageKind::pre_vote:
@@ -124,6 +129,7 @@ std::string to_string(const Message& message) {
     field("round", m.round.value());
   }
   if (m.in_doubt) out += " in-doubt";
+  if (m.eager) out += " eager";
   if (m.restored_index != LogIndex{}) field("restored", m.restored_index.value());
   if (m.chunk.has_value()) {
     const SnapshotChunk& chunk = *m.chunk;

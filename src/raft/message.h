@@ -89,12 +89,19 @@ struct Message {
   // append, heartbeat: boot `doubt_boot` of the receiver may vote again once its log reaches here. Zero: no.
   LogIndex restored_index;
 
+  // Answers to a leader (answers_leader()): somebody at the sender waits for what is committed, so that it is
+  // to be told of a commit at once. Stamped by the driver as it sends, not by Raft.
+  bool eager = false;
+
   std::optional<SnapshotChunk> chunk;  // snapshot_chunk
   SnapshotId snapshot;                 // snapshot_chunk_response
   std::uint64_t offset = 0;            // snapshot_chunk_response: everything before is stored
 
   friend bool operator==(const Message&, const Message&) = default;
 };
+
+// append_response, heartbeat_response, snapshot_chunk_response.
+[[nodiscard]] bool answers_leader(MessageKind kind);
 
 std::string_view to_string(MessageKind kind);
 // One line for traces and golden scripts.

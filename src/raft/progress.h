@@ -56,6 +56,7 @@ struct Progress {
   TimePoint last_heard = TimePoint::min();
   Round acked_round;     // the newest round it answered
   LogIndex commit_told;  // the newest commit index sent
+  bool eager = true;     // it does not say otherwise: tell it of a commit at once
 
   // Restarts and doubt (decisions/0016-members-in-doubt.md).
   BootId boot;             // zero: not heard of in this term

@@ -24,6 +24,7 @@ Raft::Raft(const Options& options, Restored restored, std::uint64_t seed, TimePo
   LS_MUST(options_.election_timeout > options_.heartbeat_interval);
   LS_MUST(options_.heartbeat_interval > Duration::zero());
   LS_MUST(options_.inflight_messages_max > 0);
+  LS_MUST(options_.commit_notice_delay >= Duration::zero());
   options_.message_entries_bytes_max =
       std::min(options_.message_entries_bytes_max, limits::message_entries_bytes_max);
   boot_ = BootId(prng_.next() | 1);
@@ -71,6 +72,7 @@ TimePoint Raft::next_deadline() const {
     deadline = heartbeat_deadline_;
     if (options_.check_quorum) deadline = std::min(deadline, quorum_deadline_);
     if (transferee_ != NodeId{}) deadline = std::min(deadline, transfer_deadline_);
+    deadline = std::min(deadline, commit_notice_deadline_);
   } else {
     deadline = election_deadline_;
   }
@@ -221,7 +223,7 @@ void Raft::leave_role(Term term, NodeId leader) {
     fail_reads();
     peers_.clear();
     uncommitted_bytes_ = 0;
-    heartbeat_deadline_ = quorum_deadline_ = no_deadline;
+    heartbeat_deadline_ = quorum_deadline_ = commit_notice_deadline_ = no_deadline;
     election_deadline_ = no_deadline;
   }
   role_ = Role::follower;

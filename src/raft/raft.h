@@ -13,6 +13,9 @@
 //      with persisting.
 //   6. Apply output.committed in order; call applied(index) when done. Serve output.reads once applied.
 //   7. Sleep until next_deadline() or an input; then tick(now).
+//   8. As an answer to a leader leaves (answers_leader()), say in `eager` whether anybody here waits for what
+//   is
+//      committed.
 //
 // What it promises (the fault model: crashes, lost, delayed, doubled and reordered messages, wiped members):
 //   R1  At most one leader a term (I3). R2 Leaders only append. R3 Log matching. R4 Leader completeness.
@@ -59,6 +62,9 @@ struct Options {
   // leader without a quorum for election_timeout steps down.
   Duration election_timeout = 1s;
   Duration heartbeat_interval = 100ms;
+  // A commit that no append carries is told to a peer this much later, unless somebody there waits for it
+  // (decisions/0027-late-word-of-a-commit.md). Zero: at once.
+  Duration commit_notice_delay = 5ms;
   std::size_t inflight_messages_max = limits::inflight_messages_max;
   std::size_t inflight_bytes_max = limits::inflight_bytes_max;
   std::size_t message_entries_bytes_max = limits::message_entries_bytes_max;
@@ -335,7 +341,8 @@ class Raft {
   void send_append(NodeId node, Progress& peer);
   void ask_for_snapshot(NodeId node, Progress& peer);
   void send_heartbeat(NodeId node, Progress& peer);
-  void send_commit(NodeId node, Progress& peer);
+  void tell_commit(NodeId node, Progress& peer);
+  [[nodiscard]] bool waits_for_commit(const Progress& peer) const;
   void broadcast_heartbeat();
   void address(Message& message, NodeId node, Progress& peer);
   void advance_commit();
@@ -413,6 +420,7 @@ class Raft {
   LogIndex term_start_;  // our first entry of this term
   TimePoint heartbeat_deadline_ = no_deadline;
   TimePoint quorum_deadline_ = no_deadline;
+  TimePoint commit_notice_deadline_ = no_deadline;  // whoever was told less is told the commit index
   Round round_;
   std::deque<RoundStart> round_starts_;        // of those no majority answered yet; bounded
   TimePoint confirmed_at_ = TimePoint::min();  // when the newest round began that a majority answered

@@ -36,6 +36,7 @@ Options draw_options(Prng& prng) {
   options.pre_vote = prng.chance(3, 4);
   options.check_quorum = prng.chance(3, 4);
   options.trace = true;
+  if (prng.chance(2, 3)) options.commit_notice_delay = std::chrono::milliseconds(prng.between(0, 60));
   return options;
 }
 
@@ -214,6 +215,7 @@ class RandomRun {
   void read() {
     const NodeId id = any_up();
     if (id == NodeId{}) return;
+    cluster_.member(id).eager = prng_.chance(1, 2);
     LogIndex floor(committed_.size());
     reads_[ReadId(++read_count_)] = floor;
     cluster_.raft(id).read_index(cluster_.now(), ReadId(read_count_));

@@ -179,6 +179,8 @@ void Raft::on_read_index(const Message& message) {
   if (role_ == Role::leader && pending_reads_ < pending_reads_max) {
     ++pending_reads_;
     new_reads_.push_back({{}, message.from, message.round});
+    // The read waits for what is committed, also if the next answer from there left before it was asked for.
+    if (const auto peer = peers_.find(message.from); peer != peers_.end()) peer->second.eager = true;
     return;
   }
   Message response = respond(message, MessageKind::read_index_response);

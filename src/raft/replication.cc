@@ -77,12 +77,22 @@ void Raft::send_heartbeat(NodeId node, Progress& peer) {
   send(std::move(message));
 }
 
-// Tells the commit index to peers that got nothing else to carry it; wants no answer (round 0).
-void Raft::send_commit(NodeId node, Progress& peer) {
+// Is anybody held up by a peer that does not know the commit index? Members that come and go want it soon as
+// well, and so does whoever shall lead next.
+bool Raft::waits_for_commit(const Progress& peer) const {
+  const bool configuration_committed =
+      configuration_index() > peer.commit_told && configuration_index() <= std::min(peer.match, commit_);
+  return peer.eager || configuration_committed || transferee_ != NodeId{};
+}
+
+// To a peer that got nothing else to carry it; wants no answer (round 0).
+void Raft::tell_commit(NodeId node, Progress& peer) {
+  LS_MUST(role_ == Role::leader);
   Message message;
   message.kind = MessageKind::heartbeat;
   message.to = node;
   message.commit = std::min(peer.match, commit_);
+  LS_MUST(message.commit > peer.commit_told);
   peer.commit_told = message.commit;
   send(std::move(message));
 }
@@ -96,9 +106,21 @@ void Raft::broadcast_heartbeat() {
 
 void Raft::replicate() {
   LS_MUST(role_ == Role::leader);
+  const bool due = options_.commit_notice_delay == Duration::zero() || now_ >= commit_notice_deadline_;
+  bool waits = false;
   for (auto& [node, peer] : peers_) {
     replicate_to(node, peer);
-    if (std::min(peer.match, commit_) > peer.commit_told) send_commit(node, peer);
+    if (std::min(peer.match, commit_) <= peer.commit_told) continue;
+    if (due || waits_for_commit(peer)) {
+      tell_commit(node, peer);
+    } else {
+      waits = true;
+    }
+  }
+  if (!waits) {
+    commit_notice_deadline_ = no_deadline;
+  } else if (commit_notice_deadline_ == no_deadline) {
+    commit_notice_deadline_ = now_ + options_.commit_notice_delay;
   }
 }
 
@@ -244,6 +266,7 @@ bool Raft::observe_response(const Message& message, Progress& peer) {
   if (!observe_boot(message, peer)) return false;
   observe_doubt(message, peer);
   peer.last_heard = now_;
+  peer.eager = message.eager;
   peer.acked_round = std::max(peer.acked_round, message.round);
   note_confirmation(message.round);
   return true;

@@ -27,17 +27,11 @@ std::string place(LogIndex index, Term term) {
   return number(index) + "@" + number(term);
 }
 
-MessageKind kind_of(const std::string& name) {
-  for (std::uint8_t kind = 1; kind <= message_kind_max; ++kind) {
-    if (to_string(static_cast<MessageKind>(kind)) == name) return static_cast<MessageKind>(kind);
-  }
-  throw std::runtime_error("no kind of message: " + name);
-}
-
 Options script_options() {
   Options options;
   options.election_timeout = 1000ms;
   options.heartbeat_interval = 100ms;
+  options.commit_notice_delay = {};
   options.trace = true;
   return options;
 }
@@ -123,6 +117,9 @@ class Script {
       add_log(words);
     } else if (command == "join") {
       cluster().add(words.node(), {}, {}, {}, false);
+    } else if (command == "eager") {
+      const NodeId id = words.node();
+      cluster().member(id).eager = words.word() == "on";
     } else if (command == "quiet") {
       quiet_ = words.word() == "on";
     } else if (command == "auto-persist") {
@@ -139,6 +136,7 @@ class Script {
     if (name == "inflight-messages") options_.inflight_messages_max = value;
     if (name == "inflight-bytes") options_.inflight_bytes_max = value;
     if (name == "message-bytes") options_.message_entries_bytes_max = value;
+    if (name == "commit-notice-ms") options_.commit_notice_delay = std::chrono::milliseconds(value);
     if (name == "uncommitted-bytes") options_.uncommitted_bytes_max = value;
     cluster().set_options(options_);
   }

@@ -10,8 +10,16 @@
 #include <vector>
 
 #include "base/ids.h"
+#include "raft/message.h"
 
 namespace lockstep::raft {
+
+inline MessageKind kind_of(const std::string& name) {
+  for (std::uint8_t kind = 1; kind <= message_kind_max; ++kind) {
+    if (to_string(static_cast<MessageKind>(kind)) == name) return static_cast<MessageKind>(kind);
+  }
+  throw std::runtime_error("no kind of message: " + name);
+}
 
 class Words {
  public:

@@ -133,6 +133,7 @@ void TestCluster::deliver(const Message& message) {
 }
 
 void TestCluster::send(Message message) {
+  message.eager = answers_leader(message.kind) && member(message.from).eager;
   if (hooks.sent) hooks.sent(message);
   network_.push_back(std::move(message));
 }

@@ -65,6 +65,7 @@ struct TestMember {
   std::uint64_t digest = 0;
   std::map<NodeId, Outgoing> outgoing;
   std::optional<Incoming> incoming;
+  bool eager = false;  // somebody here waits for what is committed
 
   [[nodiscard]] bool up() const { return raft != nullptr; }
 };

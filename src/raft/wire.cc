@@ -13,7 +13,8 @@ enum Flag : std::uint8_t {
   flag_reject = 1,
   flag_transfer = 2,
   flag_in_doubt = 4,
-  flag_all = flag_reject | flag_transfer | flag_in_doubt,
+  flag_eager = 8,
+  flag_all = flag_reject | flag_transfer | flag_in_doubt | flag_eager,
 };
 
 // The smallest entry: term, kind, length, each one byte (the index follows from its place).
@@ -107,9 +108,9 @@ Pieces encode(const Message& message) {
   Encoder encoder(&header);
   encoder.u8(format_version);
   encoder.u8(static_cast<std::uint8_t>(message.kind));
-  encoder.u8(static_cast<std::uint8_t>((message.reject ? flag_reject : 0) |
-                                       (message.transfer ? flag_transfer : 0) |
-                                       (message.in_doubt ? flag_in_doubt : 0)));
+  encoder.u8(
+      static_cast<std::uint8_t>((message.reject ? flag_reject : 0) | (message.transfer ? flag_transfer : 0) |
+                                (message.in_doubt ? flag_in_doubt : 0) | (message.eager ? flag_eager : 0)));
   encoder.id(message.from);
   encoder.id(message.to);
   encoder.id(message.term);
@@ -146,6 +147,7 @@ Result<Message> decode(const SharedBytes& bytes) {
   message.reject = (flags & flag_reject) != 0;
   message.transfer = (flags & flag_transfer) != 0;
   message.in_doubt = (flags & flag_in_doubt) != 0;
+  message.eager = (flags & flag_eager) != 0;
   message.from = decoder.id<NodeId>();
   message.to = decoder.id<NodeId>();
   message.term = decoder.id<Term>();

@@ -55,6 +55,7 @@ TEST(Wire, EveryKindGoesThereAndBack) {
     message.reject = kind % 2 == 0;
     message.transfer = kind % 3 == 0;
     message.in_doubt = kind % 5 == 0;
+    message.eager = kind % 7 == 0;
     message.hint_index = LogIndex(6);
     message.hint_term = Term(2);
     message.doubt_boot = BootId(3);
@@ -128,7 +129,7 @@ TEST(Wire, MalformedBytes) {
   EXPECT_EQ(with(0, 2), "corruption: raft message: unknown format version");
   EXPECT_EQ(with(1, 0), "corruption: raft message: unknown kind");
   EXPECT_EQ(with(1, message_kind_max + 1), "corruption: raft message: unknown kind");
-  EXPECT_EQ(with(2, 8), "corruption: raft message: unknown flag");
+  EXPECT_EQ(with(2, 16), "corruption: raft message: unknown flag");
   EXPECT_EQ(decode(SharedBytes(std::string(limits::frame_bytes_max + 1, 1))).status().to_string(),
             "corruption: raft message: too large");
 

@@ -56,7 +56,7 @@ void Replica::process(raft::Output output) {
   if (output.vote_restored) restore_vote();
   if (raft_->configuration_index() != peers_as_of_) update_peers();
   // A leader's appends go out while its own disk still writes; what promises durability waits for the disk.
-  send_messages(output.messages, std::move(output.messages_after_persist), output.persist_id);
+  send_messages(std::move(output.messages), std::move(output.messages_after_persist), output.persist_id);
   persist(output);
   if (output.snapshot_abandoned) {
     receiving_snapshot_ = {};
@@ -70,12 +70,17 @@ void Replica::process(raft::Output output) {
   finish_reads(output.reads);
 }
 
-void Replica::send_messages(const std::vector<raft::Message>& messages,
-                            std::vector<raft::Message> after_persist, raft::PersistId after) {
-  for (const raft::Message& message : messages) send(message);
+// Does anybody here wait for what is committed? Then the leader is to tell this member at once.
+bool Replica::wants_commits() const {
+  return proposals_.waiting() || reads_.waiting() || reads_.building() || watch_hub_->any_in_a_hurry();
+}
+
+void Replica::send_messages(std::vector<raft::Message> messages, std::vector<raft::Message> after_persist,
+                            raft::PersistId after) {
+  for (raft::Message& message : messages) send(message);
   if (after_persist.empty()) return;
   if (after <= persisted_) {
-    for (const raft::Message& message : after_persist) send(message);
+    for (raft::Message& message : after_persist) send(message);
   } else {
     waiting_messages_.push_back({after, std::move(after_persist)});
   }
@@ -102,10 +107,13 @@ void Replica::on_durable(raft::PersistId id) {
   LS_MUST(id > persisted_, "the log finishes appends in order");
   persisted_ = id;
   while (!persisting_.empty() && persisting_.front().id <= id) persisting_.pop_front();
+  const bool promised = !waiting_messages_.empty() && waiting_messages_.front().after <= persisted_;
   while (!waiting_messages_.empty() && waiting_messages_.front().after <= persisted_) {
-    for (const raft::Message& message : waiting_messages_.front().messages) send(message);
+    for (raft::Message& message : waiting_messages_.front().messages) send(message);
     waiting_messages_.pop_front();
   }
+  // The leader waits for it; what an append committed is applied behind it.
+  if (promised) environment_.network.flush();
   raft_->persisted(now(), id);
   drive();
 }

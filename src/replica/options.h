@@ -40,6 +40,7 @@ struct Options {
 
   Duration election_timeout = 1s;
   Duration heartbeat_interval = 100ms;
+  Duration commit_notice_delay = raft::Options{}.commit_notice_delay;
   // A call without an earlier deadline is given up after this time: a mutation's outcome is then unknown.
   Duration request_timeout = 7s;
   // Smallest lease: a renewal must survive one election.

@@ -9,8 +9,9 @@
 
 namespace lockstep::replica {
 
-void Replica::send(const raft::Message& message) {
+void Replica::send(raft::Message& message) {
   LS_MUST(message.to != options_.node);
+  message.eager = raft::answers_leader(message.kind) && wants_commits();
   if (message.kind == raft::MessageKind::pre_vote_response && message.index != LogIndex{}) {
     know_former_member(message.to);
   }

@@ -137,6 +137,7 @@ void Replica::make_raft(raft::Restored restored) {
   raft_options.id = options_.node;
   raft_options.election_timeout = options_.election_timeout;
   raft_options.heartbeat_interval = options_.heartbeat_interval;
+  raft_options.commit_notice_delay = options_.commit_notice_delay;
   raft_options.uncommitted_bytes_max = options_.uncommitted_bytes_max;
   raft_options.trace = options_.trace;
   raft_ = std::make_unique<raft::Raft>(raft_options, std::move(restored), environment_.random.next(), now());

@@ -195,7 +195,7 @@ class Replica final : public store::Store,
   void tell_silent_members(TimePoint present);
   void on_members(NodeId from, const SharedBytes& message);
   void tell_birth(NodeId to);
-  void send(const raft::Message& message);
+  void send(raft::Message& message);
   void send_answers();
   void update_peers();
   void know_former_member(NodeId node);
@@ -269,8 +269,9 @@ class Replica final : public store::Store,
   // ---- the loop (drive.cc)
   void drive();
   void process(raft::Output output);
-  void send_messages(const std::vector<raft::Message>& messages, std::vector<raft::Message> after_persist,
+  void send_messages(std::vector<raft::Message> messages, std::vector<raft::Message> after_persist,
                      raft::PersistId after);
+  [[nodiscard]] bool wants_commits() const;
   void persist(raft::Output& output);
   void on_durable(raft::PersistId id);
   void restore_vote();

@@ -77,6 +77,7 @@ replica::Options Cluster::replica_options(Node& node) {
   }
   result.election_timeout = options.election_timeout;
   result.heartbeat_interval = options.heartbeat_interval;
+  result.commit_notice_delay = options.commit_notice_delay;
   result.log.inline_bytes_max = options.log_inline_bytes_max;
   result.log.segment_bytes = options.log_segment_bytes;
   result.log.entry_bytes_max = options.log_segment_bytes / 2;

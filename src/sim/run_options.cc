@@ -84,6 +84,7 @@ RunOptions draw_options(std::uint64_t seed) {
     if (prng.chance(share, 100)) options.faults |= 1u << static_cast<unsigned>(fault);
   }
   options.leave_minority_out = prng.chance(1, 4);
+  options.commit_notice_delay = std::chrono::milliseconds(prng.chance(1, 3) ? 0 : prng.between(1, 40));
   return options;
 }
 
@@ -98,6 +99,7 @@ std::string RunOptions::to_string() const {
       " liveness_s=" + std::to_string(liveness_ns / 1'000'000'000) +
       " election_timeout_ms=" + milliseconds(election_timeout) +
       " heartbeat_ms=" + milliseconds(heartbeat_interval) +
+      " commit_notice_ms=" + milliseconds(commit_notice_delay) +
       " client_timeout_ms=" + milliseconds(client_timeout) +
       " think_ms_max=" + std::to_string(think_ns_max / ms) + " request_ids=" + (request_ids ? "yes" : "no") +
       " keys=" + std::to_string(keys) + " value_bytes_max=" + std::to_string(value_bytes_max) +

@@ -262,6 +262,7 @@ struct WatchRequest {
   bool no_put = false;
   bool no_delete = false;
   bool fragment = false;  // a revision too large for one answer may be split
+  bool patient = false;   // some milliseconds later will do; not known to other stores
 
   friend bool operator==(const WatchRequest&, const WatchRequest&) = default;
 };

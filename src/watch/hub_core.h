@@ -24,6 +24,7 @@ class WatchHub::Core : public std::enable_shared_from_this<WatchHub::Core> {
   void close();
   [[nodiscard]] bool closed() const { return closed_; }
   [[nodiscard]] WatchMetrics metrics() const;
+  [[nodiscard]] bool any_in_a_hurry() const { return watchers_.size() > patient_watchers_; }
 
   // For the subscriptions.
   std::optional<store::WatchResponse> next(Watcher& watcher, std::size_t bytes_max);
@@ -86,6 +87,7 @@ class WatchHub::Core : public std::enable_shared_from_this<WatchHub::Core> {
   std::vector<WatcherId> to_notify_;
   std::vector<Watcher*> overflowed_;  // inside on_block() only
   std::uint64_t progress_watchers_ = 0;
+  std::uint64_t patient_watchers_ = 0;
   env::TimerId tick_timer_;
   WatchMetrics metrics_;
 };

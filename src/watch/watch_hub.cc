@@ -79,6 +79,10 @@ WatchMetrics WatchHub::metrics() const {
   return core_->metrics();
 }
 
+bool WatchHub::any_in_a_hurry() const {
+  return core_->any_in_a_hurry();
+}
+
 WatchHub::Core::Core(store::History& history, env::Executor& executor, env::Clock& clock,
                      WatchHubOptions options)
     : history_(&history),
@@ -115,6 +119,7 @@ Result<std::unique_ptr<store::Subscription>> WatchHub::Core::watch(store::WatchR
   watcher->first = start == Revision{} ? newest_.next() : std::max(start, first_effect);
   watcher->known_until = std::min(watcher->first.previous(), newest_);
   watchers_.emplace(watcher->id, watcher.get());
+  if (watcher->request.patient) ++patient_watchers_;
   if (watcher->request.progress_notify) {
     ++progress_watchers_;
     schedule_tick();
@@ -170,6 +175,10 @@ void WatchHub::Core::remove(Watcher& watcher) {
   LS_MUST(overflowed_.empty(), "subscriptions do not end inside on_block()");
   displace(watcher);
   LS_MUST(watchers_.erase(watcher.id) == 1);
+  if (watcher.request.patient) {
+    LS_MUST(patient_watchers_ > 0);
+    --patient_watchers_;
+  }
   if (!watcher.request.progress_notify) return;
   LS_MUST(progress_watchers_ > 0);
   if (--progress_watchers_ == 0) executor_.cancel(std::exchange(tick_timer_, {}));

@@ -83,6 +83,8 @@ class WatchHub {
   Result<std::unique_ptr<store::Subscription>> watch(store::WatchRequest request);
 
   [[nodiscard]] WatchMetrics metrics() const;
+  // Is there a watch that was not asked for as patient?
+  [[nodiscard]] bool any_in_a_hurry() const;
 
   class Core;
 

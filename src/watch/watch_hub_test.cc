@@ -78,6 +78,21 @@ TEST(WatchHub, HeadersCarryWhatTheOwnerSays) {
   EXPECT_EQ(answer->header.revision, Revision(2));
 }
 
+TEST(WatchHub, KnowsWhetherAnyWatcherIsInAHurry) {
+  TestStore store;
+  EXPECT_FALSE(store.hub->any_in_a_hurry());
+  store::WatchRequest request = request_for("a");
+  request.patient = true;
+  auto patient = store.watch(request);
+  EXPECT_FALSE(store.hub->any_in_a_hurry());
+  auto watcher = store.watch(request_for("a"));
+  EXPECT_TRUE(store.hub->any_in_a_hurry());
+  patient.reset();
+  EXPECT_TRUE(store.hub->any_in_a_hurry());
+  watcher.reset();
+  EXPECT_FALSE(store.hub->any_in_a_hurry());
+}
+
 // A member that lagged gets a snapshot: its history jumps ahead, and with it the watchers.
 TEST(WatchHub, WatchersGoOnAcrossAnInstalledSnapshotOrAreCancelled) {
   TestStore ahead;

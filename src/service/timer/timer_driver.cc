@@ -136,6 +136,7 @@ class TimerDriver::Drive : public std::enable_shared_from_this<Drive> {
     request.range_end = prefix_end(request.key);
     request.start_revision = seen.next();
     request.no_delete = true;
+    request.patient = true;  // every server stands here as long as nobody uses timers
     const auto events = context_.store.watch(std::move(request), until_stopped());
     if (!events.ok()) co_return events.status();
     while (true) {

@@ -76,8 +76,9 @@ class Coordinator::Run : public std::enable_shared_from_this<Run> {
     return options;
   }
   Result<std::unique_ptr<store::Subscription>> watch(std::string_view key, std::string_view range_end,
-                                                     Revision from) {
+                                                     Revision from, bool patient = false) {
     store::WatchRequest request;
+    request.patient = patient;
     request.key = key;
     request.range_end = range_end;
     request.start_revision = from;
@@ -96,8 +97,9 @@ class Coordinator::Run : public std::enable_shared_from_this<Run> {
           co_await store::awaitable::range(context_.store, std::move(any), call());
       if (!found.ok()) co_return found.status();
       if (!found->kvs.empty()) co_return Status();
+      // Every server stands here as long as nobody uses transactions.
       const auto events =
-          watch(transactions_prefix, end_of_prefix(transactions_prefix), found->header.revision.next());
+          watch(transactions_prefix, end_of_prefix(transactions_prefix), found->header.revision.next(), true);
       if (!events.ok()) co_return events.status();
       const Signal signal = signal_;
       (*events)->notify_when_ready([signal] { signal.set(); });
@@ -120,7 +122,7 @@ class Coordinator::Run : public std::enable_shared_from_this<Run> {
         if (wake == Wake::deadline && co_await is_still_vacant()) co_return Status();
         continue;
       }
-      const auto events = watch(coordinator_key, {}, found->header.revision.next());
+      const auto events = watch(coordinator_key, {}, found->header.revision.next(), true);
       if (!events.ok()) co_return events.status();
       const Signal signal = signal_;
       (*events)->notify_when_ready([signal] { signal.set(); });
