@@ -45,6 +45,7 @@ Result<bool> is_unfinished(env::Disk& disk, const std::string& directory, const 
   LS_ASSIGN_OR_RETURN(const std::size_t got, (*file)->read_at(0, page));
   page.resize(got);
   const auto header = decode_segment_header(page);
+  if (header.status().code() == Code::failed_precondition) return header.status();  // of another format
   if (!header.ok()) return false;  // its name became durable after its head
   LS_ASSIGN_OR_RETURN(SegmentReader segment, SegmentReader::open(disk, directory, header->incarnation, 1));
   LS_ASSIGN_OR_RETURN(const auto second, segment.header_at(records_offset + record_space(0)));

@@ -165,6 +165,29 @@ TEST(LogTest, ReleasedSegmentsAreReusedAndNeverSpeakAgain) {
   EXPECT_EQ(member.recovered.hard_state.commit, LogIndex(200));
 }
 
+// Whatever the number of appends that fill a segment: after one of them the next group begins another one.
+TEST(LogTest, WhatIsReleasedWhileASegmentBeginsIsNotTheLastThatIsDurable) {
+  for (std::uint64_t count = 1; count <= 40; ++count) {
+    SCOPED_TRACE(count);
+    Member member(1);
+    ASSERT_TRUE(member.open().ok());
+    for (std::uint64_t i = 1; i <= count; ++i) {
+      member.append(entries_from(i, 1, 1, 3000));
+      member.machine.run();
+    }
+    member.append(only(hard_state(1, 0, count)));
+    member.machine.run();
+    member.machine.disk.freeze();
+    member.append(entries_from(count + 1, 1, 1, 3000));
+    member.release(LogIndex(count));
+    member.machine.run();
+    member.die(sim::Loss::power, count);
+    ASSERT_TRUE(member.open().ok());
+    ASSERT_FALSE(member.recovered.damage.has_value()) << member.recovered.damage->reason;
+    ASSERT_EQ(member.reconcile(), "");
+  }
+}
+
 TEST(LogTest, TheHardStateOutlivesEverySegmentItWasWrittenIn) {
   Member member(1);
   ASSERT_TRUE(member.open().ok());

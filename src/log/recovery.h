@@ -2,9 +2,11 @@
 // the end was torn by a crash or damaged after it had been acknowledged.
 //
 // The rule. Group g+1 is handed to the disk only after group g is durable; a ring slot for g too. So whatever
-// valid thing there is of a later group (a record further on, here or in a later segment, or a ring slot)
-// proves that the group missing at the end of the chain had been durable: damage. Without any such evidence
-// the missing group was never acknowledged, or was the very last one before flush_idle(): torn.
+// there is of a later group (a record's header further on in the segment; in a later segment a whole first
+// record, or a header that follows something else than the end of the chain; or a ring slot) proves that the
+// group missing at the end of the chain had been durable: damage. Without any such evidence the missing group
+// was never acknowledged, or it and all that followed it were among the last groups_unproved_max (writer.h):
+// torn.
 //
 // Reads only. Memory: one buffer of a mebibyte, one record (its length checked by the header's checksum and
 // the file's size before it is believed) and the entries asked for.

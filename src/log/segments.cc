@@ -68,12 +68,15 @@ Status Log::Writer::settle_tail() {
   LS_ASSIGN_OR_RETURN(current_.file,
                       directory_.disk.open(path_of(segment_name(tail.segment)), env::OpenMode::read_write));
   LS_ASSIGN_OR_RETURN(current_.size_bytes, current_.file->size());
-  LS_RETURN_IF_ERROR(rewrite_last_record(*current_.file));
+  // What a killed process left in the page cache becomes durable first, then the proof of it, and only then
+  // its page is written again: if the power goes in that write, the loss is noticed.
+  LS_RETURN_IF_ERROR(current_.file->sync());
   durable_ = {tail.segment, tail.offset, tail.checksum, recovered_.state};
   for (const env::Write& slot : proof_in_both_pages()) {
     LS_RETURN_IF_ERROR(current_.file->write_at(slot.offset, slot.bytes.view()));
   }
   LS_RETURN_IF_ERROR(current_.file->sync());
+  LS_RETURN_IF_ERROR(rewrite_last_record(*current_.file));
   proved_group_ = durable_.state.group;
   offset_ = tail.offset;
   checksum_ = tail.checksum;
@@ -121,6 +124,7 @@ Status Log::Writer::discard_damaged_tail() {
   offset_ = records_offset + encoded.space_bytes;
   checksum_ = encoded.checksum;
   durable_ = {current_.number, offset_, checksum_, header.state};
+  proof_wanted_ = true;  // it has the vote
   segments_ = std::move(recovered_.segments);
   segments_.push_back({current_.number, LogIndex{}});
   needs_discard_ = false;
@@ -194,7 +198,9 @@ void Log::Writer::try_again() {
 void Log::Writer::release(LogIndex index) {
   if (needs_discard_ || failed_) return;
   std::vector<std::uint64_t> released;
-  while (segments_.size() > 1 && segments_.front().highest <= index) {
+  // Never the one with the last durable record: the next begins empty, and stays so if the member dies now.
+  while (segments_.front().number < durable_.segment && segments_.front().highest <= index) {
+    LS_MUST(segments_.size() > 1);
     released.push_back(segments_.front().number);
     segments_.erase(segments_.begin());
   }

@@ -321,7 +321,8 @@ bool Log::Writer::flush_idle_wanted() const {
 }
 
 void Log::Writer::flush_idle() {
-  if (!flush_idle_wanted() || under_way_ || !queue_.empty()) return;
+  // What waits for a segment, on a full disk maybe for hours, takes no proof along.
+  if (!flush_idle_wanted() || under_way_ || (!queue_.empty() && !waits_for_segment_)) return;
   under_way_ = true;
   ++stats_.idle_flushes;
   stats_.bytes += 2 * sector_bytes;

@@ -1,5 +1,6 @@
 #include "platform/executor.h"
 
+#include <algorithm>
 #include <iterator>
 #include <utility>
 
@@ -177,7 +178,8 @@ void AsioExecutor::arm_timer(TimePoint deadline) {
   if (deadline >= loop.armed) return;
   loop.armed = deadline;
   const std::uint64_t arming = ++loop.arming;
-  loop.timer.expires_at(std::chrono::steady_clock::time_point(deadline.time_since_epoch()));
+  // By how long it is until then: the timer's clock is another one (system.cc).
+  loop.timer.expires_after(std::max(deadline - clock_.now(), Duration::zero()));
   loop.timer.async_wait([&loop, arming](const boost::system::error_code&) {
     if (loop.arming == arming) loop.armed = no_deadline;
   });

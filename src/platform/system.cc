@@ -18,8 +18,10 @@ Duration read_clock(clockid_t clock) {
 
 }  // namespace
 
+// Not CLOCK_MONOTONIC, which stands still while the machine is suspended: a leader that wakes up has to find
+// what the others confirmed too old, and a lease its time over.
 TimePoint RealClock::now() {
-  return TimePoint(read_clock(CLOCK_MONOTONIC));
+  return TimePoint(read_clock(CLOCK_BOOTTIME));
 }
 
 Duration RealClock::wall_now() {

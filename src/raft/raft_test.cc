@@ -302,6 +302,124 @@ TEST(Raft, RefusesProposalsThatCannotBe) {
   EXPECT_EQ(*raft.propose(now, {&small, 1}), LogIndex(3));
 }
 
+// ---- since when a leader knows that it leads
+
+TEST(Raft, ALoneVoterNeedsNobodysConfirmation) {
+  Restored restored;
+  restored.snapshot_configuration.voters = nodes({1});
+  TimePoint now{};
+  Raft raft(options_of(1), restored, 1, now);
+  raft.campaign(now);
+  raft.persisted(now, raft.take_output().persist_id);
+  ASSERT_TRUE(raft.is_leader());
+  EXPECT_EQ(raft.confirmed_at(now), TimePoint::min()) << "what earlier terms committed is not known yet";
+  for (int i = 0; i < 2; ++i) raft.persisted(now, raft.take_output().persist_id);
+  EXPECT_EQ(raft.confirmed_at(now + 5s), now + 5s);
+}
+
+// Member 1 of three leads term 1; the others answer when a test says so.
+struct LeaderOfThree {
+  TimePoint now{};
+  Raft raft{options_of(1), founders(), 1, now};
+  Round asked;  // the newest round that left
+
+  LeaderOfThree() {
+    raft.campaign(now);
+    step();
+    answer(MessageKind::pre_vote_response, 2);
+    step();
+    answer(MessageKind::vote_response, 2);
+    step();
+    EXPECT_TRUE(raft.is_leader());
+  }
+  void step() {
+    for (int i = 0; i < 3; ++i) {
+      const Output output = raft.take_output();
+      for (const Message& message : output.messages) note(message);
+      for (const Message& message : output.messages_after_persist) note(message);
+      raft.persisted(now, output.persist_id);
+    }
+  }
+  void note(const Message& message) { asked = std::max(asked, message.round); }
+  void answer(MessageKind kind, std::uint64_t from, Round round, LogIndex index = {}) {
+    Message message;
+    message.kind = kind;
+    message.from = NodeId(from);
+    message.to = NodeId(1);
+    message.term = kind == MessageKind::pre_vote_response ? raft.term().next() : raft.term();
+    message.boot = BootId(from);
+    message.round = round;
+    message.index = index;
+    raft.receive(now, NodeId(from), message);
+    step();
+  }
+  void answer(MessageKind kind, std::uint64_t from) { answer(kind, from, asked); }
+  void commit_own_entry() {
+    answer(MessageKind::append_response, 2, Round{}, raft.log().last_index());
+    ASSERT_EQ(raft.commit_index(), raft.log().last_index());
+  }
+  // A new round begins.
+  Round ask() {
+    raft.tick(raft.next_deadline());
+    now = std::max(now, raft.next_deadline() - 1ns);
+    step();
+    return asked;
+  }
+};
+
+TEST(Raft, AConfirmationIsAsOldAsTheRoundThatAMajorityAnswered) {
+  LeaderOfThree leader;
+  leader.answer(MessageKind::heartbeat_response, 2);
+  EXPECT_EQ(leader.raft.confirmed_at(leader.now), TimePoint::min()) << "nothing of its term is committed";
+  leader.commit_own_entry();
+  const TimePoint first = leader.raft.confirmed_at(leader.now);
+  EXPECT_EQ(first, TimePoint{});
+  const Round second = leader.ask();
+  const Round third = leader.ask();
+  ASSERT_LT(second, third);
+  leader.now += 1s / 4;
+  EXPECT_EQ(leader.raft.confirmed_at(leader.now), first) << "nobody answered";
+  leader.answer(MessageKind::heartbeat_response, 3, second);
+  const TimePoint at_second = leader.raft.confirmed_at(leader.now);
+  EXPECT_GT(at_second, first);
+  leader.answer(MessageKind::heartbeat_response, 2, second);
+  EXPECT_EQ(leader.raft.confirmed_at(leader.now), at_second) << "the answer was late, not the question";
+  leader.answer(MessageKind::heartbeat_response, 2, third);
+  EXPECT_GT(leader.raft.confirmed_at(leader.now), at_second);
+  EXPECT_LT(leader.raft.confirmed_at(leader.now), leader.now);
+}
+
+TEST(Raft, ManyRoundsWithoutAnAnswerAreForgottenFromTheOldestOn) {
+  LeaderOfThree leader;
+  leader.commit_own_entry();
+  Round newest;
+  for (int i = 0; i < 200; ++i) {
+    newest = leader.ask();
+    leader.answer(MessageKind::heartbeat_response, 3, Round{});  // lives, and confirms nothing
+  }
+  ASSERT_TRUE(leader.raft.is_leader());
+  EXPECT_EQ(leader.raft.confirmed_at(leader.now), TimePoint::min());
+  leader.answer(MessageKind::heartbeat_response, 3, newest);
+  EXPECT_GT(leader.raft.confirmed_at(leader.now), TimePoint::min());
+}
+
+TEST(Raft, WhoIsInDoubtConfirmsNothingNotEvenWhatItSaidBefore) {
+  LeaderOfThree leader;
+  leader.commit_own_entry();
+  leader.answer(MessageKind::heartbeat_response, 2, leader.ask());
+  ASSERT_GT(leader.raft.confirmed_at(leader.now), TimePoint::min());
+  Message doubt;
+  doubt.kind = MessageKind::heartbeat_response;
+  doubt.from = NodeId(2);
+  doubt.to = NodeId(1);
+  doubt.term = leader.raft.term();
+  doubt.boot = BootId(2);
+  doubt.round = leader.ask();
+  doubt.in_doubt = true;
+  leader.raft.receive(leader.now, NodeId(2), doubt);
+  EXPECT_EQ(leader.raft.confirmed_at(leader.now), TimePoint::min());
+}
+
 TEST(Raft, PendingReadsAreBounded) {
   TimePoint now{};
   Raft raft(options_of(1), founders(), 1, now);

@@ -331,6 +331,9 @@ void Raft::put_in_doubt(NodeId node, Progress& peer) {
   peer.in_doubt = true;
   peer.restored_round = Round{};
   peer.restore_index = append_as_leader(EntryKind::empty, {});
+  // It may have voted for another leader before it forgot, and have answered rounds of ours since.
+  round_starts_.clear();
+  confirmed_at_ = TimePoint::min();
   if (node == transferee_) end_transfer();
 }
 

@@ -300,7 +300,7 @@ void Replica::prove_log_end() {
   const std::uint64_t groups = log_->stats().groups;
   if (std::exchange(log_groups_seen_, groups) != groups) {
     log_->prove_with_next_group();
-  } else if (log_->queued_bytes() == 0) {
+  } else {
     log_->flush_idle();
   }
 }

@@ -173,10 +173,15 @@ void Replica::schedule_flush() {
 void Replica::flush() {
   flush_scheduled_ = false;
   if (halted_) return;
-  flush_renewals();
+  // Renewals wait for what this turn committed to be applied: else a majority would have to be asked.
+  const bool behind = raft_->is_leader() && machine_->applied_index() < raft_->commit_index();
+  if (!behind) flush_renewals();
   if (reads_.building()) raft_->read_index(now(), reads_.start_attempt());
   flush_batch();
   drive();
+  if (!behind || halted_ || (renewals_.empty() && forwarded_renewals_.empty())) return;
+  flush_renewals();
+  schedule_flush();
 }
 
 void Replica::flush_batch() {

@@ -180,7 +180,8 @@ void Replica::on_forward(NodeId from, const SharedBytes& message) {
     return schedule_flush();
   }
   if (std::optional<ForwardedRenewals> renewals = renewals_of(forward->batch.view())) {
-    return take_forwarded_renewals(forward->batch, *std::move(renewals), std::move(batch));
+    forwarded_renewals_.push_back({forward->batch, *std::move(renewals), std::move(batch)});
+    return schedule_flush();
   }
   propose_forwarded(forward->batch, std::move(batch));
 }

@@ -1,6 +1,8 @@
-// Renewals of leases (docs/decisions/0026). The leader answers from memory what a confirmed read says lives,
-// and logs it a little later (unlogged_renewals.h); everybody else passes them on.
+// Renewals of leases (docs/decisions/0026). The leader answers from memory what lives in a state that a
+// lately confirmed leader has applied, and logs it a little later (unlogged_renewals.h); everybody else
+// passes them on.
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "base/assert.h"
@@ -60,14 +62,18 @@ void Replica::lease_keep_alive(store::LeaseKeepAliveRequest request, store::Call
         });
   }
   renewals_.push_back({request.id, options.principal, std::move(done)});
-  if (renewals_.size() >= limits::lease_renewals_per_command_max) flush_renewals();
   schedule_flush();
 }
 
-// All of a turn share one confirmation that this member leads, or one message to who does.
 void Replica::flush_renewals() {
-  if (renewals_.empty()) return;
-  std::vector<RenewalWaiter> all = std::exchange(renewals_, {});
+  if (!renewals_.empty()) flush_own_renewals(std::exchange(renewals_, {}));
+  for (ForwardedBatch& forwarded : std::exchange(forwarded_renewals_, {})) {
+    take_forwarded_renewals(std::move(forwarded));
+  }
+}
+
+// All of a turn share one confirmation that this member leads, or one message to who does.
+void Replica::flush_own_renewals(std::vector<RenewalWaiter> all) {
   if (!raft_->is_leader()) return renew_in_log(std::move(all));
   const Term term = raft_->term();
   if (may_renew_at_once(term)) all = answer_renewals(std::move(all));
@@ -92,7 +98,7 @@ void Replica::renew_in_log(std::vector<RenewalWaiter> waiters) {
     builder.start(header);
   };
   start();
-  for (auto& [principal, of_user] : by_user) {
+  const auto add = [&](const store::Principal& principal, std::vector<RenewalWaiter> of_user) {
     std::vector<LeaseId> ids;
     ids.reserve(of_user.size());
     for (const RenewalWaiter& waiter : of_user) ids.push_back(waiter.id);
@@ -103,6 +109,15 @@ void Replica::renew_in_log(std::vector<RenewalWaiter> waiters) {
       LS_MUST(added, "the first command of a batch fits");
     }
     batch.add(pending(std::move(of_user), store::CallOptions{}));
+  };
+  for (auto& [principal, of_user] : by_user) {
+    while (of_user.size() > limits::lease_renewals_per_command_max) {
+      const auto rest = of_user.begin() + limits::lease_renewals_per_command_max;
+      std::vector<RenewalWaiter> first(std::move_iterator(of_user.begin()), std::move_iterator(rest));
+      of_user.erase(of_user.begin(), rest);
+      add(principal, std::move(first));
+    }
+    add(principal, std::move(of_user));
   }
   submit_batch(builder.take(), std::move(batch));
   schedule_flush();
@@ -234,17 +249,14 @@ std::optional<Replica::ForwardedRenewals> Replica::renewals_of(std::string_view 
   return renewals;
 }
 
-void Replica::take_forwarded_renewals(const SharedBytes& commands, ForwardedRenewals renewals,
-                                      PendingBatch batch) {
+void Replica::take_forwarded_renewals(ForwardedBatch forwarded) {
   const Term term = raft_->term();
-  schedule_flush();
-  if (may_renew_at_once(term) && can_renew_all(renewals)) {
-    return answer_forwarded_renewals(commands, renewals, std::move(batch), term);
+  if (raft_->is_leader() && may_renew_at_once(term) && can_renew_all(forwarded.renewals)) {
+    return answer_forwarded_renewals(std::move(forwarded), term);
   }
-  reads_.add({[this, commands, renewals = std::move(renewals), batch = std::move(batch),
-               term](const Status& status) mutable {
-                if (!status.ok()) return proposals_.fail(std::move(batch), status);
-                answer_forwarded_renewals(commands, renewals, std::move(batch), term);
+  reads_.add({[this, forwarded = std::move(forwarded), term](const Status& status) mutable {
+                if (!status.ok()) return proposals_.fail(std::move(forwarded.batch), status);
+                answer_forwarded_renewals(std::move(forwarded), term);
               },
               now() + options_.request_timeout});
 }
@@ -261,8 +273,8 @@ bool Replica::can_renew_all(const ForwardedRenewals& renewals) {
   });
 }
 
-void Replica::answer_forwarded_renewals(const SharedBytes& commands, const ForwardedRenewals& renewals,
-                                        PendingBatch batch, Term term) {
+void Replica::answer_forwarded_renewals(ForwardedBatch forwarded, Term term) {
+  const ForwardedRenewals& renewals = forwarded.renewals;
   std::vector<store::CommandResult> results;
   const std::int64_t store_now_ms = leader_time_ms();
   const auto each = [&](auto holds) {
@@ -280,15 +292,15 @@ void Replica::answer_forwarded_renewals(const SharedBytes& commands, const Forwa
     log_renewals();
     // Raft had no room for all: small as it is, this one would find some, and be applied before them.
     if (waits && may_renew_in_memory(term) && !unlogged_renewals_.all_logged()) {
-      return proposals_.fail(std::move(batch), too_many_requests());
+      return proposals_.fail(std::move(forwarded.batch), too_many_requests());
     }
-    return propose_forwarded(commands, std::move(batch));
+    return propose_forwarded(forwarded.commands, std::move(forwarded.batch));
   }
   for (const ForwardedRenewal& renewal : renewals) {
     results.push_back(renew_forwarded(renewal, store_now_ms));
   }
   hold_clock();
-  proposals_.complete(std::move(batch), std::move(results), header());
+  proposals_.complete(std::move(forwarded.batch), std::move(results), header());
 }
 
 store::CommandResult Replica::renew_forwarded(const ForwardedRenewal& renewal, std::int64_t store_now_ms) {

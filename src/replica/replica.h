@@ -234,7 +234,13 @@ class Replica final : public store::Store,
     std::vector<LeaseId> ids;
   };
   using ForwardedRenewals = std::vector<ForwardedRenewal>;
+  struct ForwardedBatch {
+    SharedBytes commands;
+    ForwardedRenewals renewals;  // what they say
+    PendingBatch batch;
+  };
   void flush_renewals();
+  void flush_own_renewals(std::vector<RenewalWaiter> all);
   void renew_in_log(std::vector<RenewalWaiter> waiters);
   std::vector<RenewalWaiter> answer_renewals(std::vector<RenewalWaiter> waiters);
   void answer_confirmed_renewals(std::vector<RenewalWaiter> waiters, Term term);
@@ -246,9 +252,8 @@ class Replica final : public store::Store,
   void log_renewals();
   // Only if the batch consists of renewals.
   [[nodiscard]] static std::optional<ForwardedRenewals> renewals_of(std::string_view batch);
-  void take_forwarded_renewals(const SharedBytes& commands, ForwardedRenewals renewals, PendingBatch batch);
-  void answer_forwarded_renewals(const SharedBytes& commands, const ForwardedRenewals& renewals,
-                                 PendingBatch batch, Term term);
+  void take_forwarded_renewals(ForwardedBatch forwarded);
+  void answer_forwarded_renewals(ForwardedBatch forwarded, Term term);
   [[nodiscard]] bool can_renew_all(const ForwardedRenewals& renewals);
   [[nodiscard]] store::CommandResult renew_forwarded(const ForwardedRenewal& renewal,
                                                      std::int64_t store_now_ms);
@@ -332,9 +337,10 @@ class Replica final : public store::Store,
   // The batch of this turn, and its callers in the same order.
   store::BatchBuilder builder_;
   PendingBatch building_;
-  std::size_t commands_expected_ = 0;    // of the next batch
-  std::vector<RenewalWaiter> renewals_;  // of this turn
-  UnloggedRenewals unlogged_renewals_;   // a leader's
+  std::size_t commands_expected_ = 0;               // of the next batch
+  std::vector<RenewalWaiter> renewals_;             // of this turn
+  std::vector<ForwardedBatch> forwarded_renewals_;  // of this turn
+  UnloggedRenewals unlogged_renewals_;              // a leader's
   TimePoint log_renewals_after_ = TimePoint::min();
   bool flush_scheduled_ = false;
 

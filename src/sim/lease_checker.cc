@@ -2,11 +2,14 @@
 
 #include <algorithm>
 
+#include "base/limits.h"
+
 namespace lockstep::sim {
 
 namespace {
 
 constexpr std::int64_t million = 1'000'000;
+constexpr std::int64_t confirmation_age_ns_max = limits::lease_confirmation_age_ms_max * million;
 
 std::string seconds(std::int64_t ns) {
   return std::to_string(static_cast<double>(ns) / 1e9) + "s";
@@ -26,6 +29,7 @@ Violations LeaseChecker::check(const History& history) {
   collect(history);
   check_ends(history);
   check_gone_answers(history);
+  check_revoked();
   check_immortal(history);
   return std::move(violations_);
 }
@@ -62,13 +66,16 @@ void LeaseChecker::collect(const History& history) {
       lease->second.revoke_asked_ns = std::min(lease->second.revoke_asked_ns, operation.invoked_ns);
       if (operation.outcome == Outcome::ok) {
         lease->second.ended_ns = std::min(lease->second.ended_ns, operation.returned_ns);
+        lease->second.revoked_ns = std::min(lease->second.revoked_ns, operation.returned_ns);
       }
     }
   }
 }
 
 std::int64_t LeaseChecker::earliest_end(const Lease& lease, std::int64_t from) const {
-  return from + scaled(lease.ttl_ns, million, million + promise_.rate_ppm_max);
+  // The age of a confirmation is measured by the leader that renews, and made up for by the next one.
+  const std::int64_t drift_ns = scaled(confirmation_age_ns_max, 2 * promise_.rate_ppm_max, million);
+  return from + scaled(lease.ttl_ns, million, million + promise_.rate_ppm_max) - drift_ns;
 }
 
 void LeaseChecker::check_end(LeaseId id, Lease& lease, std::int64_t time, std::int64_t revision) {
@@ -120,6 +127,19 @@ void LeaseChecker::check_gone_answers(const History& history) {
       complain(alive->id, "said to be gone although a renewal was invoked at " + seconds(from) +
                               " and its TTL is " + seconds(lease->second.ttl_ns) + ": " +
                               describe(operation));
+    }
+  }
+}
+
+// A leader that was replaced may not know of it, as long as its confirmation is not too old.
+void LeaseChecker::check_revoked() {
+  const std::int64_t unnoticed_ns = scaled(confirmation_age_ns_max, million, million - promise_.rate_ppm_max);
+  for (const auto& [id, lease] : leases_) {
+    if (lease.revoked_ns == never_ns) continue;
+    for (const Operation* renewal : lease.renewals) {
+      if (renewal->invoked_ns <= lease.revoked_ns + unnoticed_ns) continue;
+      complain(id, "renewed although it was known to be revoked at " + seconds(lease.revoked_ns) + ": " +
+                       describe(*renewal));
     }
   }
 }

@@ -7,6 +7,7 @@
 //   never immortal  not later than the last moment a renewal could have happened, or the last fault ended, or
 //                   the last leader began (the store's clock stands still without one), + TTL, lengthened by
 //                   the drift, + the stated bound
+//   revoked         not renewed later than the age of a leader's confirmation after somebody revoked it
 //   attached        a lease that ended leaves no key; an acknowledged grant gives the TTL asked for, or more
 #pragma once
 
@@ -42,6 +43,7 @@ class LeaseChecker {
     std::int64_t alive_from_ns = 0;           // invocation of the last acknowledged renewal so far
     std::int64_t renewable_until_ns = 0;      // the last moment at which some renewal may have happened
     std::int64_t revoke_asked_ns = never_ns;  // the first revocation, whatever its outcome
+    std::int64_t revoked_ns = never_ns;       // the first revocation that was acknowledged
     std::int64_t gone_seen_ns = never_ns;     // the first answer "no such lease"
     std::int64_t ended_ns = never_ns;         // its keys were removed
     std::vector<const Operation*> renewals;   // acknowledged, by invocation
@@ -50,6 +52,7 @@ class LeaseChecker {
   void collect(const History& history);
   void check_ends(const History& history);
   void check_gone_answers(const History& history);
+  void check_revoked();
   void check_immortal(const History& history);
   void check_end(LeaseId id, Lease& lease, std::int64_t time, std::int64_t revision);
   // The moment before which a lease whose last sign of life was invoked at `from` must not end.

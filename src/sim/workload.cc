@@ -329,6 +329,8 @@ Task<void> run_lease_client(Actor& client) {
       revoke.id = lease;
       client.recorder().coverage().add(Covered::op_lease_revoke);
       co_await client.execute(revoke, false);
+      // Somebody who was not told goes on renewing it.
+      if (client.prng().chance(1, 2)) co_await keep_alive(client, lease, ttl_ns);
     }
   }
 }

@@ -298,7 +298,7 @@ CommandResult Model::lease_renew(LeaseId id) {
   response.renewals.push_back({.id = id});
   const auto lease = leases_.find(id);
   if (lease != leases_.end()) {
-    lease->second.deadline_ms = time_ms_ + lease->second.ttl_ms;
+    lease->second.deadline_ms = std::max(lease->second.deadline_ms, time_ms_ + lease->second.ttl_ms);
     response.renewals[0].ttl = std::chrono::milliseconds(lease->second.ttl_ms);
   }
   return Response(std::move(response));
