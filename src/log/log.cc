@@ -185,6 +185,9 @@ bool Log::disk_full() const {
 void Log::try_again() {
   writer_->try_again();
 }
+std::size_t Log::segments() const {
+  return writer_->segments();
+}
 std::size_t Log::queued_bytes() const {
   return writer_->queued_bytes();
 }

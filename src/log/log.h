@@ -163,6 +163,8 @@ class Log {
   [[nodiscard]] bool disk_full() const;
   void try_again();
 
+  // Segment files with records, the present one included.
+  [[nodiscard]] std::size_t segments() const;
   // Appended and not yet durable.
   [[nodiscard]] std::size_t queued_bytes() const;
   [[nodiscard]] const Stats& stats() const;

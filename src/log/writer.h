@@ -61,6 +61,7 @@ class Log::Writer {
   [[nodiscard]] bool flush_idle_wanted() const;
   [[nodiscard]] bool needs_discard() const { return needs_discard_; }
   [[nodiscard]] bool disk_full() const { return disk_full_; }
+  [[nodiscard]] std::size_t segments() const { return segments_.size(); }
   [[nodiscard]] std::size_t queued_bytes() const { return queued_bytes_; }
   [[nodiscard]] const Stats& stats() const { return stats_; }
 

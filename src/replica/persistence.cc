@@ -15,6 +15,9 @@ constexpr Duration persistence_idle_interval = 20ms;
 // and the log's space are given back. Small amounts wait, or many small files would come of them.
 constexpr Duration persistence_settle_interval = 3s;
 constexpr std::size_t settle_bytes_min = 1 * limits::mebibyte;
+// Small groups fill the log's segments long before the engine would flush by itself. Not more of them than
+// are kept for reuse: what is released then is what the log goes on in, and nothing new is filled with zeros.
+constexpr std::size_t log_segments_max = 3;
 
 }  // namespace
 
@@ -59,6 +62,14 @@ void Replica::on_persistence_progress() {
 
 void Replica::pump_persistence(bool idle) {
   if (!persistence_) return;
+  // Once for as many segments: an engine that lags gets no small flushes on top.
+  const std::size_t segments = log_->segments();
+  if (segments <= log_segments_max) log_segments_flushed_ = 0;
+  if (segments > log_segments_flushed_ + log_segments_max &&
+      persistence_->unflushed_bytes() >= settle_bytes_min) {
+    log_segments_flushed_ = segments;
+    persistence_->request_flush();
+  }
   persistence_->pump(*machine_, idle);
   const bool waiting = !persistence_->busy() && persistence_->backlog_bytes() > 0;
   persistence_idle_at_ = waiting ? now() + persistence_idle_interval : no_deadline;

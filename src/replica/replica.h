@@ -363,6 +363,7 @@ class Replica final : public store::Store,
   bool installing_ = false;  // its content is taking the place of ours: nothing is applied
   TimePoint persistence_idle_at_ = no_deadline;
   TimePoint persistence_settle_at_ = no_deadline;
+  std::size_t log_segments_flushed_ = 0;  // there were, when a flush was asked for because of them
   TimePoint tell_members_after_ = TimePoint::min();
 
   std::deque<WaitingMessages> waiting_messages_;

@@ -202,6 +202,20 @@ TEST_F(SlowEngine, TakesNoMoreThanItsBoundAndGoesOnWhenItHasDrained) {
   EXPECT_EQ(member.replica().status().applied, last);
 }
 
+// ---- a log of many segments
+
+TEST(LongLog, TheEngineFlushesForItBeforeItWouldByItself) {
+  TestMember member(self, {self});
+  member.start();
+  // A segment takes ten of them: 12 MB, far below what makes the engine flush.
+  for (int i = 0; i < 120; ++i) {
+    ASSERT_EQ(*member.put("k" + std::to_string(i), std::string(100'000, 'v')), "done");
+    member.pass(25ms);
+  }
+  EXPECT_GE(member.replica().log_stats().segments_released, 6u);
+  EXPECT_GE(member.replica().log_stats().segments_reused, 4u);
+}
+
 // ---- a full disk
 
 TEST(FullDisk, TheMemberGoesOnWhenThereIsRoomAgain) {
