@@ -120,7 +120,8 @@ Result<Log::Opened> Log::open(env::Disk& disk, env::Worker& worker, Options opti
   if (!identity.ok()) return identity.status();
   LS_RETURN_IF_ERROR(check_member(*identity, options));
   if (files.segments.empty()) return {Code::corruption, "the identity is there but the log is gone"};
-  while (files.spares.size() > options.spare_segments_max) {
+  const std::size_t spares = Writer::spares_wanted(disk, options);
+  while (files.spares.size() > spares) {
     LS_RETURN_IF_ERROR(disk.remove(options.directory + "/" + spare_name(files.spares.back())));
     files.spares.pop_back();
   }

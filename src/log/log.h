@@ -55,9 +55,11 @@ struct Options {
   std::size_t group_bytes_max = 8 * limits::mebibyte;
   // Size of new segment files. Must hold an entry of entry_bytes_max and its frame.
   std::size_t segment_bytes = 64 * limits::mebibyte;
-  // Released segment files kept for reuse. Small groups fill some segments between two releases: filling new
+  // Released segment files kept for reuse, but only one while the disk has room for fewer than
+  // free_segments_min. Small groups fill some segments between two releases: filling new
   // ones with zeros would double what is written.
   std::size_t spare_segments_max = 4;
+  std::size_t free_segments_min = 16;
   // A group up to this size is written inside append(): handing it to another thread would cost more.
   std::size_t inline_bytes_max = 4 * limits::kibibyte;
 };

@@ -1,4 +1,6 @@
 // Stories about the log on a disk that works, and on one that does not.
+#include <algorithm>
+
 #include <gtest/gtest.h>
 
 #include "log/testing_support.h"
@@ -163,6 +165,32 @@ TEST(LogTest, ReleasedSegmentsAreReusedAndNeverSpeakAgain) {
   restart(member);
   EXPECT_GT(member.recovered.base.index, LogIndex(150));
   EXPECT_EQ(member.recovered.hard_state.commit, LogIndex(200));
+}
+
+std::size_t spares_of(Member& member) {
+  const auto paths = member.machine.disk.paths();
+  return static_cast<std::size_t>(
+      std::ranges::count_if(paths, [](const std::string& path) { return path.starts_with("log/spare-"); }));
+}
+
+TEST(LogTest, FewSegmentsAreKeptForReuseWhereRoomIsShort) {
+  for (const bool is_short : {false, true}) {
+    Member member(1);
+    ASSERT_TRUE(member.open().ok());
+    for (std::uint64_t i = 1; i <= 60; ++i) {
+      member.append(entries_from(i, 1, 1, 3000));
+      member.machine.run();
+    }
+    member.append(only(hard_state(1, 0, 60)));
+    member.machine.run();
+    if (is_short) member.machine.disk.set_capacity(member.machine.disk.used_bytes() + (64 << 10));
+    member.release(LogIndex(60));
+    member.machine.run();
+    EXPECT_EQ(spares_of(member) > 1, !is_short);
+    restart(member);
+    member.machine.run();
+    EXPECT_LE(spares_of(member), is_short ? 1u : 4u);
+  }
 }
 
 // Whatever the number of appends that fill a segment: after one of them the next group begins another one.

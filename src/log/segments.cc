@@ -195,6 +195,13 @@ void Log::Writer::try_again() {
   if (disk_full_ && !needs_discard_) prepare_next();
 }
 
+// Prepared room that nobody else on the disk can use: not while it is short.
+std::size_t Log::Writer::spares_wanted(env::Disk& disk, const Options& options) {
+  const Result<std::uint64_t> free = disk.free_bytes();
+  const bool short_of_room = !free.ok() || *free < options.free_segments_min * options.segment_bytes;
+  return short_of_room ? std::min<std::size_t>(options.spare_segments_max, 1) : options.spare_segments_max;
+}
+
 void Log::Writer::release(LogIndex index) {
   if (needs_discard_ || failed_) return;
   std::vector<std::uint64_t> released;
@@ -208,8 +215,9 @@ void Log::Writer::release(LogIndex index) {
   stats_.segments_released += released.size();
   std::size_t kept = directory_.spares.size() + recycling_;
   std::vector<std::uint64_t> spares;
+  const std::size_t wanted = spares_wanted(directory_.disk, options_);
   for (const std::uint64_t number : released) {
-    if (kept >= options_.spare_segments_max) break;
+    if (kept >= wanted) break;
     spares.push_back(number);
     ++kept;
   }

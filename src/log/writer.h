@@ -43,6 +43,9 @@ class Log::Writer {
 
   Writer(Directory directory, env::Worker& worker, Options options, Fatal fatal, RecoveredLog recovered);
 
+  // How many released segments to keep for reuse.
+  static std::size_t spares_wanted(env::Disk& disk, const Options& options);
+
   // Makes the recovered tail the place to go on from. Blocks; requires no damage.
   Status settle_tail();
   Status discard_damaged_tail();
