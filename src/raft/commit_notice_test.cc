@@ -59,6 +59,18 @@ class CommitNotice : public testing::Test {
   LogIndex commit(NodeId id) { return cluster.raft(id).commit_index(); }
 };
 
+TEST_F(CommitNotice, ComesAtOnceIfTheLeaderIsInAHurry) {
+  put();
+  ASSERT_LT(commit(second), commit(leader));
+  cluster.raft(leader).hurry_commit(cluster.now());
+  cluster.pump(leader);
+  settle();
+  EXPECT_EQ(commit(second), commit(leader));
+  EXPECT_EQ(commit(third), commit(leader));
+  put();
+  EXPECT_LT(commit(second), commit(leader)) << "once";
+}
+
 TEST_F(CommitNotice, OnePutCostsEachFollowerOneMessage) {
   for (int i = 0; i < 20; ++i) {
     put();

@@ -183,6 +183,8 @@ class Raft {
   // failed_precondition (another change is not finished, a learner to promote lags, or no majority of the new
   // voters is heard of), and apply_change()'s.
   Result<LogIndex> propose_configuration(TimePoint now, const ConfigurationChange& change);
+  // Leader: tells every peer what is committed without waiting for an append that says it.
+  void hurry_commit(TimePoint now);
   // Answered in Output::reads, exactly once. Never repeat an id that is pending.
   void read_index(TimePoint now, ReadId id);
   // Errors: unavailable (not the leader), failed_precondition (not a voter that may lead; a transfer runs).

@@ -104,6 +104,11 @@ void Raft::broadcast_heartbeat() {
   for (auto& [node, peer] : peers_) send_heartbeat(node, peer);
 }
 
+void Raft::hurry_commit(TimePoint now) {
+  observe(now);
+  if (role_ == Role::leader) commit_notice_deadline_ = now_;
+}
+
 void Raft::replicate() {
   LS_MUST(role_ == Role::leader);
   const bool due = options_.commit_notice_delay == Duration::zero() || now_ >= commit_notice_deadline_;

@@ -1,5 +1,7 @@
 // A follower says in its answers whether anybody at it waits for what is committed, as it stands when the
 // answer leaves.
+#include <algorithm>
+
 #include <gtest/gtest.h>
 
 #include "replica/testing_sender.h"
@@ -120,6 +122,34 @@ TEST_F(CommitNotice, WhatBeginsWhileTheDiskWritesCounts) {
   const auto answers = member.taken_raft(leader, raft::MessageKind::append_response);
   ASSERT_EQ(answers.size(), 1u);
   EXPECT_TRUE(answers[0].eager);
+}
+
+// ---- at the leader
+
+using Leader = Sender;
+
+std::size_t notices(TestMember& member, NodeId peer) {
+  const auto beats = member.taken_raft(peer, raft::MessageKind::heartbeat);
+  return static_cast<std::size_t>(std::ranges::count(beats, member.replica().raft().commit_index(),
+                                                     [](const raft::Message& beat) { return beat.commit; }));
+}
+
+// Whoever was told that it is done may come to another member next, which judges by what it applied.
+TEST_F(Leader, NewRulesAreToldBeforeTheyAreSaidToBeDone) {
+  member.answer_heartbeat(helper);  // nobody there waits
+  const auto write = member.put("k", "v");
+  static_cast<void>(member.taken(helper, PeerMessageKind::raft));
+  member.acknowledge(helper);
+  ASSERT_EQ(*write, "done");
+  EXPECT_EQ(notices(member, helper), 0u);
+  bool made = false;
+  member.replica().security().change(store::RoleAdd{"reader"}, {},
+                                     [&](const Result<store::AuthResponse>& result) { made = result.ok(); });
+  member.settle();
+  static_cast<void>(member.taken(helper, PeerMessageKind::raft));
+  member.acknowledge(helper);
+  ASSERT_TRUE(made);
+  EXPECT_EQ(notices(member, helper), 1u);
 }
 
 }  // namespace

@@ -170,9 +170,19 @@ void Replica::apply_queued() {
   if (raft_->is_leader()) store_clock_.set(now(), machine_->store_time_ms());
   unlogged_renewals_.applied(machine_->applied_index());
   raft_->applied(now(), machine_->applied_index());
+  tell_new_rules();
   raise_quota_alarm();
   pump_persistence(false);
   release_log();
+}
+
+// Every member refuses callers by what it has applied. Who was told that a user was made, or an alarm
+// disarmed, may come to another one next: before the answer leaves here, the commit does.
+void Replica::tell_new_rules() {
+  Rules rules{machine_->auth().version(), machine_->alarms(store::AlarmKind::none)};
+  if (rules == rules_) return;
+  rules_ = std::move(rules);
+  if (raft_->is_leader()) raft_->hurry_commit(now());
 }
 
 void Replica::apply(const raft::Entry& entry) {
@@ -334,7 +344,7 @@ void Replica::on_timer() {
 
 bool Replica::has_waiting() const {
   return proposals_.waiting() || !held_.empty() || reads_.building() || reads_.waiting() ||
-         builder_.started() || !renewals_.empty();
+         builder_.started() || !renewals_.empty() || !forwarded_renewals_.empty();
 }
 
 void Replica::refuse_waiting() {

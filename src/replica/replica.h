@@ -286,6 +286,7 @@ class Replica final : public store::Store,
   void apply_queued();
   void apply(const raft::Entry& entry);
   void raise_quota_alarm();
+  void tell_new_rules();
   void apply_normal(const raft::Entry& entry);
   void finish_reads(const std::vector<raft::ReadResult>& reads);
   void finish_member_changes();
@@ -390,6 +391,12 @@ class Replica final : public store::Store,
   bool halted_ = false;
   bool refuses_ = false;  // since refuse_waiting()
   bool quota_alarm_proposed_ = false;
+  // By what callers are refused before anything is done.
+  struct Rules {
+    std::pair<store::AuthRevision, bool> auth;
+    std::vector<store::Alarm> alarms;
+    friend bool operator==(const Rules&, const Rules&) = default;
+  } rules_;
   bool log_reset_due_ = false;                                  // while recovering
   bool log_damaged_ = false;                                    // until the leader restored the vote
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // false for closures that outlive this
