@@ -64,7 +64,7 @@ struct Options {
   Duration heartbeat_interval = 100ms;
   // A commit that no append carries is told to a peer this much later, unless somebody there waits for it
   // (decisions/0027-late-word-of-a-commit.md). Zero: at once.
-  Duration commit_notice_delay = 5ms;
+  Duration commit_notice_delay = 1ms;
   std::size_t inflight_messages_max = limits::inflight_messages_max;
   std::size_t inflight_bytes_max = limits::inflight_bytes_max;
   std::size_t message_entries_bytes_max = limits::message_entries_bytes_max;

@@ -179,7 +179,8 @@ void Replica::apply_queued() {
 // Every member refuses callers by what it has applied. Who was told that a user was made, or an alarm
 // disarmed, may come to another one next: before the answer leaves here, the commit does.
 void Replica::tell_new_rules() {
-  Rules rules{machine_->auth().version(), machine_->alarms(store::AlarmKind::none)};
+  Rules rules{machine_->auth().version(), machine_->alarms(store::AlarmKind::none),
+              machine_->compacted_revision()};
   if (rules == rules_) return;
   rules_ = std::move(rules);
   if (raft_->is_leader()) raft_->hurry_commit(now());

@@ -395,6 +395,7 @@ class Replica final : public store::Store,
   struct Rules {
     std::pair<store::AuthRevision, bool> auth;
     std::vector<store::Alarm> alarms;
+    Revision compacted;
     friend bool operator==(const Rules&, const Rules&) = default;
   } rules_;
   bool log_reset_due_ = false;                                  // while recovering

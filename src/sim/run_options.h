@@ -58,7 +58,7 @@ struct RunOptions : WorkloadOptions {
   std::int64_t liveness_ns = 20'000'000'000;  // none
   Duration election_timeout = 1s;
   Duration heartbeat_interval = 100ms;
-  Duration commit_notice_delay = 5ms;
+  Duration commit_notice_delay = 1ms;
   Duration client_timeout = 2s;
   std::size_t log_inline_bytes_max = 4096;
   std::size_t log_segment_bytes = 1 << 20;

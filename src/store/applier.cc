@@ -28,7 +28,8 @@ Applied Applier::apply(std::string_view payload) {
   payload_bytes_ = payload.size();
   // Renewals that the last leader had answered and not yet logged are lost with it.
   if (term_ > state_.applied_term && !LS_PLANTED(lease_end_after_old_leader)) {
-    state_.term_began_ms = state_.store_time_ms;
+    const bool first = state_.applied_term == Term{} || LS_PLANTED(term_forgets_late_renewals);
+    state_.term_began_ms = state_.store_time_ms + (first ? 0 : limits::lease_confirmation_age_ms_max);
   }
   if (!payload.empty()) {
     // Not for skip(), whose caller takes no changes.

@@ -247,7 +247,8 @@ Result<StateRow> decode_state_row(std::string_view encoded) {
   row.history_bytes = decoder.varint();
   row.history_bytes_compacted = decoder.varint();
   if (row.revision < Revision(1) || row.compacted < Revision(-1) || row.compacted > row.revision ||
-      row.term_began_ms < 0 || row.store_time_ms < row.term_began_ms ||
+      row.term_began_ms < 0 ||
+      row.store_time_ms < row.term_began_ms - limits::lease_confirmation_age_ms_max ||
       row.history_bytes_compacted > row.history_bytes) {
     decoder.fail();
   }

@@ -8,8 +8,6 @@
 #include <vector>
 
 #include "base/ids.h"
-#include "base/limits.h"
-#include "base/planted.h"
 #include "store/auth.h"
 #include "store/clients.h"
 #include "store/digest.h"
@@ -32,7 +30,9 @@ class StateMachine::State {
   Revision revision{1};
   Revision compacted{-1};  // -1: never compacted; etcd tells this apart from 0
   std::int64_t store_time_ms = 0;
-  std::int64_t term_began_ms = 0;  // the store clock before the first entry of applied_term
+  // The store clock before the first entry of applied_term, and how old a confirmation may have been by which
+  // the leader before renewed leases (0026). The very first term has no leader before.
+  std::int64_t term_began_ms = 0;
   Index index;
   History history;
   LeaseTable leases;
@@ -59,9 +59,7 @@ class StateMachine::State {
   // What is stored is a lower bound: the term's beginning gave every lease its whole time once more, from the
   // last moment at which the leader before may have renewed it.
   [[nodiscard]] std::int64_t deadline_ms(const LeaseTerms& terms) const {
-    const std::int64_t age_ms =
-        LS_PLANTED(term_forgets_late_renewals) ? 0 : limits::lease_confirmation_age_ms_max;
-    return std::max(terms.deadline_ms, term_began_ms + age_ms + terms.ttl_ms);
+    return std::max(terms.deadline_ms, term_began_ms + terms.ttl_ms);
   }
 };
 

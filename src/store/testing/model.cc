@@ -75,7 +75,7 @@ void Model::commit(Draft draft) {
 }
 
 void Model::begin_term() {
-  term_began_ms_ = time_ms_;
+  term_began_ms_ = time_ms_ + limits::lease_confirmation_age_ms_max;
 }
 
 void Model::set_time(std::int64_t time_ms) {
@@ -88,7 +88,7 @@ void Model::set_time(std::int64_t time_ms) {
     }
     if (!first) return;
     Lease& lease = leases_.at(first->second);
-    const std::int64_t whole_ms = term_began_ms_ + limits::lease_confirmation_age_ms_max + lease.ttl_ms;
+    const std::int64_t whole_ms = term_began_ms_ + lease.ttl_ms;
     if (whole_ms > time_ms_) {
       lease.deadline_ms = whole_ms;
     } else {
