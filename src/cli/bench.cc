@@ -12,6 +12,9 @@
 namespace lockstep::cli {
 namespace {
 
+// With more of them the server is never without requests.
+constexpr std::size_t few_connections_max = 4;
+
 struct BenchArguments {
   LoadOptions load;
   std::string duration = "10s";
@@ -81,8 +84,9 @@ Result<Prepared> prepare(Session& session, const BenchArguments& arguments) {
   LS_ASSIGN_OR_RETURN(prepared.options.warm_up, parse_duration(arguments.warm_up));
   if (prepared.options.requests != 0) prepared.options.warm_up = {};
   prepared.connections = std::make_unique<LoadConnections>(
-      prepared.options.connections, client.settings().endpoints,
-      [&](const std::string& endpoint) { return client.connections_to(endpoint); });
+      prepared.options.connections, client.settings().endpoints, [&](const std::string& endpoint) {
+        return client.connections_to(endpoint, prepared.options.connections > few_connections_max);
+      });
   LS_RETURN_IF_ERROR(client.wait<Status>(
       [&](auto done) { prepared.connections->open(client.deadline(), std::move(done)); }));
   return prepared;

@@ -47,9 +47,10 @@ remote::ConnectionsOptions Client::connection_options(const std::vector<std::str
   return options;
 }
 
-std::unique_ptr<remote::Connections> Client::connections_to(const std::string& endpoint) {
-  return std::make_unique<remote::Connections>(executor_, clock_, random_, *streams_,
-                                               connection_options({endpoint}));
+std::unique_ptr<remote::Connections> Client::connections_to(const std::string& endpoint, bool one_of_many) {
+  remote::ConnectionsOptions options = connection_options({endpoint});
+  options.endpoint.channel.one_of_many = one_of_many;
+  return std::make_unique<remote::Connections>(executor_, clock_, random_, *streams_, options);
 }
 
 }  // namespace lockstep::cli

@@ -40,8 +40,8 @@ class Client {
   remote::Connections& connections() { return *connections_; }
   remote::Store& store() { return *store_; }
   remote::Admin& admin() { return *admin_; }
-  // More of the same kind, for the load client.
-  std::unique_ptr<remote::Connections> connections_to(const std::string& endpoint);
+  // More of the same kind, for the load client. `one_of_many`: see rpc::ChannelOptions.
+  std::unique_ptr<remote::Connections> connections_to(const std::string& endpoint, bool one_of_many);
 
   [[nodiscard]] TimePoint deadline() { return clock_.now() + settings_.timeout; }
   [[nodiscard]] store::CallOptions options() {

@@ -19,7 +19,7 @@ TimerLoad::TimerLoad(Client& client, const TimerLoadOptions& options) : client_(
   const std::vector<std::string>& endpoints = client.settings().endpoints;
   for (std::size_t i = 0; i < options.connections; ++i) {
     Line& line = lines_.emplace_back();
-    line.connections = client.connections_to(endpoints[i % endpoints.size()]);
+    line.connections = client.connections_to(endpoints[i % endpoints.size()], false);
     line.store = std::make_unique<remote::Store>(*line.connections);
     line.timers = std::make_unique<service::Timers>(
         service::Context{*line.store, client.executor(), client.clock(), client.random()});

@@ -29,6 +29,9 @@ class Stream {
   // Writes at least one byte of `buffers`, in order; perhaps not all. What they view stays valid until `done`
   // or close().
   virtual void async_write_some(std::span<const std::string_view> buffers, Done done) = 0;
+  // Writes what goes out at once of `bytes` and returns how much: zero if that is nothing, or if only
+  // async_write_some() can tell, errors included. Not while a write is under way.
+  virtual std::size_t write_now(std::string_view /*bytes*/) { return 0; }
   virtual void close() = 0;
   // Nothing will be written any more: the other side sees the end after what was written. Reading goes on.
   virtual void end_writes() {}

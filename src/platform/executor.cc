@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <sched.h>
 #include <utility>
 
 #include <boost/asio/executor_work_guard.hpp>
@@ -19,6 +20,11 @@ namespace {
 constexpr int io_handlers_per_turn_max = 256;
 // A queue that grew beyond this in a burst gives its memory back.
 constexpr std::size_t queue_capacity_kept = 16 * 1024;
+
+// Longer was no better on two processors that four processes share.
+constexpr Duration look_time = 20us;
+constexpr int looks_in_vain_max = 4;
+constexpr int sleeps_per_look = 32;
 
 thread_local AsioExecutor* current_strand = nullptr;
 
@@ -150,11 +156,31 @@ void AsioExecutor::wait_for_work() {
   if (!queue_.empty() || !turn_end_.empty() || !quiet_.empty()) return;
   const TimePoint deadline = timers_.earliest();
   if (deadline != no_deadline && deadline <= clock_.now()) return;
-  if (!begin_sleep()) return;
+  if (look_around() || !begin_sleep()) return;
   arm_timer(deadline);
   ++metrics_.sleeps;
   metrics_.io_handlers += loop_->context.run_one();
   end_sleep();
+}
+
+// Falling asleep and being woken costs both sides more than a short look whether somebody asks at once: true
+// if somebody did. Whoever else wants the processor has it meanwhile. A strand that looked in vain a few
+// times looks seldom, so that one with little to do does not burn a processor.
+bool AsioExecutor::look_around() {
+  if (looks_left_ == 0 && ++sleeps_without_look_ < sleeps_per_look) return false;
+  sleeps_without_look_ = 0;
+  const TimePoint end = clock_.now() + look_time;
+  do {
+    const std::size_t handlers = loop_->context.poll_one();
+    metrics_.io_handlers += handlers;
+    if (handlers != 0 || other_threads_pending_.load(std::memory_order_relaxed)) {
+      looks_left_ = looks_in_vain_max;
+      return true;
+    }
+    ::sched_yield();
+  } while (clock_.now() < end);
+  if (looks_left_ != 0) --looks_left_;
+  return false;
 }
 
 // False if there is something to do. From here until end_sleep() other threads wake us.

@@ -72,6 +72,7 @@ class AsioExecutor final : public env::Executor {
 
   void turn();
   void wait_for_work();
+  bool look_around();
   bool begin_sleep();
   void end_sleep();
   void arm_timer(TimePoint deadline);
@@ -89,7 +90,9 @@ class AsioExecutor final : public env::Executor {
   std::vector<env::Closure> turn_end_draining_;
   std::vector<env::Closure> quiet_;
   std::vector<env::Closure> quiet_draining_;
-  bool quiet_has_waited_ = false;    // for a turn
+  bool quiet_has_waited_ = false;  // for a turn
+  int looks_left_ = 0;             // that may be in vain; see look_around()
+  int sleeps_without_look_ = 0;
   std::vector<env::Closure> taken_;  // swapped with other_threads_, to keep both capacities
   std::unique_ptr<Loop> loop_;
   ExecutorMetrics metrics_;

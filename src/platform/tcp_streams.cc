@@ -58,6 +58,11 @@ class TcpStream final : public env::Stream {
       sequence.emplace_back(bytes.data(), bytes.size());
     socket_.async_write_some(sequence, std::move(done));
   }
+  std::size_t write_now(std::string_view bytes) override {
+    const ssize_t sent =
+        ::send(socket_.native_handle(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    return sent > 0 ? static_cast<std::size_t>(sent) : 0;
+  }
   void close() override {
     error_code ignored;
     socket_.close(ignored);

@@ -39,7 +39,7 @@ class Channel::Core final : public SessionHost,
     executor_.post(guarded([](Core& core) {
       if (core.state_ != ChannelState::connecting) return;
       core.pipe_->start();
-      core.on_output();
+      core.on_output(Output::control);
       core.set_state(ChannelState::ready, "connected");
     }));
   }
@@ -91,7 +91,7 @@ class Channel::Core final : public SessionHost,
     last_read_ = clock_.now();
     pipe_ = std::make_shared<Pipe>(*this, std::move(stream));
     pipe_->start();
-    on_output();
+    on_output(Output::control);
     set_state(ChannelState::ready, "connected");
   }
 
@@ -131,12 +131,15 @@ class Channel::Core final : public SessionHost,
   }
 
   // SessionHost
-  void on_output() override {
-    if (closed() || pipe_ == nullptr || std::exchange(unflushed_, true)) return;
-    executor_.at_turn_end(guarded([](Core& core) {
-      core.unflushed_ = false;
-      core.pipe_->flush();
-    }));
+  void on_output(Output kind) override {
+    if (closed() || pipe_ == nullptr) return;
+    if (!std::exchange(unflushed_, true)) {
+      executor_.at_turn_end(guarded([](Core& core) {
+        core.unflushed_ = false;
+        core.pipe_->flush();
+      }));
+    }
+    if (!options_.one_of_many) pipe_->on_output(kind);
   }
   void on_deadline(TimePoint deadline) override {
     if (closed() || deadline >= deadline_armed_) return;
@@ -165,14 +168,17 @@ class Channel::Core final : public SessionHost,
     if (closed()) return;
     if (session_.finished())
       return lose(session_.going_away() ? session_.why_going_away() : "protocol error");
-    if (session_.wants_write()) on_output();
+    if (session_.wants_write()) on_output(Output::control);
   }
   void produce(std::string& out, std::size_t bytes) override {
     const auto kept = shared_from_this();
     session_.produce(out, bytes);
   }
+  bool produce_early(std::string& out, std::size_t bytes) override {
+    return session_.produce_early(out, bytes);
+  }
   void on_written() override {
-    if (session_.wants_write()) on_output();
+    if (session_.wants_write()) on_output(Output::control);
   }
   void on_nothing_to_write() override {
     if (session_.finished()) lose("finished");

@@ -32,6 +32,9 @@ struct ChannelOptions {
   std::string authority;   // empty: the address
   std::string user_agent;  // empty: not sent
   bool tls = false;        // for the scheme only; the streams do it
+  // Other channels of this strand keep the server busy while this one still asks: what a turn asks leaves
+  // together. Otherwise the first of many calls leave before the turn's end.
+  bool one_of_many = false;
   std::size_t answer_bytes_max = 256 * limits::mebibyte;
   std::uint32_t stream_window_bytes = 4 * limits::mebibyte;
   std::uint32_t connection_window_bytes = 16 * limits::mebibyte;

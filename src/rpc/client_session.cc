@@ -153,8 +153,9 @@ CallId ClientSession::begin(std::string_view path, std::span<const MetadataField
     host_.work_off_soon();
   }
   if (deadline != no_deadline) host_.on_deadline(deadline);
-  host_.on_output();
-  return id_of(call);
+  const CallId id = id_of(call);
+  host_.on_output(Output::call);
+  return id;
 }
 
 void ClientSession::submit(ClientCall& call, std::string_view path, std::span<const MetadataField> metadata,
@@ -188,13 +189,13 @@ void ClientSession::send(ClientCall& call, std::string_view message) {
   if (call.body_ends || call.closed) return;
   append_message(call.body, message);
   http2_.body_changed(call);
-  host_.on_output();
+  host_.on_output(Output::message);
 }
 
 void ClientSession::half_close(ClientCall& call) {
   if (std::exchange(call.body_ends, true) || call.closed) return;
   http2_.body_changed(call);
-  host_.on_output();
+  host_.on_output(Output::control);
 }
 
 void ClientSession::set_reading(ClientCall& call, bool reading) {
@@ -221,7 +222,7 @@ void ClientSession::bury(ClientCall& call) {
 void ClientSession::reset(ClientCall& call, const CallResult& result) {
   if (!call.closed) {
     http2_.reset(call, Http2Error::cancel);
-    host_.on_output();
+    host_.on_output(Output::control);
   }
   end(call, result);
 }
@@ -297,10 +298,16 @@ void ClientSession::produce(std::string& out, std::size_t bytes) {
   work_off();
 }
 
+bool ClientSession::produce_early(std::string& out, std::size_t bytes) {
+  if (over_ || !http2_.at_rest()) return false;
+  http2_.produce(out, bytes);
+  return true;
+}
+
 void ClientSession::ping() {
   ping_unanswered_ = true;
   http2_.ping();
-  host_.on_output();
+  host_.on_output(Output::control);
 }
 
 bool ClientSession::on_header(Http2Stream& stream, std::string_view name, std::string_view value) {
@@ -419,7 +426,7 @@ void ClientSession::consume(ClientCall& call, std::size_t bytes) {
   LS_MUST(bytes <= call.unconsumed);
   call.unconsumed -= bytes;
   if (!call.closed) http2_.consume_stream(call, bytes);
-  if (bytes != 0 && http2_.wants_write()) host_.on_output();
+  if (bytes != 0 && http2_.wants_write()) host_.on_output(Output::control);
 }
 
 void ClientSession::conclude(ClientCall& call) {

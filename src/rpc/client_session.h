@@ -62,6 +62,9 @@ class ClientSession final : private Http2Events {
 
   void receive(std::string_view bytes);
   void produce(std::string& out, std::size_t bytes);
+  // From the middle of a turn. What it leads to is looked at after the next produce(), which has to follow.
+  // False: the library is at work.
+  bool produce_early(std::string& out, std::size_t bytes);
   [[nodiscard]] bool wants_write() const { return http2_.wants_write(); }
   [[nodiscard]] bool finished() const { return http2_.finished(); }
   TimePoint expire(TimePoint now);

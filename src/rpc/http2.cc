@@ -411,6 +411,10 @@ bool Http2Session::wants_write() const {
   return !impl_->dead && nghttp2_session_want_write(impl_->session) != 0;
 }
 
+bool Http2Session::at_rest() const {
+  return !impl_->receiving && impl_->out == nullptr;
+}
+
 bool Http2Session::finished() const {
   if (impl_->dead) return true;
   if (nghttp2_session_want_write(impl_->session) != 0) return false;

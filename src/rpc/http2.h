@@ -94,6 +94,8 @@ class Http2Session {
   void produce(std::string& out, std::size_t bytes);
   // produce() would append something (flow control permitting).
   [[nodiscard]] bool wants_write() const;
+  // No call of receive() or produce() is on the stack.
+  [[nodiscard]] bool at_rest() const;
   // Nothing more will be read or written: write out what was produced, then close.
   [[nodiscard]] bool finished() const;
 

@@ -16,6 +16,10 @@ constexpr int small_reads_max = 64;
 // What is framed ahead of one write.
 constexpr std::size_t output_bytes = 256 * limits::kibibyte;
 constexpr std::size_t output_bytes_kept = 16 * limits::kibibyte;
+// What is written before the turn ends: two sides that only took turns would each sleep while the other one
+// works. Fewer cost more system calls and smaller groups in the log than they win (PERFORMANCE.md).
+constexpr int messages_per_write = 16;
+constexpr int calls_per_write = 24;
 
 }  // namespace
 
@@ -61,16 +65,34 @@ void Pipe::fit_input(std::size_t bytes) {
 void Pipe::flush() {
   if (closed() || writing_) return;
   output_.clear();
-  written_ = 0;
+  outputs_ = 0;
   user_->produce(output_, output_bytes);
   if (closed()) return;
   if (output_.empty()) return user_->on_nothing_to_write();
+  write_output();
+}
+
+void Pipe::on_output(Output kind) {
+  if (kind == Output::control || closed() || writing_) return;
+  if (++outputs_ < (kind == Output::message ? messages_per_write : calls_per_write)) return;
+  output_.clear();
+  if (!user_->produce_early(output_, output_bytes)) return;
+  LS_MUST(!closed());
+  outputs_ = 0;
+  if (!output_.empty()) write_output();
+}
+
+void Pipe::write_output() {
+  used_ = true;
+  written_ = stream_->write_now(output_);
+  LS_MUST(written_ <= output_.size());
+  written_bytes_ += written_;
+  if (written_ == output_.size()) return user_->on_written();
   writing_ = true;
   write_rest();
 }
 
 void Pipe::write_rest() {
-  used_ = true;
   const std::string_view rest = std::string_view(output_).substr(written_);
   stream_->async_write_some({&rest, 1},
                             [self = shared_from_this()](std::error_code error, std::size_t bytes) {

@@ -16,12 +16,21 @@
 
 namespace lockstep::rpc {
 
+// What was queued for being written.
+enum class Output : std::uint8_t {
+  control,  // leaves with what else there is
+  message,  // of a stream, or the answer to what this turn read
+  call,     // a request, or the answer to what waited: the other side would rather have many of them
+};
+
 class PipeUser {
  public:
   virtual ~PipeUser() = default;
   virtual void on_bytes(std::string_view bytes) = 0;
   // Appends about so much of what is to be written; nothing if there is nothing.
   virtual void produce(std::string& out, std::size_t bytes) = 0;
+  // The same from the middle of a turn, calling nobody. False: that cannot be now.
+  virtual bool produce_early(std::string& /*out*/, std::size_t /*bytes*/) { return false; }
   // A write ended, all of what was produced.
   virtual void on_written() = 0;
   // Nothing was there to be written.
@@ -39,6 +48,9 @@ class Pipe : public std::enable_shared_from_this<Pipe> {
   void set_reading(bool reading);
   // Writes what the user produces, unless a write is under way.
   void flush();
+  // The user has something more. After many the first of them are written at once, so that the other side can
+  // begin with them; flush() is wanted all the same.
+  void on_output(Output kind);
   void end_writes();
   void close();
   // Called now and then: a pipe that was idle since gives memory back.
@@ -50,6 +62,7 @@ class Pipe : public std::enable_shared_from_this<Pipe> {
 
  private:
   void read_more();
+  void write_output();
   void write_rest();
   void on_read(std::error_code error, std::size_t bytes);
   void on_write(std::error_code error, std::size_t bytes);
@@ -63,6 +76,7 @@ class Pipe : public std::enable_shared_from_this<Pipe> {
   std::size_t written_ = 0;  // of output_
   std::uint64_t written_bytes_ = 0;
   int small_reads_ = 0;
+  int outputs_ = 0;       // since something was written
   bool reading_ = false;  // a read is under way
   bool wants_reading_ = true;
   bool writing_ = false;

@@ -76,7 +76,7 @@ void ServerSession::fail_plain(Call& call) {
   } else {
     call.finished = true;
     http2_.reset(call, Http2Error::internal_error);
-    host_.on_output();
+    host_.on_output(Output::control);
   }
   call.tell_cancelled();
 }
@@ -94,7 +94,7 @@ void ServerSession::begin_plain(Call& call, int status, std::span<const Http2Hea
     call.body_ends = true;
   }
   http2_.submit_response(call, std::span(headers).first(fields.size() + 1), has_body);
-  host_.on_output();
+  host_.on_output(Output::control);
 }
 
 void ServerSession::send_plain(Call& call, std::string_view bytes) {

@@ -57,16 +57,17 @@ Call& call_of(Http2Stream& stream) {
 
 void ServerSession::answer_changed(Call& call) {
   sent_since_client_ping_ = true;
-  host_.on_output();
-  if (std::exchange(call.answered, true)) return http2_.body_changed(call);
-  if (!call.finished || call.body_left() != 0) {
+  if (std::exchange(call.answered, true)) {
+    http2_.body_changed(call);
+  } else if (!call.finished || call.body_left() != 0) {
     http2_.submit_response(call, answer_headers, true);
-    return;
+  } else {
+    StatusTrailers trailers(call.status);
+    trailers.headers[0] = ok_status;
+    trailers.headers[1] = grpc_content_type;
+    http2_.submit_response(call, trailers.all(), false);
   }
-  StatusTrailers trailers(call.status);
-  trailers.headers[0] = ok_status;
-  trailers.headers[1] = grpc_content_type;
-  http2_.submit_response(call, trailers.all(), false);
+  host_.on_output(working_ ? Output::message : Output::call);  // last: the stream may be gone afterwards
 }
 
 void ServerSession::answer_http_error(Call& call) {
@@ -76,7 +77,7 @@ void ServerSession::answer_http_error(Call& call) {
   call.answered = true;
   drop_request(call);
   http2_.submit_response(call, std::span(headers).first(call.http_error == 405 ? 2 : 1), false);
-  host_.on_output();
+  host_.on_output(Output::control);
 }
 
 void ServerSession::end(Call& call, const GrpcStatus& status) {

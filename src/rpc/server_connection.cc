@@ -35,7 +35,7 @@ ServerConnection::~ServerConnection() {
 void ServerConnection::start(std::string_view already_read) {
   if (!already_read.empty()) session_.receive(already_read, opened_);
   if (closed_) return;
-  on_output();
+  on_output(Output::control);
   pipe_->start();
 }
 
@@ -47,19 +47,20 @@ void ServerConnection::on_bytes(std::string_view bytes) {
   session_.receive(bytes, last_read_);
   if (closed_) return;
   pipe_->set_reading(session_.wants_read());
-  on_output();
+  on_output(Output::control);
 }
 
-void ServerConnection::on_output() {
-  if (closed_ || std::exchange(unflushed, true)) return;
-  owner_->on_output(*this);
+void ServerConnection::on_output(Output kind) {
+  if (closed_) return;
+  if (!std::exchange(unflushed, true)) owner_->on_output(*this);
+  pipe_->on_output(kind);
 }
 
 void ServerConnection::on_written() {
   ++shared_.metrics.writes;
   shared_.metrics.bytes_sent += pipe_->written_bytes() - written_bytes_;
   written_bytes_ = pipe_->written_bytes();
-  if (session_.wants_write() || session_.finished()) on_output();
+  if (session_.wants_write() || session_.finished()) on_output(Output::control);
 }
 
 void ServerConnection::on_nothing_to_write() {
@@ -92,7 +93,7 @@ void ServerConnection::work_off_soon() {
     self->session_.work_off();
     if (self->closed_) return;
     self->pipe_->set_reading(self->session_.wants_read());
-    self->on_output();
+    self->on_output(Output::control);
   });
 }
 
@@ -115,7 +116,7 @@ void ServerConnection::on_tick(TimePoint now) {
     shared_.count(BadCall::handshake_timeout);
     session_.terminate(Http2Error::enhance_your_calm, "handshake timeout");
     last_progress_ = now;
-    return on_output();
+    return on_output(Output::control);
   }
   check_keepalive(now);
   if (!closed_) check_stall(now);
@@ -163,7 +164,7 @@ void ServerConnection::drain_further() {
     session_.refuse_new_streams();
     session_.end_open_streams();
   }
-  if (session_.finished()) on_output();
+  if (session_.finished()) on_output(Output::control);
 }
 
 }  // namespace lockstep::rpc

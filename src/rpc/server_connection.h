@@ -51,13 +51,16 @@ class ServerConnection final : public SessionHost,
   bool unflushed = false;
 
  private:
-  void on_output() override;
+  void on_output(Output kind) override;
   void on_deadline(TimePoint deadline) override;
   void work_off_soon() override;
   env::Executor& executor() override { return executor_; }
 
   void on_bytes(std::string_view bytes) override;
   void produce(std::string& out, std::size_t bytes) override { session_.produce(out, bytes); }
+  bool produce_early(std::string& out, std::size_t bytes) override {
+    return session_.produce_early(out, bytes);
+  }
   void on_written() override;
   void on_nothing_to_write() override;
   void on_lost(std::error_code /*error*/) override { close(); }

@@ -64,6 +64,12 @@ void ServerSession::produce(std::string& out, std::size_t bytes) {
   work_off();
 }
 
+bool ServerSession::produce_early(std::string& out, std::size_t bytes) {
+  if (over_ || !http2_.at_rest()) return false;
+  http2_.produce(out, bytes);
+  return true;
+}
+
 bool ServerSession::finished() const {
   if (over_ || http2_.finished()) return true;
   return refusing_ && calls_.empty() && !http2_.wants_write();
@@ -72,23 +78,23 @@ bool ServerSession::finished() const {
 void ServerSession::ping() {
   ++pings_unanswered_;
   http2_.ping();
-  host_.on_output();
+  host_.on_output(Output::control);
 }
 
 void ServerSession::terminate(Http2Error error, std::string_view text) {
   http2_.terminate(error, text);
-  host_.on_output();
+  host_.on_output(Output::control);
 }
 
 void ServerSession::announce_shutdown() {
   http2_.announce_shutdown();
-  host_.on_output();
+  host_.on_output(Output::control);
 }
 
 void ServerSession::refuse_new_streams() {
   refusing_ = true;
   http2_.refuse_new_streams();
-  host_.on_output();
+  host_.on_output(Output::control);
 }
 
 void ServerSession::end_open_streams() {
