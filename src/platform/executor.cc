@@ -156,7 +156,7 @@ void AsioExecutor::wait_for_work() {
   if (!queue_.empty() || !turn_end_.empty() || !quiet_.empty()) return;
   const TimePoint deadline = timers_.earliest();
   if (deadline != no_deadline && deadline <= clock_.now()) return;
-  if (look_around() || !begin_sleep()) return;
+  if (look_around(deadline) || !begin_sleep()) return;
   arm_timer(deadline);
   ++metrics_.sleeps;
   metrics_.io_handlers += loop_->context.run_one();
@@ -166,10 +166,12 @@ void AsioExecutor::wait_for_work() {
 // Falling asleep and being woken costs both sides more than a short look whether somebody asks at once: true
 // if somebody did. Whoever else wants the processor has it meanwhile. A strand that looked in vain a few
 // times looks seldom, so that one with little to do does not burn a processor.
-bool AsioExecutor::look_around() {
+bool AsioExecutor::look_around(TimePoint deadline) {
   if (looks_left_ == 0 && ++sleeps_without_look_ < sleeps_per_look) return false;
   sleeps_without_look_ = 0;
-  const TimePoint end = clock_.now() + look_time;
+  ++metrics_.looks;
+  const TimePoint end = std::min(clock_.now() + look_time, deadline);
+  TimePoint now = end;
   do {
     const std::size_t handlers = loop_->context.poll_one();
     metrics_.io_handlers += handlers;
@@ -178,8 +180,10 @@ bool AsioExecutor::look_around() {
       return true;
     }
     ::sched_yield();
-  } while (clock_.now() < end);
-  if (looks_left_ != 0) --looks_left_;
+    now = clock_.now();
+  } while (now < end);
+  // Where others keep the processor for long, a sleeper is woken sooner than who yields.
+  looks_left_ = now - end > look_time ? 0 : std::max(looks_left_ - 1, 0);
   return false;
 }
 

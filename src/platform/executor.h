@@ -1,9 +1,9 @@
 // The strand: one thread that runs closures, timers and Boost.Asio's handlers, a turn at a time.
 //
-// A turn: wait for I/O (only if nothing else is to be done), run a bounded number of I/O handlers, then the
-// timers that are due, then what was posted before this point, then the closures of at_turn_end(). What a
-// closure posts runs in the next turn, so neither I/O nor timers starve. Closures of when_quiet() run behind
-// all that, if nothing was posted, else behind the next turn.
+// A turn: wait for I/O (only if nothing else is to be done, and after a short look around), run a bounded
+// number of I/O handlers, then the timers that are due, then what was posted before this point, then the
+// closures of at_turn_end(). What a closure posts runs in the next turn, so neither I/O nor timers starve.
+// Closures of when_quiet() run behind all that, if nothing was posted, else behind the next turn.
 //
 // Invariants: 1. closures posted by one thread run in that order, one at a time; 2. a cancelled timer never
 // runs; 3. any number of post_from_any_thread() calls cost at most one wake-up of a sleeping strand, and none
@@ -35,6 +35,7 @@ struct ExecutorMetrics {
   std::uint64_t io_handlers = 0;
   std::uint64_t timers_fired = 0;
   std::uint64_t sleeps = 0;
+  std::uint64_t looks = 0;     // around, before a sleep
   std::uint64_t wake_ups = 0;  // asked for by other threads
 };
 
@@ -72,7 +73,7 @@ class AsioExecutor final : public env::Executor {
 
   void turn();
   void wait_for_work();
-  bool look_around();
+  bool look_around(TimePoint deadline);
   bool begin_sleep();
   void end_sleep();
   void arm_timer(TimePoint deadline);

@@ -178,7 +178,7 @@ class Channel::Core final : public SessionHost,
     return session_.produce_early(out, bytes);
   }
   void on_written() override {
-    if (session_.wants_write()) on_output(Output::control);
+    if (session_.wants_write() || session_.wants_work()) on_output(Output::control);
   }
   void on_nothing_to_write() override {
     if (session_.finished()) lose("finished");

@@ -62,10 +62,12 @@ class ClientSession final : private Http2Events {
 
   void receive(std::string_view bytes);
   void produce(std::string& out, std::size_t bytes);
-  // From the middle of a turn. What it leads to is looked at after the next produce(), which has to follow.
+  // From the middle of a turn. What it leads to is looked at with the next produce(), see wants_work().
   // False: the library is at work.
   bool produce_early(std::string& out, std::size_t bytes);
   [[nodiscard]] bool wants_write() const { return http2_.wants_write(); }
+  // produce_early() left something to be looked at.
+  [[nodiscard]] bool wants_work() const { return !touched_.empty(); }
   [[nodiscard]] bool finished() const { return http2_.finished(); }
   TimePoint expire(TimePoint now);
   // Looks at what changed; see SessionHost::work_off_soon().

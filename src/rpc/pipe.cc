@@ -20,6 +20,8 @@ constexpr std::size_t output_bytes_kept = 16 * limits::kibibyte;
 // works. Fewer cost more system calls and smaller groups in the log than they win (PERFORMANCE.md).
 constexpr int messages_per_write = 16;
 constexpr int calls_per_write = 24;
+// Of a turn, written before its end: who goes on until so much is unsent must come to an end.
+constexpr std::size_t early_bytes_max = 64 * limits::kibibyte;
 
 }  // namespace
 
@@ -63,22 +65,27 @@ void Pipe::fit_input(std::size_t bytes) {
 }
 
 void Pipe::flush() {
+  early_bytes_ = 0;
   if (closed() || writing_) return;
   output_.clear();
   outputs_ = 0;
+  producing_ = true;
   user_->produce(output_, output_bytes);
+  producing_ = false;
   if (closed()) return;
   if (output_.empty()) return user_->on_nothing_to_write();
   write_output();
 }
 
 void Pipe::on_output(Output kind) {
-  if (kind == Output::control || closed() || writing_) return;
+  if (kind == Output::control || closed() || writing_ || producing_) return;
+  if (early_bytes_ > early_bytes_max) return;
   if (++outputs_ < (kind == Output::message ? messages_per_write : calls_per_write)) return;
   output_.clear();
-  if (!user_->produce_early(output_, output_bytes)) return;
+  if (!user_->produce_early(output_, early_bytes_max)) return;
   LS_MUST(!closed());
   outputs_ = 0;
+  early_bytes_ += output_.size();
   if (!output_.empty()) write_output();
 }
 

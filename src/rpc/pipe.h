@@ -1,7 +1,8 @@
 // A stream with the buffers of a session: reads into one, gathers output in the other.
 //
-// Invariants: 1. one write at a time, of everything there was when it began, up to a bound; 2. an idle pipe
-// holds little memory. Outstanding operations share ownership; after close() the user is not called any more.
+// Invariants: 1. one write at a time, of everything there was when it began, up to a bound, at the turn's end
+// or when it has become much (docs/decisions/0028); 2. an idle pipe holds little memory. Outstanding
+// operations share ownership; after close() the user is not called any more.
 #pragma once
 
 #include <cstddef>
@@ -48,8 +49,8 @@ class Pipe : public std::enable_shared_from_this<Pipe> {
   void set_reading(bool reading);
   // Writes what the user produces, unless a write is under way.
   void flush();
-  // The user has something more. After many the first of them are written at once, so that the other side can
-  // begin with them; flush() is wanted all the same.
+  // The user has something more, and wants flush() at the turn's end. After many the first of them are
+  // written at once, so that the other side can begin with them.
   void on_output(Output kind);
   void end_writes();
   void close();
@@ -76,8 +77,10 @@ class Pipe : public std::enable_shared_from_this<Pipe> {
   std::size_t written_ = 0;  // of output_
   std::uint64_t written_bytes_ = 0;
   int small_reads_ = 0;
-  int outputs_ = 0;       // since something was written
-  bool reading_ = false;  // a read is under way
+  int outputs_ = 0;              // since something was written
+  std::size_t early_bytes_ = 0;  // written since flush() was called last
+  bool producing_ = false;       // for flush(): output_ is in use
+  bool reading_ = false;         // a read is under way
   bool wants_reading_ = true;
   bool writing_ = false;
   bool used_ = false;  // since trim()

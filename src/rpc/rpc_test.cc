@@ -163,7 +163,7 @@ TEST_F(RpcTest, ManyCallsOfOneTurnShareTheirWrites) {
   for (auto& answer : answers) channel->unary("/test.Echo/Say", "x", {}, no_deadline, into(answer));
   strand.settle();
   for (const auto& answer : answers) EXPECT_EQ(answer->message, "you said x");
-  EXPECT_LE(server->metrics().writes, 4);
+  EXPECT_LE(server->metrics().writes, 5);  // the first of them early
 }
 
 TEST_F(RpcTest, MessagesLargerThanEveryWindowPass) {

@@ -1,10 +1,10 @@
 // A gRPC server on byte streams that somebody else accepted.
 //
-// Invariants: 1. what a turn of the strand produced for one connection leaves in as few writes as its size
-// allows, at the turn's end; 2. memory is bounded (I11): connections, calls, header lists, messages, request
-// bytes kept, answers unread, each by a named option, before any length is trusted; 3. bad input costs its
-// sender a stream or a connection, is counted once and touches nobody else; 4. a call whose deadline passed,
-// whose client is gone or that the server closed is told so once.
+// Invariants: 1. what a turn of the strand produced for one connection leaves together at the turn's end, or
+// in pieces before it if it is much (docs/decisions/0028); 2. memory is bounded (I11): connections, calls,
+// header lists, messages, request bytes kept, answers unread, each by a named option, before any length is
+// trusted; 3. bad input costs its sender a stream or a connection, is counted once and touches nobody
+// else; 4. a call whose deadline passed, whose client is gone or that the server closed is told so once.
 //
 // Also serves grpc.health.v1, and hands requests that are no gRPC to whoever asked for them. Strand only;
 // never destroyed from within a handler. Executor and clock outlive the server; calls may outlive it.

@@ -194,6 +194,8 @@ void ServerSession::take_leave(Call& call) {
   call.handler.reset();
   const std::size_t slot = call.slot;
   LS_MUST(calls_[slot].get() == &call);
+  // Another's leaving may have touched it.
+  if (std::exchange(call.touched, false)) std::erase(touched_, &call);
   std::swap(calls_[slot], calls_.back());
   calls_[slot]->slot = slot;
   calls_.pop_back();

@@ -60,7 +60,7 @@ void ServerConnection::on_written() {
   ++shared_.metrics.writes;
   shared_.metrics.bytes_sent += pipe_->written_bytes() - written_bytes_;
   written_bytes_ = pipe_->written_bytes();
-  if (session_.wants_write() || session_.finished()) on_output(Output::control);
+  if (session_.wants_write() || session_.wants_work() || session_.finished()) on_output(Output::control);
 }
 
 void ServerConnection::on_nothing_to_write() {

@@ -48,10 +48,12 @@ class ServerSession final : private Http2Events {
 
   void receive(std::string_view bytes, TimePoint now);
   void produce(std::string& out, std::size_t bytes);
-  // From the middle of a turn. What it leads to is looked at after the next produce(), which has to follow.
+  // From the middle of a turn. What it leads to is looked at with the next produce(), see wants_work().
   // False: the library is at work.
   bool produce_early(std::string& out, std::size_t bytes);
   [[nodiscard]] bool wants_write() const { return http2_.wants_write(); }
+  // produce_early() left something to be looked at.
+  [[nodiscard]] bool wants_work() const { return !touched_.empty() || !closed_.empty(); }
   [[nodiscard]] bool finished() const;
   // Ends the calls whose deadline passed. Returns the earliest of the others.
   TimePoint expire(TimePoint now);

@@ -69,6 +69,7 @@ struct TestFlow {
   std::string bytes;            // written, not yet read
   std::size_t room = SIZE_MAX;  // what may wait unread before writes stop
   bool ended = false;           // by its writer
+  bool at_once = false;         // write_now() takes what there is room for
   std::uint64_t writes = 0;
 };
 
@@ -92,6 +93,15 @@ class TestStream final : public env::Stream {
     LS_MUST(!write_bytes_.empty());
     write_ = std::move(done);
     poll();
+  }
+  std::size_t write_now(std::string_view bytes) override {
+    LS_MUST(!write_);
+    if (closed_ || !out_->at_once) return 0;
+    const std::size_t taken = std::min(bytes.size(), out_->room - std::min(out_->room, out_->bytes.size()));
+    out_->bytes.append(bytes.substr(0, taken));
+    out_->writes += taken == 0 ? 0 : 1;
+    if (taken != 0 && other_ != nullptr) other_->poll();
+    return taken;
   }
   void close() override {
     if (std::exchange(closed_, true)) return;
@@ -123,6 +133,7 @@ class TestStream final : public env::Stream {
   }
 
   [[nodiscard]] std::weak_ptr<int> alive() const { return alive_; }
+  [[nodiscard]] std::shared_ptr<TestFlow> sends() const { return out_; }
 
  private:
   void go_on() {

@@ -91,6 +91,7 @@ class Http1Session {
   [[nodiscard]] bool finished() const { return closing_ && unsent_bytes() == 0; }
   // Works on what was received and could not be worked on: posted by advance_soon(), or output was taken.
   void advance();
+  [[nodiscard]] bool advance_posted() const { return advance_posted_; }
   void on_tick(TimePoint now);
   // For so long so much was pipelined behind a request that nothing more is read, so that nobody would see
   // the client go.

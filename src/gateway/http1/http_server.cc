@@ -100,7 +100,7 @@ class Connection final : public Http1Host,
   void on_written() override {
     shared_.metrics.bytes_sent += pipe_->written_bytes() - counted_bytes_;
     counted_bytes_ = pipe_->written_bytes();
-    advance();
+    if (!session_.advance_posted()) advance();
     if (closed_) return;
     if (session_.wants_write() || session_.finished()) on_output();
   }
