@@ -6,9 +6,9 @@
 //
 // Invariants: 1. every call ends once, with one result, never inside the call that made it; 2. a result says
 // not_processed only if the server did not act and will not; 3. what a turn of the strand produced leaves
-// together at its end; 4. memory is bounded by the answers' limit and the windows (I11). Strand only. May be
-// destroyed from within a callback; what still runs is then dropped without callbacks. Executor, clock and
-// streams outlive it.
+// together at its end, of much the first before (decision 0028); 4. memory is bounded by the answers' limit
+// and the windows (I11). Strand only. May be destroyed from within a callback; what still runs is then
+// dropped without callbacks. Executor, clock and streams outlive it.
 #pragma once
 
 #include <cstddef>

@@ -301,6 +301,7 @@ void ClientSession::produce(std::string& out, std::size_t bytes) {
 bool ClientSession::produce_early(std::string& out, std::size_t bytes) {
   if (over_ || !http2_.at_rest()) return false;
   http2_.produce(out, bytes);
+  if (wants_work() && !working_) host_.work_off_soon();
   return true;
 }
 

@@ -184,6 +184,38 @@ TEST_F(EarlyWrites, CallsWhoseAnswersAllLeftEarlyAreOver) {
   EXPECT_TRUE(drained);
 }
 
+// Its client is told early that calls ended, and begins others at once.
+TEST_F(EarlyWrites, AClientAtItsLimitIsNotRefused) {
+  for (const bool at_once : {false, true}) {
+    ServerOptions limit;
+    limit.concurrent_streams_max = 24;
+    Server limited(strand, strand, limit);
+    limited.unary("/test.Echo/Keep", [this](const ServerCallPtr& call, std::string_view) {
+      kept.push_back(call);
+      if (kept.size() < 24) return;
+      strand.post([calls = std::exchange(kept, {})] {
+        for (const ServerCallPtr& waiting : calls) waiting->respond("y");
+      });
+    });
+    auto [client_end, server_end] = connected_pair(strand);
+    server_end->sends()->at_once = at_once;
+    if (!at_once) server_end->sends()->room = 200;  // the write goes on for some turns
+    client_end->sends()->at_once = at_once;
+    limited.accept(std::move(server_end));
+    channel = std::make_unique<Channel>(strand, strand, std::move(client_end), ChannelOptions{});
+    strand.settle();
+    codes.clear();
+    ask("/test.Echo/Keep", 240);
+    strand.settle();
+    EXPECT_EQ(codes.size(), 240u);
+    EXPECT_THAT(codes, Each(GrpcCode::ok));
+    EXPECT_EQ(limited.metrics().calls_refused, 0u);
+    channel.reset();
+    limited.close();
+    strand.settle();
+  }
+}
+
 // Who answers until so much is unsent comes to an end although all of it can be sent.
 TEST_F(EarlyWrites, ATurnSendsOnlySoMuchBeforeItsEnd) {
   connect(true);

@@ -54,6 +54,8 @@ void ServerSession::receive(std::string_view bytes, TimePoint now) {
   LS_MUST(!working_);
   if (over_) return;
   now_ = now;
+  // Who was told early that calls ended may begin as many others.
+  if (!closed_.empty()) work_off();
   http2_.receive(bytes);
   work_off();
 }
@@ -67,6 +69,7 @@ void ServerSession::produce(std::string& out, std::size_t bytes) {
 bool ServerSession::produce_early(std::string& out, std::size_t bytes) {
   if (over_ || !http2_.at_rest()) return false;
   http2_.produce(out, bytes);
+  if (wants_work() && !working_) host_.work_off_soon();
   return true;
 }
 

@@ -48,7 +48,7 @@ class ServerSession final : private Http2Events {
 
   void receive(std::string_view bytes, TimePoint now);
   void produce(std::string& out, std::size_t bytes);
-  // From the middle of a turn. What it leads to is looked at with the next produce(), see wants_work().
+  // From the middle of a turn. What it leads to is looked at soon: with the next produce() or before.
   // False: the library is at work.
   bool produce_early(std::string& out, std::size_t bytes);
   [[nodiscard]] bool wants_write() const { return http2_.wants_write(); }
