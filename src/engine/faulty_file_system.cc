@@ -99,6 +99,7 @@ rocksdb::IOStatus FaultyFileSystem::before_change() {
 void FaultyFileSystem::track(const std::string& path) {
   const std::scoped_lock lock(mutex_);
   files_[path] = Unsynced();
+  files_[path].named = ++names_;
 }
 
 void FaultyFileSystem::appended(const std::string& path, std::uint64_t size) {
@@ -120,12 +121,22 @@ void FaultyFileSystem::directory_synced(const std::string& path) {
   }
 }
 
+// Any of those that no sync covers, or none.
+std::uint64_t FaultyFileSystem::first_lost_name() {
+  std::set<std::uint64_t> pending = {names_ + 1};
+  for (const auto& [path, file] : files_) {
+    if (file.name_pending) pending.insert(file.named);
+  }
+  return *std::next(pending.begin(), static_cast<std::ptrdiff_t>(prng_.below(pending.size())));
+}
+
 bool FaultyFileSystem::power_cut(bool zeros) {
   const std::scoped_lock lock(mutex_);
   bool filled = false;
+  const std::uint64_t lost_from = first_lost_name();
   for (auto& [path, file] : files_) {
     if (!std::filesystem::exists(path)) continue;
-    if (file.name_pending && prng_.chance(1, 2)) {
+    if (file.name_pending && file.named >= lost_from) {
       if (file.replaced.has_value()) {
         std::ofstream(path, std::ios::binary | std::ios::trunc) << *file.replaced;
       } else {
@@ -203,6 +214,7 @@ rocksdb::IOStatus FaultyFileSystem::RenameFile(const std::string& from, const st
   Unsynced file = files_[from];
   files_.erase(from);
   file.name_pending = true;
+  file.named = ++names_;
   file.replaced = std::move(replaced);
   files_[to] = std::move(file);
   return status;
@@ -218,6 +230,7 @@ rocksdb::IOStatus FaultyFileSystem::LinkFile(const std::string& from, const std:
   const std::scoped_lock lock(mutex_);
   files_[to] = files_[from];
   files_[to].name_pending = true;
+  files_[to].named = ++names_;
   return status;
 }
 

@@ -1,5 +1,7 @@
 // For tests: a file system under RocksDB that fails when told to and, at a power cut, forgets what was not
-// synced: file tails (kept in part, or torn), created names and renames.
+// synced: file tails (kept in part, or torn), and the last of the created names and renames. Names become
+// durable in the order in which they were made, as journals of file systems have it: RocksDB renames CURRENT
+// to name a manifest whose own name no sync covers yet.
 //
 // The files themselves are real ones, in a real directory; a power cut rewrites them as a disk could have
 // left them. Thread-safe.
@@ -63,15 +65,18 @@ class FaultyFileSystem final : public rocksdb::FileSystemWrapper {
     // The name itself is not durable: at a power cut the file is gone, or has the content of the file whose
     // place it took by a rename.
     bool name_pending = true;
+    std::uint64_t named = 0;  // counts the changes of names
     std::optional<std::string> replaced;
   };
   void track(const std::string& path);
+  [[nodiscard]] std::uint64_t first_lost_name();
 
   mutable std::mutex mutex_;
   Prng prng_;
   std::uint64_t countdown_ = 0;  // zero: no fault is set
   Fault fault_ = Fault::none;
   bool failing_ = false;
+  std::uint64_t names_ = 0;
   std::map<std::string, Unsynced> files_;
 };
 
