@@ -245,32 +245,17 @@ TEST(Executor, ASleepingStrandUsesNoTurns) {
 }
 
 TEST(Executor, WhoIsNeverAskedAtOnceSeldomLooksAround) {
-  StrandThread strand;
-  for (int i = 0; i < 300; ++i) {
-    std::promise<void> fired;
-    strand.on([&] {
-      strand.executor.schedule(strand.clock.now() + std::chrono::milliseconds(1), [&] { fired.set_value(); });
-    });
-    fired.get_future().wait();
-  }
-  const ExecutorMetrics metrics = strand.on([&] { return strand.executor.metrics(); });
-  EXPECT_GE(metrics.sleeps, 300u);
-  EXPECT_LT(metrics.looks, metrics.sleeps / 2);
-}
-
-TEST(Executor, WhatComesWhileItLooksAroundCostsNoSleep) {
-  // One strand hands a ball to another through Asio, which cannot tell it that the ball was caught.
   Driven driven;
   int rounds = 0;
   std::function<void()> again = [&] {
-    if (++rounds == 1000) return driven.executor.stop();
-    boost::asio::post(driven.executor.context(), again);
+    if (++rounds == 300) return driven.executor.stop();
+    driven.executor.schedule(driven.clock.now() + std::chrono::milliseconds(1), [&] { again(); });
   };
-  boost::asio::post(driven.executor.context(), again);
+  driven.executor.post([&] { again(); });
   driven.run();
-  EXPECT_EQ(rounds, 1000);
-  EXPECT_EQ(driven.executor.metrics().io_handlers, 1000u);
-  EXPECT_LE(driven.executor.metrics().sleeps, 33u);  // until the first look
+  // Every 32nd sleep, and a few more where the machine is so busy that a timer fires during a look.
+  EXPECT_GE(driven.executor.metrics().looks, 1u);
+  EXPECT_LT(driven.executor.metrics().looks, 100u);
 }
 
 TEST(Executor, WhatDidNotRunIsDestroyedWithTheExecutor) {
