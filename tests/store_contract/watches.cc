@@ -1,5 +1,7 @@
 // Watches: ordered, unique, complete, atomic per revision, resumable (I4).
 #include <algorithm>
+#include <optional>
+#include <string_view>
 
 #include "contract.h"
 
@@ -173,13 +175,28 @@ TEST_P(StoreContract, AWatchFromACompactedRevisionIsCancelledAndSaysWhereToStart
   put("a", "2");
   const Revision kept = put("a", "3");
   must(call(&Store::compact, {.revision = kept}));
-  Watching watching(world(), {.key = key("a"), .start_revision = start});
-  const WatchResponse last = watching.next();
-  EXPECT_TRUE(last.canceled);
+  // The member that is asked may apply the compaction a moment later than the one that answered. Until then
+  // it tells that history, without a hole.
+  const int attempts_max =
+      promised(capabilities().serializable_reads_see_own_writes, "a compaction known to every member at once")
+          ? 1
+          : 1000;
+  std::optional<Watching> watching;
+  WatchResponse last;
+  for (int attempt = 1; !last.canceled; ++attempt) {
+    ASSERT_LE(attempt, attempts_max) << "history that was compacted is told";
+    watching.emplace(world(), store::WatchRequest{.key = key("a"), .start_revision = start});
+    std::vector<Event> history;
+    while (!last.canceled && history.size() < 3) {
+      last = watching->next();
+      for (const Event& event : last.events) history.push_back(event);
+    }
+    EXPECT_TRUE(std::string_view("a=1 a=2 a=3 ").starts_with(told(history))) << told(history);
+  }
   EXPECT_TRUE(last.events.empty());
   EXPECT_EQ(last.compact_revision, kept);
   EXPECT_EQ(last.cancel_reason, store::errors::compacted().message());
-  EXPECT_FALSE(watching.has_answer()) << "nothing comes after it";
+  EXPECT_FALSE(watching->has_answer()) << "nothing comes after it";
   Watching again(world(), {.key = key("a"), .start_revision = last.compact_revision});
   EXPECT_EQ(told(again.events(1)), "a=3 ");
 }
