@@ -8,6 +8,7 @@
 #include <nghttp2/nghttp2.h>
 
 #include "base/assert.h"
+#include "rpc/http2_fields.h"
 
 namespace lockstep::rpc {
 namespace {
@@ -17,8 +18,6 @@ constexpr std::size_t outbound_acks_max = 4096;
 constexpr std::size_t settings_entries_max = 32;
 constexpr std::size_t continuations_max = 8;
 constexpr std::uint64_t resets_burst_max = 1'000'000;
-// Header fields of one submit: a response has three, a request of ours some more.
-constexpr std::size_t submitted_headers_max = 32;
 // The library ends the connection when the announced concurrency is exceeded. We announce ours on the wire,
 // tell it this, and refuse single streams.
 constexpr std::uint32_t concurrent_streams_for_library = 0x7fffffff;
@@ -27,32 +26,12 @@ constexpr std::size_t skipped_ranges_max = 16;
 constexpr std::size_t frame_header_bytes = 9;
 // Of a body, what was sent and is still kept; more goes when it is the larger part, so that the move is paid.
 constexpr std::size_t taken_body_bytes_max = 64 * 1024;
-
-const std::uint8_t* bytes_of(std::string_view text) {
-  return reinterpret_cast<const std::uint8_t*>(text.data());
-}
-std::string_view text_of(const std::uint8_t* bytes, std::size_t size) {
-  return {reinterpret_cast<const char*>(bytes), size};
-}
+// What a server answers goes out in turns, a frame of each stream, whatever clients wish (RFC 9218).
+constexpr nghttp2_extpri equal_shares{.urgency = NGHTTP2_EXTPRI_DEFAULT_URGENCY, .inc = 1};
 
 void append_uint32(std::string& out, std::uint32_t value) {
   for (int shift = 24; shift >= 0; shift -= 8) out.push_back(static_cast<char>(value >> shift & 0xff));
 }
-
-struct FieldArray {
-  explicit FieldArray(std::span<const Http2Header> headers) {
-    LS_MUST(headers.size() <= submitted_headers_max);
-    constexpr auto lasting = NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE;
-    for (const Http2Header& header : headers) {
-      fields[count++] = {const_cast<std::uint8_t*>(bytes_of(header.name)),
-                         const_cast<std::uint8_t*>(bytes_of(header.value)), header.name.size(),
-                         header.value.size(),
-                         static_cast<std::uint8_t>(header.lasts ? lasting : NGHTTP2_NV_FLAG_NONE)};
-    }
-  }
-  std::array<nghttp2_nv, submitted_headers_max> fields;
-  std::size_t count = 0;
-};
 
 }  // namespace
 
@@ -87,8 +66,9 @@ struct Http2Session::Impl {
   Http2Options options;
   Http2Events& events;
   nghttp2_session* session = nullptr;
-  std::string* out = nullptr;  // during produce()
-  std::string first_bytes;     // our SETTINGS, and a last GOAWAY of our own
+  std::string* out = nullptr;     // during produce()
+  std::size_t out_bytes_max = 0;  // of it; the last frame may go beyond
+  std::string first_bytes;        // our SETTINGS, and a last GOAWAY of our own
   std::int32_t cached_id = 0;
   Http2Stream* cached = nullptr;
   std::vector<SkippedIds> skipped;  // the latest
@@ -125,6 +105,8 @@ int on_begin_headers(nghttp2_session* session, const nghttp2_frame* frame, void*
   }
   stream->id = id;
   LS_MUST(nghttp2_session_set_stream_user_data(session, id, stream) == 0);
+  constexpr int ignore_client = 1;
+  LS_MUST(nghttp2_session_change_extpri_stream_priority(session, id, &equal_shares, ignore_client) == 0);
   impl.cached_id = id;
   impl.cached = stream;
   return 0;
@@ -160,6 +142,11 @@ int on_data_chunk(nghttp2_session* /*session*/, std::uint8_t /*flags*/, std::int
 int on_begin_frame(nghttp2_session* /*session*/, const nghttp2_frame_hd* header, void* user) {
   Impl& impl = impl_of(user);
   if (header->type == NGHTTP2_DATA) impl.data_was_empty = true;
+  if (header->type == NGHTTP2_PRIORITY) {
+    // The library ignores it and tells nobody.
+    impl.events.on_cheap_frame(Http2Cheap::priority, nullptr);
+    return impl.ending ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
+  }
   if (header->type != NGHTTP2_HEADERS || header->stream_id >= impl.last_request_id) return 0;
   const bool was_skipped = std::ranges::any_of(impl.skipped, [&](const SkippedIds& ids) {
     return ids.after < header->stream_id && header->stream_id < ids.before;
@@ -233,7 +220,9 @@ int send_body(nghttp2_session* /*session*/, nghttp2_frame* /*frame*/, const std:
     stream->body_taken = 0;
   }
   impl.events.on_body_taken(*stream, size);
-  return 0;
+  // The library would go on with the next DATA frame, of this body or another, before it returns to
+  // produce().
+  return impl.out->size() >= impl.out_bytes_max ? NGHTTP2_ERR_PAUSE : 0;
 }
 
 const nghttp2_session_callbacks* callbacks() {
@@ -283,9 +272,10 @@ Http2Session::Impl::Impl(const Http2Options& session_options, Http2Events& sessi
       {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, options.header_list_bytes_max},
       {NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
   }};
-  // A server may not mention push.
-  const std::size_t count = options.server ? entries.size() - 1 : entries.size();
-  LS_MUST(nghttp2_submit_settings(session, NGHTTP2_FLAG_NONE, entries.data(), count) == 0);
+  // A server may not mention push. No gRPC client sets priorities, and the library's tree of streams for the
+  // old ones costs time in every call.
+  if (options.server) entries.back() = {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1};
+  LS_MUST(nghttp2_submit_settings(session, NGHTTP2_FLAG_NONE, entries.data(), entries.size()) == 0);
   LS_MUST(nghttp2_session_set_local_window_size(session, NGHTTP2_FLAG_NONE, 0,
                                                 static_cast<std::int32_t>(options.connection_window_bytes)) ==
           0);
@@ -333,8 +323,6 @@ void Http2Session::Impl::on_frame(const nghttp2_frame& frame) {
       return;
     case NGHTTP2_RST_STREAM:
       return events.on_cheap_frame(Http2Cheap::reset, stream_of(frame.hd.stream_id));
-    case NGHTTP2_PRIORITY:
-      return events.on_cheap_frame(Http2Cheap::priority, nullptr);
     case NGHTTP2_SETTINGS:
       if (!ack) events.on_cheap_frame(Http2Cheap::settings, nullptr);
       return;
@@ -395,6 +383,7 @@ void Http2Session::produce(std::string& out, std::size_t bytes) {
   out.append(std::exchange(impl.first_bytes, {}));
   if (impl.dead) return;
   impl.out = &out;
+  impl.out_bytes_max = bytes;
   while (out.size() < bytes) {
     const std::uint8_t* frame = nullptr;
     const ssize_t size = nghttp2_session_mem_send(impl.session, &frame);
