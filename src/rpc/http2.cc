@@ -66,9 +66,8 @@ struct Http2Session::Impl {
   Http2Options options;
   Http2Events& events;
   nghttp2_session* session = nullptr;
-  std::string* out = nullptr;     // during produce()
-  std::size_t out_bytes_max = 0;  // of it; the last frame may go beyond
-  std::string first_bytes;        // our SETTINGS, and a last GOAWAY of our own
+  std::string* out = nullptr;  // during produce()
+  std::string first_bytes;     // our SETTINGS, and a last GOAWAY of our own
   std::int32_t cached_id = 0;
   Http2Stream* cached = nullptr;
   std::vector<SkippedIds> skipped;  // the latest
@@ -144,7 +143,13 @@ int on_begin_frame(nghttp2_session* /*session*/, const nghttp2_frame_hd* header,
   if (header->type == NGHTTP2_DATA) impl.data_was_empty = true;
   if (header->type == NGHTTP2_PRIORITY) {
     // The library ignores it and tells nobody.
-    impl.events.on_cheap_frame(Http2Cheap::priority, nullptr);
+    if (header->stream_id == 0) {
+      impl.ending = true;
+      impl.end_error = Http2Error::protocol_error;
+      impl.end_text = "PRIORITY: stream_id == 0";
+    } else {
+      impl.events.on_cheap_frame(Http2Cheap::priority, nullptr);
+    }
     return impl.ending ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
   }
   if (header->type != NGHTTP2_HEADERS || header->stream_id >= impl.last_request_id) return 0;
@@ -220,9 +225,7 @@ int send_body(nghttp2_session* /*session*/, nghttp2_frame* /*frame*/, const std:
     stream->body_taken = 0;
   }
   impl.events.on_body_taken(*stream, size);
-  // The library would go on with the next DATA frame, of this body or another, before it returns to
-  // produce().
-  return impl.out->size() >= impl.out_bytes_max ? NGHTTP2_ERR_PAUSE : 0;
+  return 0;
 }
 
 const nghttp2_session_callbacks* callbacks() {
@@ -383,7 +386,6 @@ void Http2Session::produce(std::string& out, std::size_t bytes) {
   out.append(std::exchange(impl.first_bytes, {}));
   if (impl.dead) return;
   impl.out = &out;
-  impl.out_bytes_max = bytes;
   while (out.size() < bytes) {
     const std::uint8_t* frame = nullptr;
     const ssize_t size = nghttp2_session_mem_send(impl.session, &frame);

@@ -263,10 +263,11 @@ CommandResult Applier::do_put(const PutCommand& put, std::uint64_t hash, Node* n
 
 std::int64_t Applier::remove_range(const KeyRange& range, bool prev_kv, std::vector<KeyValue>* prev_kvs) {
   std::vector<Node*> nodes;
-  state_.index.visit(range, [&](Node* node) {
+  const auto visit = [&](Node* node) {
     if (!node->is_tombstone()) nodes.push_back(node);
     return true;
-  });
+  };
+  state_.index.visit(range, visit, has_none_live);
   for (Node* node : nodes) {
     if (prev_kv && answering()) prev_kvs->push_back(node->row().to_key_value());
     remove(node);

@@ -1,7 +1,11 @@
 #include "store/index.h"
 
+#include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <new>
+#include <utility>
+#include <vector>
 
 #include <absl/container/btree_set.h>
 #include <absl/container/flat_hash_set.h>
@@ -74,7 +78,123 @@ std::size_t value_capacity_for(std::size_t value_bytes) {
 struct Index::Sets {
   absl::flat_hash_set<Node*, NodeHash, NodeEqual> hashed;
   OrderedSet ordered;
+  std::vector<KeyRun> runs;              // by id; those in `free_runs` are in no use
+  std::vector<std::uint32_t> free_runs;  // ids
+
+  [[nodiscard]] OrderedSet::const_iterator position_of(const Node* node) const {
+    return ordered.find(OrderedKey{prefix_of(node->key()), node->key()});
+  }
+  KeyRun& run_of(const Node* node) { return runs[node->run_]; }
+  void note_change(const Node* node, bool was_live);
+  void join(OrderedSet::const_iterator position);
+  void leave(const Node* node, OrderedSet::const_iterator after);
+
+  std::uint32_t make_run(std::uint32_t previous);
+  void remove_run(std::uint32_t id);
+  void give(Node* node, std::uint32_t id);
+  void split(std::uint32_t id);
+  void merge(std::uint32_t id, std::uint32_t next);
 };
+
+// Of a node that is in a run.
+void Index::Sets::note_change(const Node* node, bool was_live) {
+  KeyRun& run = run_of(node);
+  run.live += (node->is_tombstone() ? 0U : 1U) - (was_live ? 1U : 0U);
+  LS_MUST(run.live <= run.nodes);
+  run.newest = std::max(run.newest, node->mod_revision());
+}
+
+std::uint32_t Index::Sets::make_run(std::uint32_t previous) {
+  std::uint32_t id = static_cast<std::uint32_t>(runs.size());
+  if (free_runs.empty()) {
+    LS_MUST(id < no_key_run);
+    runs.emplace_back();
+  } else {
+    id = free_runs.back();
+    free_runs.pop_back();
+    runs[id] = {};
+  }
+  if (previous == no_key_run) return id;
+  runs[id].previous = previous;
+  runs[id].next = std::exchange(runs[previous].next, id);
+  if (runs[id].next != no_key_run) runs[runs[id].next].previous = id;
+  return id;
+}
+
+void Index::Sets::remove_run(std::uint32_t id) {
+  const KeyRun& run = runs[id];
+  if (run.previous != no_key_run) runs[run.previous].next = run.next;
+  if (run.next != no_key_run) runs[run.next].previous = run.previous;
+  free_runs.push_back(id);
+}
+
+void Index::Sets::give(Node* node, std::uint32_t id) {
+  node->run_ = id;
+  ++runs[id].nodes;
+  note_change(node, false);
+}
+
+// A node that has just come into the ordered set.
+void Index::Sets::join(OrderedSet::const_iterator position) {
+  Node* node = position->node;
+  const auto next = std::next(position);
+  if (position == ordered.begin()) {
+    const std::uint32_t id = next == ordered.end() ? make_run(no_key_run) : next->node->run_;
+    runs[id].first = node;
+    give(node, id);
+    if (runs[id].nodes > key_run_nodes_max) split(id);
+    return;
+  }
+  const std::uint32_t id = std::prev(position)->node->run_;
+  const bool at_end = next == ordered.end() || next->node->run_ != id;
+  if (at_end && runs[id].nodes == key_run_nodes_max) {
+    // Keys that come in order leave full runs behind; those in falling order go into the run behind.
+    const std::uint32_t behind = runs[id].next;
+    const bool has_room = behind != no_key_run && runs[behind].nodes < key_run_nodes_max;
+    const std::uint32_t taker = has_room ? behind : make_run(id);
+    runs[taker].first = node;
+    give(node, taker);
+    return;
+  }
+  give(node, id);
+  if (runs[id].nodes > key_run_nodes_max) split(id);
+}
+
+void Index::Sets::split(std::uint32_t id) {
+  const std::uint32_t upper = make_run(id);
+  const std::uint32_t nodes = runs[id].nodes;
+  auto position = position_of(runs[id].first);
+  runs[id].nodes = 0;
+  runs[id].live = 0;
+  runs[id].newest = Revision{};
+  for (std::uint32_t i = 0; i < nodes; ++i, ++position) {
+    if (i == nodes / 2) runs[upper].first = position->node;
+    give(position->node, i < nodes / 2 ? id : upper);
+  }
+}
+
+void Index::Sets::merge(std::uint32_t id, std::uint32_t next) {
+  LS_MUST(runs[id].next == next);
+  auto position = position_of(runs[next].first);
+  for (std::uint32_t i = 0; i < runs[next].nodes; ++i, ++position) give(position->node, id);
+  remove_run(next);
+}
+
+// A node that has just left the ordered set; `after` is where it was.
+void Index::Sets::leave(const Node* node, OrderedSet::const_iterator after) {
+  const std::uint32_t id = node->run_;
+  KeyRun& run = runs[id];
+  run.live -= node->is_tombstone() ? 0U : 1U;
+  --run.nodes;
+  LS_MUST(run.live <= run.nodes);
+  if (run.nodes == 0) return remove_run(id);
+  if (run.first == node) run.first = after->node;
+  const auto fits = [&](std::uint32_t other) {
+    return other != no_key_run && run.nodes + runs[other].nodes <= key_run_nodes_joined_max;
+  };
+  if (fits(run.next)) return merge(id, run.next);
+  if (fits(run.previous)) merge(run.previous, id);
+}
 
 Index::Index() : sets_(std::make_unique<Sets>()) {}
 
@@ -138,14 +258,14 @@ void Index::set_value(Node* node, std::string_view value) {
 
 void Index::add(Node* node, std::uint64_t hash) {
   LS_EXPENSIVE(find(node->key(), hash) == nullptr);
-  sets_->ordered.insert({prefix_of(node->key()), node});
   sets_->hashed.insert(node);
+  sets_->join(sets_->ordered.insert({prefix_of(node->key()), node}).first);
   LS_MUST(sets_->ordered.size() == sets_->hashed.size());
 }
 
 Node* Index::insert(std::uint64_t hash, const RowView& row, Revision previous_revision) {
   Node* node = allocate(row.key, row.value.size());
-  node->tombstone_ = true;
+  node->tombstone_ = 1;
   put(node, row, previous_revision);
   add(node, hash);
   return node;
@@ -153,7 +273,7 @@ Node* Index::insert(std::uint64_t hash, const RowView& row, Revision previous_re
 
 Node* Index::insert_tombstone(std::string_view key, Revision mod_revision, Revision previous_revision) {
   Node* node = allocate(key, 0);
-  node->tombstone_ = true;
+  node->tombstone_ = 1;
   node->mod_revision_ = mod_revision;
   node->previous_revision_ = previous_revision;
   add(node, hash(key));
@@ -163,34 +283,37 @@ Node* Index::insert_tombstone(std::string_view key, Revision mod_revision, Revis
 void Index::put(Node* node, const RowView& row, Revision previous_revision) {
   LS_MUST(row.mod_revision > node->mod_revision_, "one effect a key and revision");
   set_value(node, row.value);
-  if (node->tombstone_) ++live_count_;
-  node->tombstone_ = false;
+  const bool was_live = node->tombstone_ == 0;
+  if (!was_live) ++live_count_;
+  node->tombstone_ = 0;
   node->create_revision_ = row.create_revision;
   node->mod_revision_ = row.mod_revision;
   node->previous_revision_ = previous_revision;
   node->version_ = row.version;
   node->lease_ = row.lease;
+  if (node->run_ != no_key_run) sets_->note_change(node, was_live);
 }
 
 void Index::bury(Node* node, Revision mod_revision, Revision previous_revision) {
-  LS_MUST(!node->tombstone_);
+  LS_MUST(!node->is_tombstone());
   LS_MUST(mod_revision > node->mod_revision_, "one effect a key and revision");
   free_value(node);
   --live_count_;
-  node->tombstone_ = true;
+  node->tombstone_ = 1;
   node->create_revision_ = Revision{};
   node->mod_revision_ = mod_revision;
   node->previous_revision_ = previous_revision;
   node->version_ = 0;
   node->lease_ = LeaseId{};
+  sets_->note_change(node, true);
 }
 
 void Index::erase(Node* node) {
-  const std::string_view key = node->key();
-  if (!node->tombstone_) --live_count_;
-  const std::size_t ordered_erased = sets_->ordered.erase(OrderedKey{prefix_of(key), key});
-  const std::size_t hashed_erased = sets_->hashed.erase(HashedKey{key, hash(key)});
-  LS_MUST(ordered_erased == 1);
+  if (!node->is_tombstone()) --live_count_;
+  const auto position = sets_->position_of(node);
+  LS_MUST(position != sets_->ordered.end());
+  sets_->leave(node, sets_->ordered.erase(position));
+  const std::size_t hashed_erased = sets_->hashed.erase(HashedKey{node->key(), hash(node->key())});
   LS_MUST(hashed_erased == 1);
   free(node);
 }
@@ -203,20 +326,48 @@ void Index::reserve(std::size_t keys) {
   sets_->hashed.reserve(keys);
 }
 
+std::size_t Index::run_count() const {
+  return sets_->runs.size() - sets_->free_runs.size();
+}
+
+const KeyRun* Index::run_of(const Node* node) const {
+  return &sets_->runs[node->run_];
+}
+
+const KeyRun* Index::next_run(const KeyRun& run) const {
+  return run.next == no_key_run ? nullptr : &sets_->runs[run.next];
+}
+
+const KeyRun* Index::run_behind(const KeyRange& range) const {
+  if (range.is_unbounded()) return nullptr;
+  const Cursor cursor(*this, range.end());
+  return cursor.node() == nullptr ? nullptr : run_of(cursor.node());
+}
+
 Index::Cursor::Cursor(const Index& index, std::string_view from) : index_(index) {
+  seek(from);
+}
+
+void Index::Cursor::seek(std::string_view key) {
   using Iterator = OrderedSet::const_iterator;
   static_assert(sizeof(Iterator) <= iterator_bytes);
   static_assert(std::is_trivially_destructible_v<Iterator>);
   const OrderedSet& ordered = index_.sets_->ordered;
-  auto* iterator = new (iterator_) Iterator(ordered.lower_bound(OrderedKey{prefix_of(from), from}));
+  auto* iterator = new (iterator_) Iterator(ordered.lower_bound(OrderedKey{prefix_of(key), key}));
   node_ = *iterator == ordered.end() ? nullptr : (*iterator)->node;
 }
 
 void Index::Cursor::advance() {
   LS_MUST(node_ != nullptr);
+  if (std::exchange(moved_, false)) seek(node_->key());
   auto* iterator = std::launder(reinterpret_cast<OrderedSet::const_iterator*>(iterator_));
   ++*iterator;
   node_ = *iterator == index_.sets_->ordered.end() ? nullptr : (*iterator)->node;
+}
+
+void Index::Cursor::move_to(Node* node) {
+  node_ = node;
+  moved_ = true;
 }
 
 }  // namespace lockstep::store

@@ -8,10 +8,14 @@
 // allocator and of rounding. Measured with 16-byte keys and 256-byte values: 126; 10 million keys take 4.0 GB
 // with values.
 //
+// In key order the nodes are cut into runs of at most key_run_nodes_max, which know how many of theirs are
+// live and how new the newest is: counting a large range looks at runs, not at keys.
+//
 // Invariants:
 //   1. Both sets hold the same nodes.
 //   2. live_count() counts the nodes that are not tombstones.
 //   3. The ordered set compares as the keys' bytes do: its cached prefix only saves looking at the key.
+//   4. Each node is in one run, each run holds neighbours, and none is empty.
 //
 // Strand: the core strand only.
 #pragma once
@@ -19,6 +23,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string_view>
 
 #include "base/ids.h"
@@ -27,12 +32,33 @@
 
 namespace lockstep::store {
 
+inline constexpr std::uint32_t key_run_nodes_max = 512;
+// Two neighbours with no more than this together become one.
+inline constexpr std::uint32_t key_run_nodes_joined_max = key_run_nodes_max / 2;
+inline constexpr std::uint32_t no_key_run = 0x7fffffff;
+
+class Node;
+
+// Neighbours in key order.
+struct KeyRun {
+  Node* first = nullptr;
+  Revision newest;  // no node has a later mod_revision()
+  std::uint32_t nodes = 0;
+  std::uint32_t live = 0;
+  std::uint32_t previous = no_key_run;
+  std::uint32_t next = no_key_run;
+};
+
+inline bool has_none_live(const KeyRun& run) {
+  return run.live == 0;
+}
+
 // One key. Made and freed by the index only; the fields of a version are set by Index::put and bury.
 class Node {
  public:
   [[nodiscard]] std::string_view key() const { return {key_data(), key_bytes_}; }
   [[nodiscard]] std::string_view value() const { return {value_data_, value_bytes_}; }
-  [[nodiscard]] bool is_tombstone() const { return tombstone_; }
+  [[nodiscard]] bool is_tombstone() const { return tombstone_ != 0; }
   [[nodiscard]] Revision create_revision() const { return create_revision_; }
   [[nodiscard]] Revision mod_revision() const { return mod_revision_; }
   [[nodiscard]] Revision previous_revision() const { return previous_revision_; }
@@ -68,8 +94,10 @@ class Node {
   std::uint32_t value_bytes_ = 0;
   std::uint32_t value_capacity_ = 0;
   std::uint32_t key_bytes_ = 0;
-  bool tombstone_ = false;
+  std::uint32_t run_ : 31 = no_key_run;
+  std::uint32_t tombstone_ : 1 = 0;
 };
+static_assert(sizeof(Node) == 64, "a cache line");
 
 class Index {
  public:
@@ -99,6 +127,10 @@ class Index {
   // index must not change meanwhile.
   template <class Visit>
   void visit(const KeyRange& range, Visit visit) const;
+  // Also calls take(const KeyRun&) for runs that lie in the range whole: true if the run was dealt with and
+  // its nodes need no visit.
+  template <class Visit, class Take>
+  void visit(const KeyRange& range, Visit visit, Take take) const;
   // The first node in key order at or above `key`, or null; the next one.
   class Cursor {
    public:
@@ -108,16 +140,22 @@ class Index {
     Cursor& operator=(const Cursor&) = delete;
     [[nodiscard]] Node* node() const { return node_; }
     void advance();
+    // To another node of the index, or to the end (null).
+    void move_to(Node* node);
 
    private:
     static constexpr std::size_t iterator_bytes = 32;
+    void seek(std::string_view key);
+
     alignas(std::max_align_t) std::byte iterator_[iterator_bytes];
     const Index& index_;
     Node* node_ = nullptr;
+    bool moved_ = false;  // the iterator is elsewhere
   };
 
   [[nodiscard]] std::size_t node_count() const;
   [[nodiscard]] std::size_t live_count() const { return live_count_; }
+  [[nodiscard]] std::size_t run_count() const;
   void reserve(std::size_t keys);
 
  private:
@@ -127,6 +165,10 @@ class Index {
   static void free_value(Node* node);
   static void set_value(Node* node, std::string_view value);
   void add(Node* node, std::uint64_t hash);
+  [[nodiscard]] const KeyRun* run_of(const Node* node) const;
+  [[nodiscard]] const KeyRun* next_run(const KeyRun& run) const;
+  // The run of the first node behind the range, or null.
+  [[nodiscard]] const KeyRun* run_behind(const KeyRange& range) const;
 
   std::unique_ptr<Sets> sets_;
   std::size_t live_count_ = 0;
@@ -139,8 +181,30 @@ void Index::visit(const KeyRange& range, Visit visit) const {
     return;
   }
   for (Cursor cursor(*this, range.begin()); cursor.node() != nullptr; cursor.advance()) {
-    if (range.is_above(cursor.node()->key())) return;
-    if (!visit(cursor.node())) return;
+    if (range.is_above(cursor.node()->key()) || !visit(cursor.node())) return;
+  }
+}
+
+template <class Visit, class Take>
+void Index::visit(const KeyRange& range, Visit visit, Take take) const {
+  if (range.is_point()) {
+    if (Node* node = find(range.begin())) visit(node);
+    return;
+  }
+  Cursor cursor(*this, range.begin());
+  std::optional<const KeyRun*> behind;  // looked for at the first run that begins in the range
+  while (cursor.node() != nullptr && !range.is_above(cursor.node()->key())) {
+    const KeyRun* run = run_of(cursor.node());
+    const bool begins = run->first == cursor.node();
+    if (begins && !behind) behind = run_behind(range);
+    if (begins && run != *behind && take(*run)) {
+      do run = next_run(*run);
+      while (run != *behind && run != nullptr && take(*run));
+      cursor.move_to(run == nullptr ? nullptr : run->first);
+    } else {
+      if (!visit(cursor.node())) return;
+      cursor.advance();
+    }
   }
 }
 

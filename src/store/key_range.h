@@ -17,6 +17,9 @@ class KeyRange {
 
   [[nodiscard]] std::string_view begin() const { return begin_; }
   [[nodiscard]] bool is_point() const { return point_; }
+  [[nodiscard]] bool is_unbounded() const { return unbounded_; }
+  // Requires neither of the two above.
+  [[nodiscard]] std::string_view end() const { return end_; }
   [[nodiscard]] bool contains(std::string_view key) const { return key >= begin_ && !is_above(key); }
   // For a key at or above begin(): it lies behind the range.
   [[nodiscard]] bool is_above(std::string_view key) const {

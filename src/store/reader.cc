@@ -103,10 +103,16 @@ Result<Reader::Rows> Reader::collect(const KeyRange& range, Revision at, std::si
   Rows found;
   Status failed;
   std::size_t old_bytes = 0;  // of old versions, which are copies
-  index_.visit(range, [&](const Node* node) {
+  const auto rows_wanted = [&] { return !count_only && found.rows.size() < rows_max; };
+  const auto take_unchanged = [&](const KeyRun& run) {
+    if (rows_wanted() || run.newest > at) return false;
+    found.count += run.live;
+    return true;
+  };
+  const auto visit = [&](const Node* node) {
     const bool is_newest = node->mod_revision() <= at;
     if (is_newest && node->is_tombstone()) return true;
-    const bool wanted = !count_only && found.rows.size() < rows_max;
+    const bool wanted = rows_wanted();
     if (is_newest) {
       if (wanted) found.rows.push_back({nullptr, node->row()});
       ++found.count;
@@ -133,7 +139,8 @@ Result<Reader::Rows> Reader::collect(const KeyRange& range, Revision at, std::si
     }
     ++found.count;
     return true;
-  });
+  };
+  index_.visit(range, visit, take_unchanged);
   if (!failed.ok()) return failed;
   LS_MUST(found.rows.size() <= static_cast<std::size_t>(found.count));
   return found;
@@ -189,12 +196,13 @@ Result<std::size_t> Reader::answer_bytes(const RangeRequest& request) const {
 bool Reader::holds(const Compare& compare) const {
   bool found = false;
   bool all_hold = true;
-  index_.visit(KeyRange(compare.key, compare.range_end), [&](const Node* node) {
+  const auto visit = [&](const Node* node) {
     if (node->is_tombstone()) return true;
     found = true;
     all_hold = holds_for(compare, node->row());
     return all_hold && !LS_PLANTED(compare_range_first_only);
-  });
+  };
+  index_.visit(KeyRange(compare.key, compare.range_end), visit, has_none_live);
   if (found) return all_hold;
   // An absent key compares as zeros; but there is no value that stands for "no value".
   return compare.target != CompareTarget::value && holds_for(compare, RowView{});
