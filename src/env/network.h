@@ -31,9 +31,6 @@ class Network {
   // Sends one message made of `pieces`, at most limits::frame_bytes_max together. Never blocks; drops when
   // the peer's bounded queue is full. Unknown peers are dropped.
   virtual void send(NodeId to, Pieces pieces) = 0;
-  // Hands what was sent so far to the operating system now, instead of at the end of the loop turn: for the
-  // moment before the strand blocks in an inline disk write. Never needed for progress.
-  virtual void flush() {}
 };
 
 }  // namespace lockstep::env

@@ -231,10 +231,6 @@ void TcpNetwork::send(NodeId to, Pieces pieces) {
   core_->send(to, std::move(pieces));
 }
 
-void TcpNetwork::flush() {
-  core_->flush();
-}
-
 bool TcpNetwork::connected(NodeId peer) const {
   return core_->connected(peer);
 }

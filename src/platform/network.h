@@ -78,7 +78,6 @@ class TcpNetwork final : public env::Network {
   void set_peer(NodeId peer, const std::string& address) override;
   void remove_peer(NodeId peer) override;
   void send(NodeId to, Pieces pieces) override;
-  void flush() override;
 
   // Both directions are established.
   [[nodiscard]] bool connected(NodeId peer) const;

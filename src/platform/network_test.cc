@@ -87,21 +87,6 @@ TEST_F(NetworkTest, TheLargestMessageArrivesBetweenSmallOnes) {
   EXPECT_EQ(two.received(), (std::vector<std::string>{"before", large, "after"}));
 }
 
-TEST_F(NetworkTest, FlushWritesWithoutWaitingForTheEndOfTheTurn) {
-  StrandThread other;
-  Member one(strand, 1);
-  Member two(other, 2);
-  one.knows(two);
-  two.knows(one);
-  ASSERT_TRUE(all_connected({&one, &two}));
-  const bool arrived = one.ask([&](TcpNetwork& network) {
-    network.send(NodeId(2), {SharedBytes("now")});
-    network.flush();
-    return two.eventually_receives("now");  // this turn of the sender's strand has not ended
-  });
-  EXPECT_TRUE(arrived);
-}
-
 TEST_F(NetworkTest, ARestartedPeerIsConnectedAgainAndItsLossReportedOnce) {
   Member one(strand, 1);
   auto two = std::make_unique<Member>(strand, 2);

@@ -93,9 +93,8 @@ void Replica::persist(raft::Output& output) {
   if (output.reset) batch.reset = log::LogPosition{output.reset->index, output.reset->term};
   batch.entries = std::move(output.entries);
   batch.hard_state = std::exchange(lazy_hard_state_, std::nullopt);
-  // May be done before append() returns: a small group is written at once, so the appends to the followers go
-  // first.
-  environment_.network.flush();
+  // What was sent leaves at the turn's end, together, and a small group is written on this strand only after
+  // that: the appends to the followers are on their way then.
   persisting_.push_back({output.persist_id, now()});
   log_->append(std::move(batch), [this, alive = alive_, id = output.persist_id] {
     if (*alive) on_durable(id);
@@ -107,13 +106,10 @@ void Replica::on_durable(raft::PersistId id) {
   LS_MUST(id > persisted_, "the log finishes appends in order");
   persisted_ = id;
   while (!persisting_.empty() && persisting_.front().id <= id) persisting_.pop_front();
-  const bool promised = !waiting_messages_.empty() && waiting_messages_.front().after <= persisted_;
   while (!waiting_messages_.empty() && waiting_messages_.front().after <= persisted_) {
     for (raft::Message& message : waiting_messages_.front().messages) send(message);
     waiting_messages_.pop_front();
   }
-  // The leader waits for it; what an append committed is applied behind it.
-  if (promised) environment_.network.flush();
   raft_->persisted(now(), id);
   drive();
 }
