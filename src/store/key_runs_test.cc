@@ -195,5 +195,19 @@ TEST_F(KeyRunsOfAStore, CountsAreWhatIsFoundAtEveryRevision) {
   }
 }
 
+TEST_F(KeyRunsOfAStore, AComparisonOfARangeLooksAtEveryLiveKey) {
+  put(0, 1);
+  remove(0, 2'000);
+  TxnRequest txn;
+  txn.compare.push_back({.key = key_of(0),
+                         .range_end = key_of(keys),
+                         .result = CompareResult::equal,
+                         .target = CompareTarget::version,
+                         .number = 1});
+  EXPECT_TRUE(machine->read_txn(txn)->succeeded);
+  put(4'321, keys);
+  EXPECT_FALSE(machine->read_txn(txn)->succeeded) << "one of the last has version 2";
+}
+
 }  // namespace
 }  // namespace lockstep::store

@@ -10,6 +10,8 @@
 namespace lockstep::store {
 namespace {
 
+constexpr std::size_t few_of_many = 4;
+
 bool has_filters(const RangeRequest& request) {
   return request.min_mod_revision != Revision{} || request.max_mod_revision != Revision{} ||
          request.min_create_revision != Revision{} || request.max_create_revision != Revision{};
@@ -38,31 +40,38 @@ std::size_t bytes_of(const std::vector<KeptRow>& rows, bool keys_only, std::size
   return bytes;
 }
 
+// Only the first `kept` need be right. Equal rows stay in key order, whichever way it goes.
 template <class Field>
-void sort_by(std::vector<KeptRow>& rows, bool descending, Field field) {
-  // Equal rows stay in key order, whichever way it goes.
-  std::ranges::sort(rows, [&](const KeptRow& a, const KeptRow& b) {
+void sort_by(std::vector<KeptRow>& rows, bool descending, std::size_t kept, Field field) {
+  const auto before = [&](const KeptRow& a, const KeptRow& b) {
     const auto field_a = field(a.row);
     const auto field_b = field(b.row);
     if (field_a == field_b) return a.row.key < b.row.key;
     return descending ? field_b < field_a : field_a < field_b;
-  });
+  };
+  // The few first of many are found without an order among the rest.
+  if (kept < rows.size() / few_of_many) {
+    std::ranges::nth_element(rows, rows.begin() + static_cast<std::ptrdiff_t>(kept), before);
+    rows.resize(kept + 1);  // one more tells that there is more
+  }
+  std::ranges::sort(rows, before);
 }
 
-void sort_rows(const RangeRequest& request, std::vector<KeptRow>& rows) {
-  if (request.sort_order == SortOrder::none && request.sort_target == SortTarget::key) return;
+// `rows` come in key order.
+void sort_rows(const RangeRequest& request, std::size_t kept, std::vector<KeptRow>& rows) {
   const bool descending = request.sort_order == SortOrder::descend;
   switch (request.sort_target) {
     case SortTarget::key:
-      return sort_by(rows, descending, [](const RowView& row) { return row.key; });
+      if (descending) std::ranges::reverse(rows);
+      return;
     case SortTarget::version:
-      return sort_by(rows, descending, [](const RowView& row) { return row.version; });
+      return sort_by(rows, descending, kept, [](const RowView& row) { return row.version; });
     case SortTarget::create_revision:
-      return sort_by(rows, descending, [](const RowView& row) { return row.create_revision; });
+      return sort_by(rows, descending, kept, [](const RowView& row) { return row.create_revision; });
     case SortTarget::mod_revision:
-      return sort_by(rows, descending, [](const RowView& row) { return row.mod_revision; });
+      return sort_by(rows, descending, kept, [](const RowView& row) { return row.mod_revision; });
     case SortTarget::value:
-      return sort_by(rows, descending, [](const RowView& row) { return row.value; });
+      return sort_by(rows, descending, kept, [](const RowView& row) { return row.value; });
   }
 }
 
@@ -163,7 +172,7 @@ Result<Reader::Rows> Reader::select(const RangeRequest& request) const {
   if (has_filters(request)) {
     std::erase_if(found.rows, [&](const KeptRow& kept) { return !passes_filters(request, kept.row); });
   }
-  sort_rows(request, found.rows);
+  sort_rows(request, limited ? static_cast<std::size_t>(request.limit) : SIZE_MAX, found.rows);
   if (limited && found.rows.size() > static_cast<std::size_t>(request.limit)) {
     found.rows.resize(static_cast<std::size_t>(request.limit));
     found.more = true;
