@@ -288,7 +288,7 @@ TEST(Platform, TwoMembersWithEverythingOfTheirOwn) {
     options.cluster = test_cluster;
     options.node = NodeId(id);
     options.log = [](std::string_view) {};
-    return *Platform::open(std::move(options));
+    return *Platform::open(options);
   };
   // Answers what member 1 says; member 1 keeps the first answer.
   struct Echo : env::Receiver {

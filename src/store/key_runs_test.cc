@@ -148,7 +148,7 @@ class KeyRunsOfAStore : public ::testing::Test {
     std::snprintf(key, sizeof key, "k%08zu", number);
     return key;
   }
-  RangeResponse range(RangeRequest request) {
+  RangeResponse range(const RangeRequest& request) {
     Result<RangeResponse> response = machine->range(request);
     EXPECT_TRUE(response.ok()) << response.status().to_string();
     return response.ok() ? *std::move(response) : RangeResponse{};
