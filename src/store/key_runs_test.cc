@@ -1,6 +1,7 @@
 // The runs that the index cuts its keys into: what they say is what a look at every key says.
 #include <algorithm>
 #include <cstdio>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -207,6 +208,36 @@ TEST_F(KeyRunsOfAStore, AComparisonOfARangeLooksAtEveryLiveKey) {
   EXPECT_TRUE(machine->read_txn(txn)->succeeded);
   put(4'321, keys);
   EXPECT_FALSE(machine->read_txn(txn)->succeeded) << "one of the last has version 2";
+}
+
+TEST_F(KeyRunsOfAStore, TheFirstOfAnOrderAreThoseOfTheWholeOrder) {
+  put(0, 1);
+  put(3, 7);
+  put(1, 2);
+  const Revision middle(machine->revision().value() - 2'000);
+  for (const SortTarget target : {SortTarget::key, SortTarget::version, SortTarget::create_revision,
+                                  SortTarget::mod_revision, SortTarget::value}) {
+    for (const SortOrder order : {SortOrder::none, SortOrder::ascend, SortOrder::descend}) {
+      for (const Revision newest : {Revision(), middle}) {
+        RangeRequest request{
+            .key = key_of(0), .range_end = key_of(keys), .sort_order = order, .sort_target = target};
+        request.max_mod_revision = newest;
+        const RangeResponse all = range(request);
+        ASSERT_GT(all.kvs.size(), 2'000u);
+        for (const std::int64_t limit : {1, 7, 300, 1'500}) {
+          // Without an order the limit comes first, as in etcd.
+          if (order == SortOrder::none && target != SortTarget::key && newest == Revision()) continue;
+          request.limit = limit;
+          const RangeResponse page = range(request);
+          EXPECT_EQ(page.count, all.count);
+          EXPECT_TRUE(page.more);
+          EXPECT_TRUE(std::ranges::equal(page.kvs, std::span(all.kvs).first(static_cast<std::size_t>(limit))))
+              << "target " << static_cast<int>(target) << " order " << static_cast<int>(order) << " limit "
+              << limit;
+        }
+      }
+    }
+  }
 }
 
 }  // namespace

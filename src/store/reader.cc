@@ -10,7 +10,9 @@
 namespace lockstep::store {
 namespace {
 
-constexpr std::size_t few_of_many = 4;
+// Where only the first rows of an order are wanted, so many are collected before the others are dropped.
+constexpr std::size_t untrimmed_rows_min = 1024;
+constexpr std::size_t untrimmed_factor = 4;
 
 bool has_filters(const RangeRequest& request) {
   return request.min_mod_revision != Revision{} || request.max_mod_revision != Revision{} ||
@@ -40,39 +42,59 @@ std::size_t bytes_of(const std::vector<KeptRow>& rows, bool keys_only, std::size
   return bytes;
 }
 
-// Only the first `kept` need be right. Equal rows stay in key order, whichever way it goes.
+// Equal rows stay in key order, whichever way it goes.
 template <class Field>
-void sort_by(std::vector<KeptRow>& rows, bool descending, std::size_t kept, Field field) {
-  const auto before = [&](const KeptRow& a, const KeptRow& b) {
+auto order_by(bool descending, Field field) {
+  return [descending, field](const KeptRow& a, const KeptRow& b) {
     const auto field_a = field(a.row);
     const auto field_b = field(b.row);
     if (field_a == field_b) return a.row.key < b.row.key;
     return descending ? field_b < field_a : field_a < field_b;
   };
-  // The few first of many are found without an order among the rest.
-  if (kept < rows.size() / few_of_many) {
-    std::ranges::nth_element(rows, rows.begin() + static_cast<std::ptrdiff_t>(kept), before);
-    rows.resize(kept + 1);  // one more tells that there is more
-  }
-  std::ranges::sort(rows, before);
 }
 
-// `rows` come in key order.
-void sort_rows(const RangeRequest& request, std::size_t kept, std::vector<KeptRow>& rows) {
+// Calls use(order) with the order of rows that the request wants; not for keys.
+template <class Use>
+void with_order(const RangeRequest& request, Use use) {
   const bool descending = request.sort_order == SortOrder::descend;
   switch (request.sort_target) {
     case SortTarget::key:
-      if (descending) std::ranges::reverse(rows);
       return;
     case SortTarget::version:
-      return sort_by(rows, descending, kept, [](const RowView& row) { return row.version; });
+      return use(order_by(descending, [](const RowView& row) { return row.version; }));
     case SortTarget::create_revision:
-      return sort_by(rows, descending, kept, [](const RowView& row) { return row.create_revision; });
+      return use(order_by(descending, [](const RowView& row) { return row.create_revision; }));
     case SortTarget::mod_revision:
-      return sort_by(rows, descending, kept, [](const RowView& row) { return row.mod_revision; });
+      return use(order_by(descending, [](const RowView& row) { return row.mod_revision; }));
     case SortTarget::value:
-      return sort_by(rows, descending, kept, [](const RowView& row) { return row.value; });
+      return use(order_by(descending, [](const RowView& row) { return row.value; }));
   }
+}
+
+void filter_rows(const RangeRequest& request, std::vector<KeptRow>& rows) {
+  if (!has_filters(request)) return;
+  std::erase_if(rows, [&](const KeptRow& kept) { return !passes_filters(request, kept.row); });
+}
+
+// Rows by keys come in key order.
+void sort_rows(const RangeRequest& request, std::vector<KeptRow>& rows) {
+  if (request.sort_target == SortTarget::key && request.sort_order == SortOrder::descend)
+    std::ranges::reverse(rows);
+  with_order(request, [&](auto order) { std::ranges::sort(rows, order); });
+}
+
+// Of rows that are collected and neither filtered nor sorted yet, keeps those that may be among the first
+// `kept` in the end. By keys they stay in key order.
+void trim_rows(const RangeRequest& request, std::size_t kept, std::vector<KeptRow>& rows) {
+  filter_rows(request, rows);
+  if (rows.size() <= kept) return;
+  const auto middle = static_cast<std::ptrdiff_t>(kept);
+  if (request.sort_target == SortTarget::key && request.sort_order == SortOrder::descend) {
+    rows.erase(rows.begin(), rows.end() - middle);
+    return;
+  }
+  with_order(request, [&](auto order) { std::ranges::nth_element(rows, rows.begin() + middle, order); });
+  rows.resize(kept);
 }
 
 bool matches(CompareResult wanted, std::strong_ordering actual) {
@@ -107,8 +129,12 @@ bool holds_for(const Compare& compare, const RowView& row) {
 
 }  // namespace
 
-Result<Reader::Rows> Reader::collect(const KeyRange& range, Revision at, std::size_t rows_max,
-                                     bool count_only) const {
+Result<Reader::Rows> Reader::collect(const RangeRequest& request, Revision at, std::size_t rows_max,
+                                     std::size_t kept_max) const {
+  const bool count_only = request.count_only;
+  const std::size_t untrimmed_max = kept_max > SIZE_MAX / untrimmed_factor
+                                        ? SIZE_MAX
+                                        : std::max(untrimmed_rows_min, untrimmed_factor * kept_max);
   Rows found;
   Status failed;
   std::size_t old_bytes = 0;  // of old versions, which are copies
@@ -122,6 +148,7 @@ Result<Reader::Rows> Reader::collect(const KeyRange& range, Revision at, std::si
     const bool is_newest = node->mod_revision() <= at;
     if (is_newest && node->is_tombstone()) return true;
     const bool wanted = rows_wanted();
+    if (wanted && found.rows.size() >= untrimmed_max) trim_rows(request, kept_max, found.rows);
     if (is_newest) {
       if (wanted) found.rows.push_back({nullptr, node->row()});
       ++found.count;
@@ -149,7 +176,7 @@ Result<Reader::Rows> Reader::collect(const KeyRange& range, Revision at, std::si
     ++found.count;
     return true;
   };
-  index_.visit(range, visit, take_unchanged);
+  index_.visit(KeyRange(request.key, request.range_end), visit, take_unchanged);
   if (!failed.ok()) return failed;
   LS_MUST(found.rows.size() <= static_cast<std::size_t>(found.count));
   return found;
@@ -161,18 +188,18 @@ Result<Reader::Rows> Reader::select(const RangeRequest& request) const {
   if (at <= Revision{}) at = revision_;
   if (at < compacted_) return errors::compacted();
 
-  // A limit can only be applied while collecting if neither filters nor an order come in between.
+  // A limit ends collecting if neither filters nor an order come in between. Otherwise it bounds what is
+  // kept.
   const bool limited = request.limit > 0;
   std::size_t rows_max = SIZE_MAX;
-  if (limited && request.sort_order == SortOrder::none && !has_filters(request)) {
-    rows_max = static_cast<std::size_t>(request.limit) + 1;
+  std::size_t kept_max = SIZE_MAX;
+  if (limited) {
+    const bool plain = request.sort_order == SortOrder::none && !has_filters(request);
+    (plain ? rows_max : kept_max) = static_cast<std::size_t>(request.limit) + 1;
   }
-  LS_ASSIGN_OR_RETURN(Rows found,
-                      collect(KeyRange(request.key, request.range_end), at, rows_max, request.count_only));
-  if (has_filters(request)) {
-    std::erase_if(found.rows, [&](const KeptRow& kept) { return !passes_filters(request, kept.row); });
-  }
-  sort_rows(request, limited ? static_cast<std::size_t>(request.limit) : SIZE_MAX, found.rows);
+  LS_ASSIGN_OR_RETURN(Rows found, collect(request, at, rows_max, kept_max));
+  filter_rows(request, found.rows);
+  sort_rows(request, found.rows);
   if (limited && found.rows.size() > static_cast<std::size_t>(request.limit)) {
     found.rows.resize(static_cast<std::size_t>(request.limit));
     found.more = true;

@@ -51,8 +51,10 @@ class Reader {
   };
   // What range() answers, before it is copied.
   [[nodiscard]] Result<Rows> select(const RangeRequest& request) const;
-  [[nodiscard]] Result<Rows> collect(const KeyRange& range, Revision at, std::size_t rows_max,
-                                     bool count_only) const;
+  // Not filtered and not sorted. At most `rows_max`; of an order's rows those that may be among the first
+  // `kept_max`, and some more.
+  [[nodiscard]] Result<Rows> collect(const RangeRequest& request, Revision at, std::size_t rows_max,
+                                     std::size_t kept_max) const;
 
   const Index& index_;
   History& history_;
