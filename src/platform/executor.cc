@@ -151,6 +151,7 @@ void AsioExecutor::run_quiet() {
   if (quiet_.empty()) return;
   if (!queue_.empty() && !std::exchange(quiet_has_waited_, true)) return;
   quiet_has_waited_ = false;
+  drain(turn_end_, turn_end_draining_);  // what the end of the turn itself wanted to send
   drain(quiet_, quiet_draining_);
   drain(turn_end_, turn_end_draining_);
 }

@@ -106,11 +106,15 @@ void Replica::on_durable(raft::PersistId id) {
   LS_MUST(id > persisted_, "the log finishes appends in order");
   persisted_ = id;
   while (!persisting_.empty() && persisting_.front().id <= id) persisting_.pop_front();
+  const bool promised = !waiting_messages_.empty() && waiting_messages_.front().after <= persisted_;
   while (!waiting_messages_.empty() && waiting_messages_.front().after <= persisted_) {
     for (raft::Message& message : waiting_messages_.front().messages) send(message);
     waiting_messages_.pop_front();
   }
   raft_->persisted(now(), id);
+  // The leader waits for what was promised: it leaves at the end of this turn, and what can be applied or
+  // read now, much perhaps, comes in the next.
+  if (promised) return schedule_flush();
   drive();
 }
 

@@ -83,8 +83,8 @@ void sort_rows(const RangeRequest& request, std::vector<KeptRow>& rows) {
   with_order(request, [&](auto order) { std::ranges::sort(rows, order); });
 }
 
-// Of rows that are collected and neither filtered nor sorted yet, keeps those that may be among the first
-// `kept` in the end. By keys they stay in key order.
+// Filters rows, and of those that are not sorted yet keeps what may be among the first `kept` in the end. By
+// keys they stay in key order.
 void trim_rows(const RangeRequest& request, std::size_t kept, std::vector<KeptRow>& rows) {
   filter_rows(request, rows);
   if (rows.size() <= kept) return;
@@ -198,7 +198,7 @@ Result<Reader::Rows> Reader::select(const RangeRequest& request) const {
     (plain ? rows_max : kept_max) = static_cast<std::size_t>(request.limit) + 1;
   }
   LS_ASSIGN_OR_RETURN(Rows found, collect(request, at, rows_max, kept_max));
-  filter_rows(request, found.rows);
+  trim_rows(request, kept_max, found.rows);
   sort_rows(request, found.rows);
   if (limited && found.rows.size() > static_cast<std::size_t>(request.limit)) {
     found.rows.resize(static_cast<std::size_t>(request.limit));
