@@ -125,6 +125,23 @@ TEST(Executor, WhatIsForAQuietStrandComesBehindOneTurnOfOthersAtMost) {
   EXPECT_THAT(order, ElementsAre(1, 2, 3, 4, 5, 6));
 }
 
+TEST(Executor, WhatTheEndOfATurnPutsAtItsEndComesBeforeAQuietStrand) {
+  Driven driven;
+  std::vector<int> order;
+  driven.executor.post([&] {
+    driven.executor.when_quiet([&] {
+      order.push_back(3);
+      driven.executor.stop();
+    });
+    driven.executor.at_turn_end([&] {
+      order.push_back(1);
+      driven.executor.at_turn_end([&] { order.push_back(2); });
+    });
+  });
+  driven.run();
+  EXPECT_THAT(order, ElementsAre(1, 2, 3));
+}
+
 TEST(Executor, TimersFireInTheOrderOfDeadlinesAndNeverEarly) {
   Driven driven;
   std::vector<int> order;

@@ -14,6 +14,12 @@
 namespace lockstep::store {
 namespace {
 
+std::string key_of(std::size_t number) {
+  char key[16];
+  std::snprintf(key, sizeof key, "k%08zu", number);
+  return key;
+}
+
 struct Counted {
   std::size_t live = 0;
   std::size_t visits = 0;
@@ -38,11 +44,6 @@ Counted count(const Index& index, const KeyRange& range, Revision at, bool by_ru
 
 class KeyRuns : public ::testing::Test {
  protected:
-  static std::string key_of(std::size_t number) {
-    char key[16];
-    std::snprintf(key, sizeof key, "k%08zu", number);
-    return key;
-  }
   void put(const std::string& key) {
     ++revision;
     const std::uint64_t hash = Index::hash(key);
@@ -144,11 +145,6 @@ TEST_F(KeyRuns, FewKeysLeftAreFewRuns) {
 class KeyRunsOfAStore : public ::testing::Test {
  protected:
   static constexpr std::size_t keys = 5'000;
-  static std::string key_of(std::size_t number) {
-    char key[16];
-    std::snprintf(key, sizeof key, "k%08zu", number);
-    return key;
-  }
   RangeResponse range(const RangeRequest& request) {
     Result<RangeResponse> response = machine->range(request);
     EXPECT_TRUE(response.ok()) << response.status().to_string();
