@@ -51,6 +51,9 @@ static_assert(log_memory_bytes_max > uncommitted_bytes_max, "uncommitted entries
 // changes, without a snapshot.
 inline constexpr std::size_t log_memory_settled_bytes_max = 32 * mebibyte;
 static_assert(log_memory_settled_bytes_max > inflight_bytes_max, "what is on its way can be sent again");
+// And without any follower.
+inline constexpr std::size_t log_memory_alone_bytes_max = 1 * mebibyte;
+static_assert(log_memory_alone_bytes_max < log_memory_settled_bytes_max);
 
 // Mutations kept by a member that knows no leader just now; above it they are refused at once.
 inline constexpr std::size_t held_bytes_max = 16 * mebibyte;

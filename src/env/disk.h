@@ -44,8 +44,15 @@ class File {
   // when it is quiet (a wake-up of another thread costs more than the write); else the disk's own thread.
   // Calls are served in order: behind a call that is not done yet, a `small` one waits its turn like any
   // other.
+  // `meanwhile`, if given, runs once before `done`, but not if the write fails: if the strand does the write,
+  // then while the disk makes it durable, so that both work at once. Nothing it leads to leaves this process
+  // before `done` has run (Stream::held()); never, if the sync fails. It leaves this file alone.
   virtual void write_and_sync(std::vector<Write> writes, bool small,
+                              std::move_only_function<void()> meanwhile,
                               std::move_only_function<void(Status)> done) = 0;
+  void write_and_sync(std::vector<Write> writes, bool small, std::move_only_function<void(Status)> done) {
+    write_and_sync(std::move(writes), small, nullptr, std::move(done));
+  }
   virtual Result<std::uint64_t> size() = 0;
   // Cuts or zero-extends.
   virtual Status truncate(std::uint64_t size_bytes) = 0;

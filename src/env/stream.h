@@ -32,6 +32,9 @@ class Stream {
   // Writes what goes out at once of `bytes` and returns how much: zero if that is nothing, or if only
   // async_write_some() can tell, errors included. Not while a write is under way.
   virtual std::size_t write_now(std::string_view /*bytes*/) { return 0; }
+  // Whether what is written waits for the disk before it leaves (File::write_and_sync(), `meanwhile`).
+  // Writing is allowed; keeping it until the turn's end spares a detour.
+  [[nodiscard]] virtual bool held() const { return false; }
   virtual void close() = 0;
   // Nothing will be written any more: the other side sees the end after what was written. Reading goes on.
   virtual void end_writes() {}

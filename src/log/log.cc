@@ -156,8 +156,11 @@ void Log::append(AppendBatch batch, Done done) {
 void Log::note_commit(LogIndex commit) {
   writer_->note_commit(commit);
 }
-void Log::set_inline_bytes_max(std::size_t bytes) {
-  writer_->set_inline_bytes_max(bytes);
+void Log::set_inline(std::size_t bytes_max, bool done_meanwhile) {
+  writer_->set_inline(bytes_max, done_meanwhile);
+}
+bool Log::disk_at_work() const {
+  return writer_->disk_at_work();
 }
 void Log::flush_idle() {
   writer_->flush_idle();

@@ -145,8 +145,13 @@ class Log {
   // vote.
   void prove_with_next_group();
 
-  // From the next group on, instead of Options::inline_bytes_max.
-  void set_inline_bytes_max(std::size_t bytes);
+  // From the next group on, instead of Options::inline_bytes_max. `done_meanwhile`: for a group of a
+  // few entries and nothing else, written inside, `done` runs while the disk makes it durable. Nothing it
+  // leads to leaves this process before that (env::File::write_and_sync()), so who asks from outside sees no
+  // difference but the time.
+  void set_inline(std::size_t bytes_max, bool done_meanwhile);
+  // From such a `done` until its group is durable.
+  [[nodiscard]] bool disk_at_work() const;
 
   // Entries up to `index` are not needed any more (a durable snapshot covers them): segments wholly at or
   // below are recycled. Needed hard state is never lost by it.

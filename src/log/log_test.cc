@@ -8,6 +8,7 @@
 namespace lockstep::log {
 namespace {
 
+using Done = Log::Done;
 using testing::entry;
 using testing::hard_state;
 using testing::Member;
@@ -103,6 +104,48 @@ TEST(LogTest, ACallbackMayAppend) {
     order += ")";
   });
   EXPECT_EQ(order, "1()2");
+}
+
+// What changes more than the end of the log is told only when it is durable.
+TEST(LogTest, OnlyEntriesThatFollowAreDoneWhileTheDiskWorks) {
+  Member member(1);
+  ASSERT_TRUE(member.open().ok());
+  member.machine.disk.work_meanwhile(true);
+  std::string story;
+  const auto append = [&](const char* name, AppendBatch batch) {
+    Done done = [&, name] {
+      story += std::string(name) + (member.machine.disk.at_work() ? " meanwhile" : " after");
+      EXPECT_EQ(member.log->disk_at_work(), member.machine.disk.at_work());
+    };
+    member.log->append(std::move(batch), std::move(done));
+    member.machine.run();
+    EXPECT_FALSE(member.log->disk_at_work());
+    story += ", ";
+  };
+  append("off", entries_from(1, 1, 1));
+  member.log->set_inline(4096, true);
+  append("one", entries_from(2, 1, 1));
+  append("large", entries_from(3, 1, 1, 3000));
+  const auto with = [](AppendBatch batch, raft::HardState hard) {
+    batch.hard_state = hard;
+    return batch;
+  };
+  append("cut", with(entries_from(3, 2, 2), hard_state(2, 0, 0)));
+  append("commit", with(entries_from(5, 1, 2), hard_state(2, 0, 3)));
+  append("term", with(entries_from(6, 1, 3), hard_state(3, 0, 3)));
+  append("vote", with(entries_from(7, 1, 3), hard_state(3, 1, 3)));
+  append("only a commit", only(hard_state(3, 1, 4)));
+  AppendBatch configuration = entries_from(8, 1, 3);
+  configuration.entries[0].kind = raft::EntryKind::configuration;
+  append("configuration", std::move(configuration));
+  AppendBatch reset;
+  reset.reset = LogPosition{LogIndex(20), Term(3)};
+  reset.hard_state = hard_state(3, 1, 20);
+  append("reset", std::move(reset));
+  append("next", entries_from(21, 2, 3));
+  EXPECT_EQ(story,
+            "off after, one meanwhile, large after, cut after, commit meanwhile, term after, vote after, "
+            "only a commit after, configuration after, reset after, next meanwhile, ");
 }
 
 TEST(LogTest, ABarrierIsDoneAfterEverythingBeforeIt) {

@@ -7,6 +7,12 @@
 #include "base/planted.h"
 
 namespace lockstep::log {
+namespace {
+
+// A few commands. Of many, the first answers are better sent while the others are still applied.
+constexpr std::size_t done_meanwhile_bytes_max = 2 * limits::kibibyte;
+
+}  // namespace
 
 Log::Writer::Writer(Directory directory, env::Worker& worker, Options options, Fatal fatal,
                     RecoveredLog recovered)
@@ -51,6 +57,16 @@ void Log::Writer::check(const AppendBatch& batch) const {
   if (same_term && old.vote != NodeId{}) LS_MUST(hard_state.vote == old.vote, "one vote a term");
 }
 
+bool Log::Writer::is_plain(const AppendBatch& batch) const {
+  if (batch.reset || batch.entries.empty()) return false;
+  if (batch.entries.front().index != queued_.last_index.next()) return false;
+  for (const raft::Entry& entry : batch.entries) {
+    if (entry.kind != raft::EntryKind::normal) return false;
+  }
+  const raft::HardState& old = queued_.hard_state;
+  return !batch.hard_state || (batch.hard_state->term == old.term && batch.hard_state->vote == old.vote);
+}
+
 void Log::Writer::append(AppendBatch batch, Done done) {
   LS_MUST(!needs_discard_, "the damaged tail must be discarded first");
   if (failed_) return;
@@ -62,6 +78,7 @@ void Log::Writer::append(AppendBatch batch, Done done) {
   }
   Item item{std::move(batch), std::move(done)};
   const AppendBatch& taken = item.batch;
+  item.plain = is_plain(taken);
   if (taken.reset) {
     queued_.last_index = taken.reset->index;
     queued_.last_term = taken.reset->term;
@@ -148,6 +165,7 @@ bool Log::Writer::fill(Group& group) {
     taken_any |= whole || item.entries_taken > taken_before || item.begun != begun_before;
     if (!whole) break;
     ++group.appends;
+    group.plain = group.plain && item.plain;
     queued_bytes_ -= item.bytes;
     if (item.done) group.dones.push_back(std::move(item.done));
     queue_.pop_front();
@@ -250,8 +268,15 @@ void Log::Writer::hand_over(Group group) {
   stats_.count_group(group.appends);
   under_way_ = true;
   if (LS_PLANTED(ack_before_fsync)) run(std::exchange(write.dones, {}));
+  std::move_only_function<void()> meanwhile;
+  if (small && done_meanwhile_ && group.plain && frame_bytes <= done_meanwhile_bytes_max) {
+    meanwhile = [this, alive = std::weak_ptr<bool>(alive_),
+                 dones = std::exchange(write.dones, {})]() mutable {
+      if (!alive.expired()) run_meanwhile(std::move(dones));
+    };
+  }
   current_.file->write_and_sync(
-      std::move(writes), small,
+      std::move(writes), small, std::move(meanwhile),
       [this, alive = std::weak_ptr<bool>(alive_), write = std::move(write)](const Status& status) mutable {
         if (!alive.expired()) on_written(status, std::move(write));
       });
@@ -260,6 +285,7 @@ void Log::Writer::hand_over(Group group) {
 void Log::Writer::on_written(const Status& status, UnderWay write) {
   LS_MUST(under_way_);
   under_way_ = false;
+  disk_at_work_ = false;
   if (!status.ok()) return fail(status);
   LS_MUST(write.slot.state.group > durable_.state.group, "groups become durable in order");
   proved_group_ = std::max(proved_group_, write.proves);
@@ -283,6 +309,12 @@ void Log::Writer::on_written(const Status& status, UnderWay write) {
 
 void Log::Writer::run(std::vector<Done> dones) {
   for (Done& done : dones) done();
+}
+
+void Log::Writer::run_meanwhile(std::vector<Done> dones) {
+  LS_MUST(under_way_, "what is appended now only queues");
+  disk_at_work_ = true;
+  run(std::move(dones));
 }
 
 void Log::Writer::fail(const Status& status) {

@@ -57,13 +57,17 @@ class Log::Writer {
   void note_commit(LogIndex commit);
   void flush_idle();
   void prove_with_next_group();
-  void set_inline_bytes_max(std::size_t bytes) { inline_bytes_max_ = bytes; }
+  void set_inline(std::size_t bytes_max, bool done_meanwhile) {
+    inline_bytes_max_ = bytes_max;
+    done_meanwhile_ = done_meanwhile;
+  }
   void release(LogIndex index);
   void try_again();
 
   [[nodiscard]] bool flush_idle_wanted() const;
   [[nodiscard]] bool needs_discard() const { return needs_discard_; }
   [[nodiscard]] bool disk_full() const { return disk_full_; }
+  [[nodiscard]] bool disk_at_work() const { return disk_at_work_; }
   [[nodiscard]] std::size_t segments() const { return segments_.size(); }
   [[nodiscard]] std::size_t queued_bytes() const { return queued_bytes_; }
   [[nodiscard]] const Stats& stats() const { return stats_; }
@@ -76,6 +80,7 @@ class Log::Writer {
     std::size_t bytes = 0;
     bool repaired = false;  // ends the doubt
     bool begun = false;     // its reset and hard state are in an earlier group
+    bool plain = false;     // entries after the last one, and a commit index perhaps
   };
   struct Group {
     GroupEncoder encoder;
@@ -84,6 +89,7 @@ class Log::Writer {
     std::optional<LogIndex> cut_above;
     std::vector<Done> dones;
     std::size_t appends = 0;
+    bool plain = true;  // each of them
     std::size_t bytes = 0;
     std::size_t payload_bytes = 0;
   };
@@ -97,6 +103,7 @@ class Log::Writer {
 
   // writer.cc: the queue and its groups
   void check(const AppendBatch& batch) const;
+  [[nodiscard]] bool is_plain(const AppendBatch& batch) const;
   void pump();
   bool write_next_group();
   bool fill(Group& group);
@@ -106,6 +113,7 @@ class Log::Writer {
   [[nodiscard]] std::vector<env::Write> proof_in_both_pages();
   void on_written(const Status& status, UnderWay write);
   void run(std::vector<Done> dones);
+  void run_meanwhile(std::vector<Done> dones);
   void fail(const Status& status);
   [[nodiscard]] std::uint64_t room() const;
   [[nodiscard]] std::size_t whole_append_bytes_max() const;
@@ -123,6 +131,7 @@ class Log::Writer {
   env::Worker& worker_;
   const Options options_;
   std::size_t inline_bytes_max_ = options_.inline_bytes_max;
+  bool done_meanwhile_ = false;
   Fatal fatal_;
   const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 
@@ -145,6 +154,7 @@ class Log::Writer {
   std::deque<Item> queue_;
   std::size_t queued_bytes_ = 0;
   bool under_way_ = false;
+  bool disk_at_work_ = false;
   bool pumping_ = false;
   bool preparing_ = false;
   bool waits_for_segment_ = false;

@@ -103,6 +103,19 @@ void AsioExecutor::when_quiet(env::Closure closure) {
   quiet_.push_back(std::move(closure));
 }
 
+void AsioExecutor::set_held(bool held) {
+  LS_MUST(on_strand());
+  LS_MUST(held != held_);
+  held_ = held;
+  std::ranges::move(released_, std::back_inserter(turn_end_));
+  released_.clear();
+}
+
+void AsioExecutor::when_released(env::Closure closure) {
+  LS_MUST(on_strand() && held_);
+  released_.push_back(std::move(closure));
+}
+
 void AsioExecutor::run() {
   LS_MUST(!running_.exchange(true), "one thread at a time is the strand");
   LS_MUST(current_strand == nullptr, "strands do not nest");
@@ -192,6 +205,21 @@ bool AsioExecutor::look_around(TimePoint deadline) {
   // Where others keep the processor for long, a sleeper is woken sooner than who yields.
   looks_left_ = now - end > look_time ? 0 : std::max(looks_left_ - 1, 0);
   return false;
+}
+
+void AsioExecutor::work_until(TimePoint end) {
+  LS_MUST(on_strand() && held_);
+  drain(turn_end_, turn_end_draining_);
+  TimePoint before;
+  TimePoint now = clock_.now();
+  do {
+    before = now;
+    const std::size_t handlers = loop_->context.poll_one();
+    metrics_.io_handlers += handlers;
+    if (handlers == 0) ::sched_yield();
+    now = clock_.now();
+    if (handlers == 0 && now - before > yield_time_alone) return;  // somebody else wants the processor
+  } while (now < end);
 }
 
 // False if there is something to do. From here until end_sleep() other threads wake us.

@@ -57,6 +57,18 @@ class AsioExecutor final : public env::Executor {
   // the strand up, like waiting for a disk. On the strand.
   void when_quiet(env::Closure closure);
 
+  // While it is held, what is written to a stream of this strand stays here, and its HTTP client begins no
+  // request: for work that others may hear of only when the disk has confirmed what it rests on. On the
+  // strand.
+  void set_held(bool held);
+  [[nodiscard]] bool held() const { return held_; }
+  // Runs `closure` at the end of the turn that releases the strand; never, if it stays held. While it is
+  // held.
+  void when_released(env::Closure closure);
+  // Inside when_quiet(), while it is held: the turn's end as far as that goes, and what I/O is ready until
+  // `end`. A short wait that is sure costs less so than sleeping.
+  void work_until(TimePoint end);
+
   // Runs turns until stop(). May be called again afterwards.
   void run();
   // run() returns after the present turn. A stop() before run() makes run() return at once.
@@ -92,7 +104,9 @@ class AsioExecutor final : public env::Executor {
   std::vector<env::Closure> quiet_;
   std::vector<env::Closure> quiet_draining_;
   bool quiet_has_waited_ = false;  // for a turn
-  int looks_left_ = 0;             // that may be in vain; see look_around()
+  bool held_ = false;
+  std::vector<env::Closure> released_;
+  int looks_left_ = 0;  // that may be in vain; see look_around()
   int sleeps_without_look_ = 0;
   std::vector<env::Closure> taken_;  // swapped with other_threads_, to keep both capacities
   std::unique_ptr<Loop> loop_;

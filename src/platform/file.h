@@ -16,7 +16,7 @@ class DiskFile final : public env::File {
   Result<std::size_t> read_at(std::uint64_t offset, std::span<char> buffer) override;
   Status write_at(std::uint64_t offset, std::string_view bytes) override;
   Status sync() override;
-  void write_and_sync(std::vector<env::Write> writes, bool small,
+  void write_and_sync(std::vector<env::Write> writes, bool small, std::move_only_function<void()> meanwhile,
                       std::move_only_function<void(Status)> done) override;
   Result<std::uint64_t> size() override;
   Status truncate(std::uint64_t size_bytes) override;

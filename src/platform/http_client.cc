@@ -156,6 +156,12 @@ void CurlHttpClient::Core::start_soon() {
 void CurlHttpClient::Core::start_waiting() {
   start_pending_ = false;
   if (closed_) return;
+  if (executor_.held()) {
+    start_pending_ = true;
+    return executor_.when_released([weak = weak_from_this()] {
+      if (const auto self = weak.lock()) self->start_waiting();
+    });
+  }
   bool started = false;
   while (!ready_.empty() && metrics_.in_flight < options_.in_flight_max) {
     Destination& destination = *ready_.front();

@@ -40,7 +40,8 @@ void tune(tcp::socket& socket, const TcpOptions& options) {
 
 class TcpStream final : public env::Stream {
  public:
-  TcpStream(tcp::socket socket, const TcpOptions& options) : socket_(std::move(socket)) {
+  TcpStream(AsioExecutor& executor, tcp::socket socket, const TcpOptions& options)
+      : executor_(executor), socket_(std::move(socket)) {
     tune(socket_, options);
     error_code error;
     const tcp::endpoint remote = socket_.remote_endpoint(error);
@@ -56,13 +57,19 @@ class TcpStream final : public env::Stream {
     boost::container::static_vector<asio::const_buffer, buffers_per_write_max> sequence;
     for (const std::string_view bytes : buffers.first(std::min(buffers.size(), buffers_per_write_max)))
       sequence.emplace_back(bytes.data(), bytes.size());
-    socket_.async_write_some(sequence, std::move(done));
+    if (!held()) return socket_.async_write_some(sequence, std::move(done));
+    executor_.when_released(
+        [this, alive = std::weak_ptr<bool>(alive_), sequence, done = std::move(done)]() mutable {
+          if (!alive.expired()) socket_.async_write_some(sequence, std::move(done));
+        });
   }
   std::size_t write_now(std::string_view bytes) override {
+    if (held()) return 0;
     const ssize_t sent =
         ::send(socket_.native_handle(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
     return sent > 0 ? static_cast<std::size_t>(sent) : 0;
   }
+  [[nodiscard]] bool held() const override { return executor_.held(); }
   void close() override {
     error_code ignored;
     socket_.close(ignored);
@@ -74,8 +81,10 @@ class TcpStream final : public env::Stream {
   [[nodiscard]] std::string remote_address() const override { return remote_; }
 
  private:
+  AsioExecutor& executor_;
   tcp::socket socket_;
   std::string remote_ = "?";
+  const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
 bool split_address(const std::string& address, std::string* host, std::string* port) {
@@ -97,8 +106,9 @@ bool split_address(const std::string& address, std::string* host, std::string* p
 
 class TcpConnecting final : public env::Connecting {
  public:
-  TcpConnecting(asio::io_context& context, const TcpOptions& options, const std::string& address, Done done)
-      : attempt_(std::make_shared<Attempt>(context, options, std::move(done))) {
+  TcpConnecting(AsioExecutor& executor, const TcpOptions& options, const std::string& address, Done done)
+      : attempt_(std::make_shared<Attempt>(executor, options, std::move(done))) {
+    asio::io_context& context = executor.context();
     std::string host;
     std::string port;
     if (!split_address(address, &host, &port)) {
@@ -131,14 +141,19 @@ class TcpConnecting final : public env::Connecting {
 
  private:
   struct Attempt {
-    Attempt(asio::io_context& context, const TcpOptions& tcp_options, Done callback)
-        : options(tcp_options), socket(context), resolver(context), done(std::move(callback)) {}
+    Attempt(AsioExecutor& strand, const TcpOptions& tcp_options, Done callback)
+        : executor(strand),
+          options(tcp_options),
+          socket(strand.context()),
+          resolver(strand.context()),
+          done(std::move(callback)) {}
     void finish(const error_code& error) {
       if (!done) return;
       Done callback = std::exchange(done, nullptr);
       if (error) return callback(error, nullptr);
-      callback({}, std::make_unique<TcpStream>(std::move(socket), options));
+      callback({}, std::make_unique<TcpStream>(executor, std::move(socket), options));
     }
+    AsioExecutor& executor;
     TcpOptions options;
     tcp::socket socket;
     tcp::resolver resolver;
@@ -149,8 +164,8 @@ class TcpConnecting final : public env::Connecting {
 
 class TcpListener final : public env::Listener {
  public:
-  TcpListener(tcp::acceptor acceptor, const TcpOptions& options, Accepted accepted)
-      : state_(std::make_shared<State>(std::move(acceptor), options, std::move(accepted))) {
+  TcpListener(AsioExecutor& executor, tcp::acceptor acceptor, const TcpOptions& options, Accepted accepted)
+      : state_(std::make_shared<State>(executor, std::move(acceptor), options, std::move(accepted))) {
     accept_next(state_);
   }
   ~TcpListener() override {
@@ -166,11 +181,13 @@ class TcpListener final : public env::Listener {
 
  private:
   struct State {
-    State(tcp::acceptor from, const TcpOptions& tcp_options, Accepted callback)
-        : options(tcp_options),
+    State(AsioExecutor& strand, tcp::acceptor from, const TcpOptions& tcp_options, Accepted callback)
+        : executor(strand),
+          options(tcp_options),
           acceptor(std::move(from)),
           pause(acceptor.get_executor()),
           accepted(std::move(callback)) {}
+    AsioExecutor& executor;
     TcpOptions options;
     tcp::acceptor acceptor;
     asio::steady_timer pause;
@@ -180,7 +197,8 @@ class TcpListener final : public env::Listener {
   static void accept_next(const std::shared_ptr<State>& state) {
     state->acceptor.async_accept([state](const error_code& error, tcp::socket socket) {
       if (!state->open) return;
-      if (!error) state->accepted(std::make_unique<TcpStream>(std::move(socket), state->options));
+      if (!error)
+        state->accepted(std::make_unique<TcpStream>(state->executor, std::move(socket), state->options));
       if (!state->open) return;
       if (!error || error == asio::error::connection_aborted) return accept_next(state);
       state->pause.expires_after(accept_pause);
@@ -195,7 +213,7 @@ class TcpListener final : public env::Listener {
 }  // namespace
 
 std::unique_ptr<env::Connecting> TcpStreams::connect(const std::string& address, env::Connecting::Done done) {
-  return std::make_unique<TcpConnecting>(executor_.context(), options_, address, std::move(done));
+  return std::make_unique<TcpConnecting>(executor_, options_, address, std::move(done));
 }
 
 Result<std::unique_ptr<env::Listener>> TcpStreams::listen(const std::string& address,
@@ -223,7 +241,7 @@ Result<std::unique_ptr<env::Listener>> TcpStreams::listen(const std::string& add
   acceptor.listen(asio::socket_base::max_listen_connections, error);
   if (error) return failed("listen on");
   return std::unique_ptr<env::Listener>(
-      std::make_unique<TcpListener>(std::move(acceptor), options_, std::move(accepted)));
+      std::make_unique<TcpListener>(executor_, std::move(acceptor), options_, std::move(accepted)));
 }
 
 }  // namespace lockstep::platform

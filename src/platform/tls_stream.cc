@@ -103,6 +103,7 @@ class TlsStream::Engine final : public std::enable_shared_from_this<Engine> {
     end_inner();
   }
 
+  [[nodiscard]] bool held() const { return inner_->held(); }
   [[nodiscard]] std::string remote_address() const { return inner_->remote_address(); }
   [[nodiscard]] X509* peer() const { return SSL_get0_peer_certificate(ssl_); }
 
@@ -277,6 +278,9 @@ void TlsStream::async_write_some(std::span<const std::string_view> buffers, Done
   engine_->write(buffers, std::move(done));
 }
 
+bool TlsStream::held() const {
+  return engine_->held();
+}
 void TlsStream::close() {
   engine_->close();
 }

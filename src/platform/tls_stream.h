@@ -27,6 +27,7 @@ class TlsStream final : public env::Stream {
 
   void async_read_some(std::span<char> buffer, Done done) override;
   void async_write_some(std::span<const std::string_view> buffers, Done done) override;
+  [[nodiscard]] bool held() const override;
   void close() override;
   void end_writes() override;
   [[nodiscard]] std::string remote_address() const override;

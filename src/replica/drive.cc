@@ -338,8 +338,12 @@ void Replica::on_timer() {
   leave_to_faster_disk(present);
   resend_snapshots(present);
   tell_silent_members(present);
-  if (present >= persistence_settle_at_) persistence_->request_flush();
-  if (present >= std::min(persistence_idle_at_, persistence_settle_at_)) pump_persistence(true);
+  const bool settles = present >= persistence_settle_at_;
+  if (settles) {
+    persistence_settle_at_ = no_deadline;
+    persistence_->request_flush();
+  }
+  if (settles || present >= persistence_idle_at_) pump_persistence(true);
   drive();
 }
 

@@ -54,7 +54,9 @@ struct Options {
   engine::Engine* engine = nullptr;
   log::Options log;  // cluster and node are filled in from above
   // Instead of log.inline_bytes_max, if it is larger, while there is no other voter: then nothing can be done
-  // while the disk writes, and handing the group to another thread costs two wake-ups.
+  // while the disk writes, and handing the group to another thread costs two wake-ups. What such a group
+  // holds is applied and answered while the disk makes it durable: not zero only if nothing leaves
+  // this process but through the environment's network and streams, which keep it until then.
   std::size_t log_inline_bytes_max_alone = 0;
   store::StateMachineOptions machine;
   store::PersistenceOptions persistence;

@@ -236,8 +236,8 @@ void Replica::know_former_member(NodeId node) {
 
 void Replica::update_peers() {
   peers_as_of_ = raft_->configuration_index();
-  log_->set_inline_bytes_max(
-      std::max(options_.log.inline_bytes_max, alone() ? options_.log_inline_bytes_max_alone : 0));
+  const std::size_t inline_bytes_max = alone() ? options_.log_inline_bytes_max_alone : 0;
+  log_->set_inline(std::max(options_.log.inline_bytes_max, inline_bytes_max), inline_bytes_max > 0);
   const Result<std::vector<Member>> members = decode_addresses(raft_->configuration().context);
   if (!members.ok()) return;
   for (const Member& member : *members) {

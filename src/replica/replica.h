@@ -303,6 +303,7 @@ class Replica final : public store::Store,
   void start_persistence(store::Recovered recovered);
   void on_persistence_progress();
   void pump_persistence(bool idle);
+  void pump_when_durable(bool idle);
   void release_log();
 
   // ---- snapshots (snapshots.cc)
@@ -364,6 +365,7 @@ class Replica final : public store::Store,
   bool installing_ = false;  // its content is taking the place of ours: nothing is applied
   TimePoint persistence_idle_at_ = no_deadline;
   TimePoint persistence_settle_at_ = no_deadline;
+  std::size_t settle_bytes_seen_ = 0;     // unflushed, when that deadline was set
   std::size_t log_segments_flushed_ = 0;  // there were, when a flush was asked for because of them
   TimePoint tell_members_after_ = TimePoint::min();
 
@@ -388,6 +390,8 @@ class Replica final : public store::Store,
   env::TimerId timer_;
   TimePoint timer_at_ = no_deadline;
   bool driving_ = false;
+  bool pump_waits_ = false;  // for the log's disk
+  bool pump_idle_ = false;
   bool halted_ = false;
   bool refuses_ = false;  // since refuse_waiting()
   bool quota_alarm_proposed_ = false;

@@ -275,6 +275,7 @@ class TestMember final : private env::Clock,
     std::erase_if(timers_, [&](const auto& entry) { return entry.first.second == timer.value(); });
   }
   void submit(env::Closure work, env::Closure done) override {
+    LS_MUST(!disk_.at_work(), "the engine never gets what the log may lose");
     work_.emplace_back(std::move(work), std::move(done));
   }
   void set_receiver(env::Receiver* receiver) override { receiver_ = receiver; }

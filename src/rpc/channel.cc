@@ -177,6 +177,7 @@ class Channel::Core final : public SessionHost,
   bool produce_early(std::string& out, std::size_t bytes) override {
     return session_.produce_early(out, bytes);
   }
+  void on_held() override { on_output(Output::control); }
   void on_written() override {
     if (session_.wants_write() || session_.wants_work()) on_output(Output::control);
   }

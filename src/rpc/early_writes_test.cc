@@ -167,6 +167,31 @@ TEST_F(EarlyWrites, AnswersGivenWhileOutputIsGatheredComeInOrder) {
   }
 }
 
+// While the disk makes durable what they speak of.
+TEST_F(EarlyWrites, WhatIsHeldIsFramedAtTheTurnsEndAndLeavesAtTheNext) {
+  for (const bool at_once : {true, false}) {
+    kept.clear();
+    codes.clear();
+    connect(at_once);
+    ask("/test.Echo/Keep", 60);
+    strand.settle();
+    ASSERT_EQ(kept.size(), 60u);
+    from_server->held = true;
+    for (std::size_t i = 0; i < 30; ++i) kept[i]->respond("y");
+    for (int i = 0; i < 3; ++i) strand.turn();
+    for (std::size_t i = 30; i < 60; ++i) kept[i]->respond("y");
+    for (int i = 0; i < 3; ++i) strand.turn();
+    EXPECT_EQ(from_server->writes, 0u);
+    from_server->held = false;
+    strand.settle();
+    EXPECT_EQ(from_server->writes, 2u);
+    EXPECT_EQ(codes.size(), 60u);
+    EXPECT_THAT(codes, Each(GrpcCode::ok));
+    channel.reset();
+    strand.settle();
+  }
+}
+
 // The last frames left early, and their write took until after the turn's end.
 TEST_F(EarlyWrites, CallsWhoseAnswersAllLeftEarlyAreOver) {
   connect(false);

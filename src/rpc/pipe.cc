@@ -67,19 +67,23 @@ void Pipe::fit_input(std::size_t bytes) {
 void Pipe::flush() {
   early_bytes_ = 0;
   if (closed() || writing_) return;
-  output_.clear();
-  outputs_ = 0;
-  producing_ = true;
-  user_->produce(output_, output_bytes);
-  producing_ = false;
-  if (closed()) return;
-  if (output_.empty()) return user_->on_nothing_to_write();
+  if (!framed_) {
+    output_.clear();
+    outputs_ = 0;
+    producing_ = true;
+    user_->produce(output_, output_bytes);
+    producing_ = false;
+    if (closed()) return;
+    if (output_.empty()) return user_->on_nothing_to_write();
+  }
+  framed_ = stream_->held();
+  if (framed_) return user_->on_held();
   write_output();
 }
 
 void Pipe::on_output(Output kind) {
-  if (kind == Output::control || closed() || writing_ || producing_) return;
-  if (early_bytes_ > early_bytes_max) return;
+  if (kind == Output::control || closed() || writing_ || producing_ || framed_) return;
+  if (early_bytes_ > early_bytes_max || stream_->held()) return;
   if (++outputs_ < (kind == Output::message ? messages_per_write : calls_per_write)) return;
   output_.clear();
   if (!user_->produce_early(output_, early_bytes_max)) return;
@@ -133,7 +137,7 @@ void Pipe::close() {
 }
 
 void Pipe::trim() {
-  if (std::exchange(used_, false) || writing_) return;
+  if (std::exchange(used_, false) || writing_ || framed_) return;
   if (output_.capacity() > output_bytes_kept) std::string().swap(output_);
 }
 

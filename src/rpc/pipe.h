@@ -32,6 +32,8 @@ class PipeUser {
   virtual void produce(std::string& out, std::size_t bytes) = 0;
   // The same from the middle of a turn, calling nobody. False: that cannot be now.
   virtual bool produce_early(std::string& /*out*/, std::size_t /*bytes*/) { return false; }
+  // What was produced may not leave yet (Stream::held()): flush() is wanted at the turn's end.
+  virtual void on_held() = 0;
   // A write ended, all of what was produced.
   virtual void on_written() = 0;
   // Nothing was there to be written.
@@ -80,6 +82,7 @@ class Pipe : public std::enable_shared_from_this<Pipe> {
   int outputs_ = 0;              // since something was written
   std::size_t early_bytes_ = 0;  // written since flush() was called last
   bool producing_ = false;       // for flush(): output_ is in use
+  bool framed_ = false;          // by a flush() that was held
   bool reading_ = false;         // a read is under way
   bool wants_reading_ = true;
   bool writing_ = false;

@@ -61,6 +61,7 @@ class ServerConnection final : public SessionHost,
   bool produce_early(std::string& out, std::size_t bytes) override {
     return session_.produce_early(out, bytes);
   }
+  void on_held() override { on_output(Output::control); }
   void on_written() override;
   void on_nothing_to_write() override;
   void on_lost(std::error_code /*error*/) override { close(); }

@@ -38,10 +38,11 @@ class TestStrand final : public env::Executor, public env::Clock {
 
   // Until nothing is left to do at this moment.
   void settle() {
-    while (!queue_.empty() || !turn_end_.empty()) {
-      for (env::Closure& closure : std::exchange(queue_, {})) std::exchange(closure, nullptr)();
-      for (env::Closure& closure : std::exchange(turn_end_, {})) std::exchange(closure, nullptr)();
-    }
+    while (!queue_.empty() || !turn_end_.empty()) turn();
+  }
+  void turn() {
+    for (env::Closure& closure : std::exchange(queue_, {})) std::exchange(closure, nullptr)();
+    for (env::Closure& closure : std::exchange(turn_end_, {})) std::exchange(closure, nullptr)();
   }
   void pass(Duration duration) {
     const TimePoint end = now_ + duration;
@@ -70,6 +71,7 @@ struct TestFlow {
   std::size_t room = SIZE_MAX;  // what may wait unread before writes stop
   bool ended = false;           // by its writer
   bool at_once = false;         // write_now() takes what there is room for
+  bool held = false;            // nothing may leave, and nothing is written
   std::uint64_t writes = 0;
 };
 
@@ -89,6 +91,7 @@ class TestStream final : public env::Stream {
   void async_write_some(std::span<const std::string_view> buffers, Done done) override {
     LS_MUST(!buffers.empty());
     LS_MUST(!write_);
+    LS_MUST(!out_->held);
     write_bytes_ = buffers.front();
     LS_MUST(!write_bytes_.empty());
     write_ = std::move(done);
@@ -96,6 +99,7 @@ class TestStream final : public env::Stream {
   }
   std::size_t write_now(std::string_view bytes) override {
     LS_MUST(!write_);
+    LS_MUST(!out_->held);
     if (closed_ || !out_->at_once) return 0;
     const std::size_t taken = std::min(bytes.size(), out_->room - std::min(out_->room, out_->bytes.size()));
     out_->bytes.append(bytes.substr(0, taken));
@@ -103,6 +107,7 @@ class TestStream final : public env::Stream {
     if (taken != 0 && other_ != nullptr) other_->poll();
     return taken;
   }
+  [[nodiscard]] bool held() const override { return out_->held; }
   void close() override {
     if (std::exchange(closed_, true)) return;
     in_->room = SIZE_MAX;

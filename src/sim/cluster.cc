@@ -79,6 +79,7 @@ replica::Options Cluster::replica_options(Node& node) {
   result.heartbeat_interval = options.heartbeat_interval;
   result.commit_notice_delay = options.commit_notice_delay;
   result.log.inline_bytes_max = options.log_inline_bytes_max;
+  result.log_inline_bytes_max_alone = options.log_inline_bytes_max;
   result.log.segment_bytes = options.log_segment_bytes;
   result.log.entry_bytes_max = options.log_segment_bytes / 2;
   result.log_memory_bytes_max = options.log_memory_bytes_max;

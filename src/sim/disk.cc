@@ -50,11 +50,11 @@ class SimFile final : public env::File {
     if (!usable()) return dead();
     return disk_.sync(*inode_, path_);
   }
-  void write_and_sync(std::vector<env::Write> writes, bool small,
+  void write_and_sync(std::vector<env::Write> writes, bool small, std::move_only_function<void()> meanwhile,
                       std::move_only_function<void(Status)> done) override {
     if (!usable()) return;
     LS_MUST(writable_, "written through a file opened for reading");
-    disk_.write_and_sync({inode_, path_, std::move(writes), std::move(done)}, small);
+    disk_.write_and_sync({inode_, path_, std::move(writes), std::move(meanwhile), std::move(done)}, small);
   }
   Result<std::uint64_t> size() override {
     if (!usable()) return dead();
@@ -193,19 +193,27 @@ Status SimDisk::serve(InFlight& request) {
   for (const env::Write& part : request.writes) {
     LS_RETURN_IF_ERROR(write(*request.inode, request.path, part.offset, part.bytes.view()));
   }
+  if (request.on_strand && request.meanwhile) {
+    at_work_ = true;
+    std::exchange(request.meanwhile, nullptr)();
+    at_work_ = false;
+  }
   return sync(*request.inode, request.path);
 }
 
 void SimDisk::write_and_sync(InFlight request, bool small) {
-  if (small && small_inside_ && in_flight_.empty() && !frozen_) {
+  const bool inside = small && small_inside_ && in_flight_.empty() && !frozen_;
+  request.on_strand = inside && works_meanwhile_;
+  if (inside && !works_meanwhile_) {
     const Status status = serve(request);
-    if (!stopped_) request.done(status);
+    if (!stopped_) request.finish(status);
     return;
   }
-  in_flight_.push_back(std::move(request));
   const auto spread = static_cast<std::uint64_t>(delay_max_ns_ - delay_min_ns_);
-  const std::int64_t delay = delay_min_ns_ + static_cast<std::int64_t>(prng_.between(0, spread));
-  scheduler_(delay, [this, life = life_, alive = std::weak_ptr<bool>(alive_)] {
+  std::int64_t delay_ns = 0;
+  if (!request.on_strand) delay_ns = delay_min_ns_ + static_cast<std::int64_t>(prng_.between(0, spread));
+  in_flight_.push_back(std::move(request));
+  scheduler_(delay_ns, [this, life = life_, alive = std::weak_ptr<bool>(alive_)] {
     if (alive.expired() || !usable(life)) return;
     if (frozen_) {
       ++held_completions_;
@@ -220,7 +228,7 @@ void SimDisk::serve_next() {
   InFlight request = std::move(in_flight_.front());
   in_flight_.pop_front();
   const Status status = serve(request);
-  if (!stopped_) request.done(status);
+  if (!stopped_) request.finish(status);
 }
 
 void SimDisk::thaw() {

@@ -70,6 +70,12 @@ class SimDisk final : public env::Disk {
   // Whether `small` requests are served inside the call, in no time (as set at first), or wait their turn
   // like all others, so that a slow disk is slow for them, too. A caller must live with either.
   void serve_small_inside(bool on) { small_inside_ = on; }
+  // Those inside come a moment later, with `meanwhile` between write and sync, for tests in which nobody
+  // hears too early what that leads to. Else it comes after both: nothing else happens to a member in
+  // between.
+  void work_meanwhile(bool on) { works_meanwhile_ = on; }
+  // Inside such a `meanwhile`.
+  [[nodiscard]] bool at_work() const { return at_work_; }
   // Nothing completes until thaw().
   void freeze() { frozen_ = true; }
   void thaw();
@@ -118,7 +124,13 @@ class SimDisk final : public env::Disk {
     std::shared_ptr<Inode> inode;
     std::string path;
     std::vector<env::Write> writes;
+    std::move_only_function<void()> meanwhile;
     std::move_only_function<void(Status)> done;
+    bool on_strand = false;  // which has waited only until it was quiet
+    void finish(const Status& status) {
+      if (meanwhile && status.ok()) std::exchange(meanwhile, nullptr)();
+      done(status);
+    }
   };
   struct Trigger {
     std::uint64_t left = 0;  // 0: not armed
@@ -174,6 +186,8 @@ class SimDisk final : public env::Disk {
   bool stopped_ = false;
   bool frozen_ = false;
   bool small_inside_ = true;
+  bool works_meanwhile_ = false;
+  bool at_work_ = false;
   bool recording_ = false;
   std::vector<std::string> calls_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

@@ -68,9 +68,9 @@ struct OrderedLess {
 
 using OrderedSet = absl::btree_set<OrderedEntry, OrderedLess>;
 
-// Values grow a little without moving.
-std::size_t value_capacity_for(std::size_t value_bytes) {
-  return (value_bytes + 15) / 16 * 16;
+// Values grow a little without moving: into what the allocator would round `before` and the value up to.
+std::size_t value_capacity_for(std::size_t value_bytes, std::size_t before = 0) {
+  return (before + value_bytes + 15) / 16 * 16 - before;
 }
 
 }  // namespace
@@ -218,7 +218,7 @@ Node* Index::find(std::string_view key, std::uint64_t hash) const {
 Node* Index::allocate(std::string_view key, std::size_t value_bytes) {
   LS_MUST(!key.empty());
   LS_MUST(key.size() <= limits::key_bytes_max);
-  const std::size_t capacity = value_capacity_for(value_bytes);
+  const std::size_t capacity = value_capacity_for(value_bytes, sizeof(Node) + key.size());
   void* memory = ::operator new(sizeof(Node) + key.size() + capacity);
   Node* node = new (memory) Node;
   node->key_bytes_ = static_cast<std::uint32_t>(key.size());

@@ -97,6 +97,7 @@ class Connection final : public Http1Host,
     if (!closed_) pipe_->set_reading(session_.wants_read());
   }
   void produce(std::string& out, std::size_t bytes) override { session_.produce(out, bytes); }
+  void on_held() override { on_output(); }
   void on_written() override {
     shared_.metrics.bytes_sent += pipe_->written_bytes() - counted_bytes_;
     counted_bytes_ = pipe_->written_bytes();
