@@ -71,6 +71,7 @@ Status Applier::run_txn(const TxnRequest& txn, std::span<const char> path, std::
 }
 
 CommandResult Applier::do_txn(const TxnRequest& txn) {
+  LS_RETURN_IF_ERROR(check_keys_looked_at(reader(), txn));
   const std::vector<char> path = choose_path(reader(), txn);
   LS_RETURN_IF_ERROR(check_txn(txn, path));
   TxnResponse response;

@@ -100,6 +100,12 @@ Status answer_too_large() {
   return {Code::resource_exhausted,
           "lockstep: the answer would be larger than 256 MiB: use limit, keys_only or count_only"};
 }
+Status too_many_keys_looked_at() {
+  return {
+      Code::resource_exhausted,
+      "lockstep: the ranges and compares of the transaction would look at more than 4000000 keys beside the "
+      "largest of them: use several transactions"};
+}
 Status too_many_alarms() {
   return {Code::resource_exhausted, "lockstep: too many alarms"};
 }

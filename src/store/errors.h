@@ -41,6 +41,7 @@ Status auth_revision_old();
 Status key_too_large();
 Status txn_too_deep();
 Status answer_too_large();
+Status too_many_keys_looked_at();
 Status too_many_alarms();
 Status request_id_invalid();
 Status client_unknown();            // not registered, or evicted: never executed again

@@ -8,8 +8,11 @@
 #include <gtest/gtest.h>
 
 #include "base/prng.h"
+#include "store/history.h"
 #include "store/index.h"
+#include "store/reader.h"
 #include "store/testing/machine.h"
+#include "store/txn_path.h"
 
 namespace lockstep::store {
 namespace {
@@ -97,6 +100,74 @@ TEST_F(KeyRuns, SayWhatALookAtEveryKeySays) {
   EXPECT_EQ(index.run_count(), 0u);
   put("again");
   expect_equal_counts("a", "z", revision);
+}
+
+// What one transaction may look at: one range whatever it holds, and so much in all the others.
+class KeysLookedAt : public KeyRuns {
+ protected:
+  KeysLookedAt() {
+    for (std::size_t number = 0; number < 1'000; ++number) put(key_of(number));
+    bury(key_of(17));
+  }
+  bool allowed(const TxnRequest& txn, std::size_t keys_max) {
+    const Reader reader(index, history, revision, Revision(-1));
+    return check_keys_looked_at(reader, txn, keys_max).ok();
+  }
+  // Exactly so many.
+  void expect_looks(const TxnRequest& txn, std::size_t keys) {
+    EXPECT_TRUE(allowed(txn, keys));
+    if (keys > 0) EXPECT_FALSE(allowed(txn, keys - 1));
+  }
+  static TxnRequest ranges(std::initializer_list<RangeRequest> all) {
+    TxnRequest txn;
+    for (const RangeRequest& range : all) txn.success.push_back({range});
+    return txn;
+  }
+  static RangeRequest first(std::size_t keys) { return {.key = key_of(0), .range_end = key_of(keys)}; }
+
+  History history{{}, nullptr};
+};
+
+TEST_F(KeysLookedAt, AreThoseOfAllRangesButTheLargest) {
+  expect_looks(ranges({first(1000)}), 0);
+  expect_looks(ranges({first(1000), first(10)}), 10);
+  expect_looks(ranges({first(100), first(1000), first(100)}), 198);  // one of them is buried
+  expect_looks(ranges({first(1000), first(1000), first(1000)}), 1998);
+}
+
+TEST_F(KeysLookedAt, CountOnlyWhatIsLookedAt) {
+  const auto beside = [&](RangeRequest range) { return ranges({first(1000), std::move(range)}); };
+  RangeRequest page = first(500);
+  page.limit = 10;
+  expect_looks(beside(page), 10);
+  page.sort_order = SortOrder::ascend;
+  expect_looks(beside(page), 10);
+  page.sort_order = SortOrder::descend;
+  expect_looks(beside(page), 499);
+  page.sort_target = SortTarget::value;
+  expect_looks(beside(page), 499);
+  RangeRequest counted = first(500);
+  counted.count_only = true;
+  expect_looks(beside(counted), 0);
+  counted.revision = revision;
+  expect_looks(beside(counted), 499);
+  counted.revision = {};
+  counted.min_mod_revision = Revision(2);
+  expect_looks(beside(counted), 499);
+  expect_looks(beside({.key = key_of(1)}), 0);
+}
+
+TEST_F(KeysLookedAt, AreAlsoThoseOfComparesRemovalsAndBranchesNotTaken) {
+  TxnRequest txn = ranges({first(1000)});
+  txn.compare.push_back({.key = key_of(0), .range_end = key_of(10)});
+  txn.compare.push_back({.key = key_of(0)});
+  expect_looks(txn, 10);
+  txn.failure.push_back({DeleteRangeRequest{.key = key_of(20), .range_end = key_of(40)}});
+  txn.failure.push_back({DeleteRangeRequest{.key = key_of(20)}});
+  expect_looks(txn, 30);
+  TxnRequest outer = ranges({first(16)});
+  outer.success.push_back({txn});
+  expect_looks(outer, 46);
 }
 
 TEST_F(KeyRuns, CountingALargeRangeLooksAtFewKeys) {

@@ -34,6 +34,7 @@ Result<TxnResponse> run(const Reader& reader, const TxnRequest& txn, std::span<c
 Result<TxnResponse> StateMachine::read_txn(const TxnRequest& txn) const {
   LS_MUST(is_read_only(txn));
   const Reader reader(state_->index, state_->history, state_->revision, state_->compacted);
+  LS_RETURN_IF_ERROR(check_keys_looked_at(reader, txn));
   const std::vector<char> path = choose_path(reader, txn);
   LS_RETURN_IF_ERROR(check_ranges(reader, txn, path));
   LS_RETURN_IF_ERROR(check_answer_bytes(reader, txn, path));

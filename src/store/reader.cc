@@ -129,6 +129,20 @@ bool holds_for(const Compare& compare, const RowView& row) {
 
 }  // namespace
 
+std::size_t Reader::live_count(const KeyRange& range) const {
+  std::size_t live = 0;
+  const auto visit = [&](const Node* node) {
+    live += node->is_tombstone() ? 0 : 1;
+    return true;
+  };
+  const auto take = [&](const KeyRun& run) {
+    live += run.live;
+    return true;
+  };
+  index_.visit(range, visit, take);
+  return live;
+}
+
 Result<Reader::Rows> Reader::collect(const RangeRequest& request, Revision at, std::size_t rows_max,
                                      std::size_t kept_max) const {
   const bool count_only = request.count_only;

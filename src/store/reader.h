@@ -37,6 +37,9 @@ class Reader {
   // Of the rows that range() would answer with, without copying them; one more than the bound stands for all
   // that is larger. A function of the state and the request alone. Errors: as range().
   [[nodiscard]] Result<std::size_t> answer_bytes(const RangeRequest& request) const;
+  // Keys with a value, all and in a range, of the newest state.
+  [[nodiscard]] std::size_t live_count() const { return index_.live_count(); }
+  [[nodiscard]] std::size_t live_count(const KeyRange& range) const;
   // Of the newest state.
   [[nodiscard]] bool holds(const Compare& compare) const;
   // Whether a range may be read inside a transaction, before anything is executed. (etcd treats negative

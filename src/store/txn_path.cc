@@ -1,5 +1,7 @@
 #include "store/txn_path.h"
 
+#include <algorithm>
+
 #include "base/assert.h"
 #include "base/limits.h"
 #include "base/planted.h"
@@ -22,7 +24,57 @@ void choose(const Reader& state_before, const TxnRequest& txn, std::vector<char>
   }
 }
 
+// Whether what is only counted, and what is behind a limit, is counted by runs.
+bool is_plain(const RangeRequest& range) {
+  return range.revision == Revision{} && range.min_mod_revision == Revision{} &&
+         range.max_mod_revision == Revision{} && range.min_create_revision == Revision{} &&
+         range.max_create_revision == Revision{};
+}
+
+// How many keys it looks at, at most.
+std::size_t look_max(const RangeRequest& range) {
+  if (!is_plain(range)) return SIZE_MAX;
+  if (range.count_only) return 0;
+  const bool in_key_order = range.sort_target == SortTarget::key && range.sort_order != SortOrder::descend;
+  return range.limit > 0 && in_key_order ? static_cast<std::size_t>(range.limit) : SIZE_MAX;
+}
+
+// Calls look(range) for each range whose keys are looked at.
+template <class Look>
+void visit_looks(const TxnRequest& txn, const Look& look) {
+  for (const Compare& compare : txn.compare) {
+    if (!compare.range_end.empty()) look(KeyRange(compare.key, compare.range_end), SIZE_MAX);
+  }
+  for (const auto* branch : {&txn.success, &txn.failure}) {
+    for (const RequestOperation& operation : *branch) {
+      if (const auto* nested = std::get_if<TxnRequest>(&operation.request)) {
+        visit_looks(*nested, look);
+      } else if (const auto* removal = std::get_if<DeleteRangeRequest>(&operation.request)) {
+        if (!removal->range_end.empty()) look(KeyRange(removal->key, removal->range_end), SIZE_MAX);
+      } else if (const auto* range = std::get_if<RangeRequest>(&operation.request)) {
+        const std::size_t keys_max = look_max(*range);
+        if (!range->range_end.empty() && keys_max > 0) look(KeyRange(range->key, range->range_end), keys_max);
+      }
+    }
+  }
+}
+
 }  // namespace
+
+Status check_keys_looked_at(const Reader& state_before, const TxnRequest& txn, std::size_t keys_max) {
+  std::size_t ranges = 0;
+  visit_looks(txn, [&](const KeyRange&, std::size_t) { ++ranges; });
+  // Nearly always, and without counting.
+  if (ranges <= 1 || state_before.live_count() <= keys_max / (ranges - 1)) return {};
+  std::size_t keys = 0;
+  std::size_t keys_of_largest = 0;
+  visit_looks(txn, [&](const KeyRange& range, std::size_t limit) {
+    const std::size_t looked_at = std::min(limit, state_before.live_count(range));
+    keys += looked_at;
+    keys_of_largest = std::max(keys_of_largest, looked_at);
+  });
+  return keys - keys_of_largest > keys_max ? errors::too_many_keys_looked_at() : Status();
+}
 
 std::vector<char> choose_path(const Reader& state_before, const TxnRequest& txn) {
   std::vector<char> path;

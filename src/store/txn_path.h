@@ -18,6 +18,13 @@ inline const std::vector<RequestOperation>& branch_of(const TxnRequest& txn, boo
   return succeeded ? txn.success : txn.failure;
 }
 
+// One range may look at every key there is. Several, of a transaction's compares and of all its branches,
+// look at no more than this beside the largest of them: everybody else waits meanwhile.
+inline constexpr std::size_t keys_looked_at_max = 4'000'000;
+// Decided by every member alike, from the state before.
+Status check_keys_looked_at(const Reader& state_before, const TxnRequest& txn,
+                            std::size_t keys_max = keys_looked_at_max);
+
 std::vector<char> choose_path(const Reader& state_before, const TxnRequest& txn);
 
 // Calls visit(operation) for the operations of the chosen branches, in the order of the path; *consumed
