@@ -49,6 +49,7 @@ AsioExecutor::~AsioExecutor() {
   // Before the context: what closures hold (sockets) needs it.
   queue_.clear();
   turn_end_.clear();
+  released_.clear();
   quiet_.clear();
   other_threads_.clear();
   timers_ = TimerHeap();

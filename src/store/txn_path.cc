@@ -35,8 +35,9 @@ bool is_plain(const RangeRequest& range) {
 std::size_t look_max(const RangeRequest& range) {
   if (!is_plain(range)) return SIZE_MAX;
   if (range.count_only) return 0;
-  const bool in_key_order = range.sort_target == SortTarget::key && range.sort_order != SortOrder::descend;
-  return range.limit > 0 && in_key_order ? static_cast<std::size_t>(range.limit) : SIZE_MAX;
+  // An order, also that of the keys, is made of all of them.
+  const bool stops_early = range.limit > 0 && range.sort_order == SortOrder::none;
+  return stops_early ? static_cast<std::size_t>(range.limit) : SIZE_MAX;
 }
 
 // Calls look(range) for each range whose keys are looked at.
