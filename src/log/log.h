@@ -125,7 +125,8 @@ class Log {
   Log(const Log&) = delete;
   Log& operator=(const Log&) = delete;
 
-  // Queues the batch. `done` runs once it is durable, never if that fails. An empty batch is a barrier: done
+  // Queues the batch. `done` runs once it is durable (a little earlier after set_inline()), never if that
+  // fails. An empty batch is a barrier: done
   // when everything before it is durable. `done` may run inside this call (small group, nothing under way)
   // and may itself append: such an append only queues, and goes out when `done` has returned. Requires: no
   // damage left to discard. Entries above entry_bytes_max are a broken caller (assertion).

@@ -62,6 +62,8 @@ void visit_looks(const TxnRequest& txn, const Look& look) {
 
 }  // namespace
 
+static_assert(keys_looked_at_max == 4'000'000, "errors.cc tells the client the number");
+
 Status check_keys_looked_at(const Reader& state_before, const TxnRequest& txn, std::size_t keys_max) {
   std::size_t ranges = 0;
   visit_looks(txn, [&](const KeyRange&, std::size_t) { ++ranges; });
