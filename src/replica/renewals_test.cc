@@ -126,6 +126,22 @@ class Lone : public testing::Test {
   LogIndex applied() { return member.replica().status().applied; }
 };
 
+// Store time counts whole milliseconds: what is granted, renewed or begun within one has its whole time
+// nevertheless.
+TEST_F(Lone, NoLeaseEndsEvenAFractionOfAMillisecondEarly) {
+  member.pass(900us);
+  grant(member, 1s);
+  member.pass(1s);
+  EXPECT_TRUE(alive(member));
+  member.pass(1ms);
+  EXPECT_FALSE(alive(member));
+  grant(member, 1s);
+  member.pass(500ms + 700us);
+  expect_renewed(member, 1s);
+  member.pass(1s);
+  EXPECT_TRUE(alive(member));
+}
+
 TEST_F(Lone, AnswersWithoutAnEntryAndLogsALittleLater) {
   grant(member, 10s);
   member.pass(5s);
@@ -173,7 +189,7 @@ TEST_F(Lone, RenewedAgainAfterAStandstillItHasItsWholeTime) {
 TEST_F(Lone, WhoseTimeIsOverIsNotRenewed) {
   member.pass(1s);  // the term's beginning gives every lease a little more
   grant(member, 2s);
-  member.stand_still(2s);
+  member.stand_still(2s + 1ms);
   const auto answer = renew(member);
   member.settle();
   ASSERT_TRUE(answer->came);

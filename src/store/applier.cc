@@ -307,7 +307,7 @@ CommandResult Applier::do_lease_grant(const LeaseGrantCommand& grant) {
     seed = mix(seed + 0x9e3779b97f4a7c15);
     id = LeaseId(static_cast<std::int64_t>(seed & static_cast<std::uint64_t>(INT64_MAX)));
   }
-  const LeaseTerms terms{grant.ttl_ms, state_.store_time_ms + grant.ttl_ms};
+  const LeaseTerms terms{grant.ttl_ms, lease_deadline_ms(state_.store_time_ms, grant.ttl_ms)};
   state_.leases.grant(id, terms);
   applied_.meta.push_back({lease_row_key(id), encode_lease_row(terms)});
   return Response(
@@ -338,8 +338,8 @@ CommandResult Applier::do_lease_renew(const LeaseRenewCommand& renew) {
     renewal.id = id;
     if (const auto terms = state_.leases.find(id)) {
       // A term's beginning may have given it more than that.
-      const LeaseTerms renewed{terms->ttl_ms,
-                               std::max(terms->deadline_ms, state_.store_time_ms + terms->ttl_ms)};
+      const std::int64_t deadline_ms = lease_deadline_ms(state_.store_time_ms, terms->ttl_ms);
+      const LeaseTerms renewed{terms->ttl_ms, std::max(terms->deadline_ms, deadline_ms)};
       if (!LS_PLANTED(lease_renewal_lost)) {
         set_lease(id, renewed);
       }

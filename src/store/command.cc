@@ -13,7 +13,7 @@ namespace lockstep::store {
 namespace {
 
 // 1: a term did not begin with every lease's whole time.
-constexpr std::uint8_t format_version = 3;
+constexpr std::uint8_t format_version = 4;
 constexpr std::uint8_t header_has_digest = 1;
 
 constexpr std::uint8_t kind_has_request_id = 0x80;

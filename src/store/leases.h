@@ -29,6 +29,12 @@ struct LeaseTerms {
   std::int64_t deadline_ms = 0;
 };
 
+// The deadline of a lease that was given `ttl_ms` in an entry of this store time. Store time is the whole
+// milliseconds that have passed: the moment itself may have been almost one later, and none ends early (I6).
+constexpr std::int64_t lease_deadline_ms(std::int64_t store_time_ms, std::int64_t ttl_ms) {
+  return store_time_ms + ttl_ms + 1;
+}
+
 class LeaseTable {
  public:
   LeaseTable();

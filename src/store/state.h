@@ -59,7 +59,7 @@ class StateMachine::State {
   // What is stored is a lower bound: the term's beginning gave every lease its whole time once more, from the
   // last moment at which the leader before may have renewed it.
   [[nodiscard]] std::int64_t deadline_ms(const LeaseTerms& terms) const {
-    return std::max(terms.deadline_ms, term_began_ms + terms.ttl_ms);
+    return std::max(terms.deadline_ms, lease_deadline_ms(term_began_ms, terms.ttl_ms));
   }
 };
 

@@ -54,8 +54,9 @@ LeaseTimeToLiveResponse StateMachine::lease_time_to_live(const LeaseTimeToLiveRe
   if (!terms.has_value()) return response;
   response.found = true;
   response.granted_ttl = std::chrono::milliseconds(terms->ttl_ms);
+  // What is left for certain: of this millisecond, too, a part has passed.
   const std::int64_t remaining_ms =
-      std::clamp<std::int64_t>(terms->deadline_ms - store_now_ms, 0, terms->ttl_ms);
+      std::clamp<std::int64_t>(terms->deadline_ms - 1 - store_now_ms, 0, terms->ttl_ms);
   response.remaining = std::chrono::milliseconds(remaining_ms);
   if (request.keys) {
     for (const Node* node : state_->leases.keys(request.id)) response.keys.emplace_back(node->key());

@@ -40,7 +40,7 @@ std::string example_batch() {
 
 TEST(CommandFormat, TheDocumentedExample) {
   EXPECT_EQ(hex(example_batch()),
-            "03 01 dc 0b 40 ef cd ab 89 67 45 23 01 "
+            "04 01 dc 0b 40 ef cd ab 89 67 45 23 01 "
             "81 80 20 03 02 09 01 6b 01 76 0e "
             "02 00 01 61 01 62 "
             "03 01 02 01 6b 00 0a 01 02 00 01 6b 01 77 01 01 00 00 01 6b 00 02 00 00 00 00 00");

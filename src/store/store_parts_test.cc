@@ -179,11 +179,11 @@ TEST(Leases, EndInOrderOfDeadlineAndId) {
       }
     }
   });
-  EXPECT_EQ(machine->next_deadline_ms(), 2000);
-  machine.time_ms = 1999;
+  EXPECT_EQ(machine->next_deadline_ms(), 2001);
+  machine.time_ms = 2000;
   expect_ok(machine.one([](BatchBuilder& batch) { return batch.nothing(); }));
   EXPECT_EQ(machine->key_count(), 6u) << "not a millisecond early";
-  machine.time_ms = 2000;
+  machine.time_ms = 2001;
   expect_ok(machine.one([](BatchBuilder& batch) { return batch.nothing(); }));
   std::string order;
   for (std::size_t i = 0; i < machine.last.effects->size(); ++i) {
@@ -216,13 +216,13 @@ TEST(Leases, ARenewalCountsFromItsEntryEvenIfTheClockStoodStill) {
   expect_ok(machine.one([](BatchBuilder& batch) { return batch.lease_grant({1s, LeaseId(1)}); }));
   machine.time_ms = 1900;
   expect_ok(machine.one([](BatchBuilder& batch) { return batch.lease_renew({{LeaseId(1)}}); }));
-  EXPECT_EQ(machine->next_deadline_ms(), 2900);
+  EXPECT_EQ(machine->next_deadline_ms(), 2901);
   // A new leader whose clock is behind: the store's clock does not go back, and nobody ends early.
   machine.term = Term(2);
   machine.time_ms = 500;
   expect_ok(machine.one([](BatchBuilder& batch) { return batch.lease_renew({{LeaseId(1)}}); }));
   EXPECT_EQ(machine->store_time_ms(), 1900);
-  EXPECT_EQ(machine->next_deadline_ms(), 2900);
+  EXPECT_EQ(machine->next_deadline_ms(), 2901);
 }
 
 // The leader before may have answered renewals that did not reach the log.
@@ -237,20 +237,20 @@ TEST(Leases, ATermBeginsWithTheWholeTimeOfEach) {
   machine.term = Term(2);
   machine.time_ms = 2500;  // its first entry was stamped later: the term began where the last one ended
   expect_ok(machine.one([](BatchBuilder& batch) { return batch.nothing(); }));
-  EXPECT_EQ(machine->lease(LeaseId(1))->deadline_ms, 3150);
-  EXPECT_EQ(machine->lease(LeaseId(2))->deadline_ms, 32'150);
+  EXPECT_EQ(machine->lease(LeaseId(1))->deadline_ms, 3151);
+  EXPECT_EQ(machine->lease(LeaseId(2))->deadline_ms, 32'151);
   machine.restart();  // a member that starts in the middle of a term knows when it began
-  EXPECT_EQ(machine->lease(LeaseId(2))->deadline_ms, 32'150);
+  EXPECT_EQ(machine->lease(LeaseId(2))->deadline_ms, 32'151);
   EXPECT_EQ(machine->lease_time_to_live({LeaseId(2)}, 2500).remaining, 29'650ms);
-  machine.time_ms = 3149;
+  machine.time_ms = 3150;
   expect_ok(machine.one([](BatchBuilder& batch) { return batch.nothing(); }));
   EXPECT_TRUE(machine->lease(LeaseId(1)).has_value());
-  machine.time_ms = 3150;
+  machine.time_ms = 3151;
   expect_ok(machine.one([](BatchBuilder& batch) { return batch.nothing(); }));
   EXPECT_FALSE(machine->lease(LeaseId(1)).has_value());
   // A renewal that was logged in the new term counts from its entry.
   expect_ok(machine.one([](BatchBuilder& batch) { return batch.lease_renew({{LeaseId(2)}}); }));
-  EXPECT_EQ(machine->lease(LeaseId(2))->deadline_ms, 33'150);
+  EXPECT_EQ(machine->lease(LeaseId(2))->deadline_ms, 33'152);
 }
 
 TEST(Leases, AChosenIdIsTheSameEverywhereAndPositive) {
@@ -281,7 +281,7 @@ TEST(StateMachine, ADifferentDigestHalts) {
 
 TEST(StateMachine, AMalformedEntryHalts) {
   Machine machine;
-  EXPECT_EQ(machine.apply("\x03", nullptr).fatal.to_string(), "corruption: batch has a malformed header");
+  EXPECT_EQ(machine.apply("\x04", nullptr).fatal.to_string(), "corruption: batch has a malformed header");
 }
 
 // It would be replayed by other rules than it was written by.
@@ -290,12 +290,12 @@ TEST(StateMachine, AnEntryOfAnotherFormatHaltsAndSaysSo) {
   batch.start({.store_time_ms = 1000});
   ASSERT_TRUE(batch.nothing());
   std::string payload = batch.take();
-  for (const char format : {'\2', '\4'}) {
+  for (const char format : {'\3', '\5'}) {
     payload[0] = format;
     Machine machine;
     EXPECT_EQ(machine.apply(payload, nullptr).fatal.to_string(),
               "corruption: batch has format " + std::to_string(int{format}) +
-                  ", and this version of lockstepd reads 3: open it with the version that wrote it");
+                  ", and this version of lockstepd reads 4: open it with the version that wrote it");
   }
 }
 
@@ -308,7 +308,7 @@ TEST(Leases, WhenItsTermBeganComesBackWithASnapshot) {
   machine.term = machine.term.next();
   expect_ok(machine.one([](BatchBuilder& batch) { return batch.nothing(); }));
   machine.restart();
-  machine.time_ms += 10'249;
+  machine.time_ms += 10'250;
   expect_ok(machine.one([](BatchBuilder& batch) { return batch.nothing(); }));
   EXPECT_EQ(machine->lease_count(), 1u);
   machine.time_ms += 1;

@@ -144,7 +144,7 @@ TEST_F(SessionTest, AdoptedWithinItsTtlItLivesOn) {
   world.advance(10s);
   EXPECT_TRUE(adopted->alive());
   adopted.reset();
-  world.advance(3s);
+  world.advance(3s + 1ms);
   EXPECT_EQ(adopt(id, {}, adopted), errors::session_not_found());
 }
 

@@ -88,7 +88,7 @@ void Model::set_time(std::int64_t time_ms) {
     }
     if (!first) return;
     Lease& lease = leases_.at(first->second);
-    const std::int64_t whole_ms = term_began_ms_ + lease.ttl_ms;
+    const std::int64_t whole_ms = term_began_ms_ + lease.ttl_ms + 1;
     if (whole_ms > time_ms_) {
       lease.deadline_ms = whole_ms;
     } else {
@@ -282,7 +282,7 @@ CommandResult Model::lease_grant(const LeaseGrantRequest& request) {
     return Status(Code::failed_precondition, "etcdserver: lease already exists");
   }
   const std::int64_t ttl_ms = request.ttl / 1ms;
-  leases_[request.id] = {ttl_ms, time_ms_ + ttl_ms};
+  leases_[request.id] = {ttl_ms, time_ms_ + ttl_ms + 1};
   return Response(LeaseGrantResponse{{.revision = Revision(revision())}, request.id, request.ttl});
 }
 
@@ -298,7 +298,7 @@ CommandResult Model::lease_renew(LeaseId id) {
   response.renewals.push_back({.id = id});
   const auto lease = leases_.find(id);
   if (lease != leases_.end()) {
-    lease->second.deadline_ms = std::max(lease->second.deadline_ms, time_ms_ + lease->second.ttl_ms);
+    lease->second.deadline_ms = std::max(lease->second.deadline_ms, time_ms_ + lease->second.ttl_ms + 1);
     response.renewals[0].ttl = std::chrono::milliseconds(lease->second.ttl_ms);
   }
   return Response(std::move(response));
