@@ -106,7 +106,7 @@ class AsioExecutor final : public env::Executor {
   bool quiet_has_waited_ = false;  // for a turn
   bool held_ = false;
   std::vector<env::Closure> released_;
-  int looks_left_ = 0;  // that may be in vain; see look_around()
+  int looks_earned_ = 0;  // see look_around()
   int sleeps_without_look_ = 0;
   std::vector<env::Closure> taken_;  // swapped with other_threads_, to keep both capacities
   std::unique_ptr<Loop> loop_;

@@ -270,9 +270,10 @@ TEST(Executor, WhoIsNeverAskedAtOnceSeldomLooksAround) {
   };
   driven.executor.post([&] { again(); });
   driven.run();
-  // Every 32nd sleep, and a few more where the machine is so busy that a timer fires during a look.
+  // Every 32nd sleep; every fourth where others want the processor, and a few more where the machine is so
+  // busy that a timer fires during a look.
   EXPECT_GE(driven.executor.metrics().looks, 1u);
-  EXPECT_LT(driven.executor.metrics().looks, 100u);
+  EXPECT_LT(driven.executor.metrics().looks, 200u);
 }
 
 TEST(Executor, WhatDidNotRunIsDestroyedWithTheExecutor) {
