@@ -25,7 +25,7 @@ constexpr std::size_t queue_capacity_kept = 16 * 1024;
 constexpr Duration look_time = 20us;
 // And so long where every yield came back soon: that covers an answer that waits for a quick disk, and a
 // wake-up of the other side.
-constexpr Duration look_time_alone = 200us;
+constexpr Duration look_time_alone = 300us;
 constexpr Duration yield_time_alone = 25us;
 // Looks go on while two of three find something: each that does earns one more, one in vain costs two.
 constexpr int looks_earned_max = 4;
