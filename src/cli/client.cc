@@ -4,12 +4,20 @@
 #include "platform/tls_streams.h"
 
 namespace lockstep::cli {
+namespace {
+
+// Commands are short, and `bench` waits for answers: whom it measures beside lockstepd is waited for as long.
+constexpr Duration look_time = std::chrono::microseconds(300);
+
+}  // namespace
 
 Client::Client(ClientSettings settings, std::string password, bool fail_fast)
     : settings_(std::move(settings)),
       password_(std::move(password)),
       executor_(clock_),
-      fail_fast_(fail_fast) {}
+      fail_fast_(fail_fast) {
+  executor_.set_look_time(look_time);
+}
 
 Client::~Client() {
   store_.reset();

@@ -23,10 +23,11 @@ constexpr std::size_t queue_capacity_kept = 16 * 1024;
 
 // A look takes so long where others want the processor: longer, four processes on two processors did less.
 constexpr Duration look_time = 20us;
-// And so long where every yield came back soon: that covers an answer that waits for a quick disk, and a
-// wake-up of the other side.
-constexpr Duration look_time_alone = 300us;
+// Longer, as the strand was told, where every yield came back soon.
 constexpr Duration yield_time_alone = 25us;
+// Who kept the processor for so long was not the one to answer, but somebody with work of his own: a sleeper
+// is woken sooner.
+constexpr Duration yield_time_bearable = 300us;
 // Looks go on while two of three find something: each that does earns one more, one in vain costs two.
 constexpr int looks_earned_max = 4;
 constexpr int look_in_vain_costs = 2;
@@ -192,29 +193,33 @@ void AsioExecutor::wait_for_work() {
 // processor has it meanwhile. A strand whose looks are often in vain looks seldom, so that one with little to
 // do does not burn a processor.
 bool AsioExecutor::look_around(TimePoint deadline) {
+  if (look_time_alone_ <= Duration::zero()) return false;
   if (looks_earned_ == 0 && ++sleeps_without_look_ < sleeps_per_look) return false;
   sleeps_without_look_ = 0;
   ++metrics_.looks;
   const TimePoint begun = clock_.now();
-  TimePoint end = std::min(begun + look_time_alone, deadline);
+  TimePoint end = std::min(begun + look_time_alone_, deadline);
   TimePoint now = begun;
   bool crowded = false;
+  bool unbearable = false;
   while (true) {
     const std::size_t handlers = loop_->context.poll_one();
     metrics_.io_handlers += handlers;
     if (handlers != 0 || other_threads_pending_.load(std::memory_order_relaxed)) {
-      looks_earned_ = std::min(looks_earned_ + 1, looks_earned_max);
+      looks_earned_ = unbearable ? 0 : std::min(looks_earned_ + 1, looks_earned_max);
       return true;
     }
+    if (now >= deadline) return true;
     if (now >= end) break;  // behind the poll: who had the processor may have been the one to answer
     const TimePoint before = now;
     ::sched_yield();
     now = clock_.now();
     crowded = crowded || now - before > yield_time_alone;
+    unbearable = unbearable || now - before > yield_time_bearable;
     if (crowded) end = std::min(end, begun + look_time);
   }
-  looks_earned_ = std::max(looks_earned_ - look_in_vain_costs, 0);
-  if (crowded) sleeps_without_look_ = sleeps_per_look - sleeps_per_look_crowded;
+  looks_earned_ = unbearable ? 0 : std::max(looks_earned_ - look_in_vain_costs, 0);
+  if (crowded && !unbearable) sleeps_without_look_ = sleeps_per_look - sleeps_per_look_crowded;
   return false;
 }
 

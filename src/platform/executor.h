@@ -75,6 +75,11 @@ class AsioExecutor final : public env::Executor {
   void stop();
   [[nodiscard]] bool on_strand() const;
 
+  // How long it looks around before it sleeps, if nobody else wants the processor. As it is, that covers who
+  // asks again at once; 300 us cover an answer that waits for a quick disk, and take most of a processor while
+  // one call after the other is in flight. Before run(), or on the strand.
+  void set_look_time(Duration longest) { look_time_alone_ = longest; }
+
   // For the parts of platform and gateway that speak Asio. Its handlers run on the strand.
   boost::asio::io_context& context();
   [[nodiscard]] RealClock& clock() { return clock_; }
@@ -106,6 +111,7 @@ class AsioExecutor final : public env::Executor {
   bool quiet_has_waited_ = false;  // for a turn
   bool held_ = false;
   std::vector<env::Closure> released_;
+  Duration look_time_alone_ = std::chrono::microseconds(100);
   int looks_earned_ = 0;  // see look_around()
   int sleeps_without_look_ = 0;
   std::vector<env::Closure> taken_;  // swapped with other_threads_, to keep both capacities

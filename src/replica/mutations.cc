@@ -188,7 +188,9 @@ void Replica::flush_batch() {
   if (!builder_.started()) return;
   PendingBatch batch = std::exchange(building_, {});
   commands_expected_ = std::min(batch.commands.size(), commands_expected_max);
-  std::string payload = builder_.take();
+  // Stamped when it is complete: what came last may be a lease, whose time does not begin before it was asked
+  // for. A disk may have been waited for since the first.
+  std::string payload = raft_->is_leader() ? builder_.take_at(leader_time_ms()) : builder_.take();
   release_held();
   submit_batch(std::move(payload), std::move(batch));
 }

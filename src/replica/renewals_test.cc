@@ -142,6 +142,18 @@ TEST_F(Lone, NoLeaseEndsEvenAFractionOfAMillisecondEarly) {
   EXPECT_TRUE(alive(member));
 }
 
+// Commands of one turn share an entry, and the strand may have waited for its disk since the first came.
+TEST_F(Lone, ALeasesTimeBeginsWhenItWasAskedForNotWhenItsEntryWasBegun) {
+  member.replica().put({.key = "k", .value = "v"}, {}, [](const Result<store::PutResponse>&) {});
+  member.stand_still(20ms);
+  grant(member, 1s);
+  EXPECT_EQ(member.replica().machine().revision(), Revision(2)) << "both in one";
+  member.pass(1s);
+  EXPECT_TRUE(alive(member));
+  member.pass(2ms);
+  EXPECT_FALSE(alive(member));
+}
+
 TEST_F(Lone, AnswersWithoutAnEntryAndLogsALittleLater) {
   grant(member, 10s);
   member.pass(5s);

@@ -149,18 +149,34 @@ CommandKind Command::kind() const {
 }
 
 void BatchBuilder::start(const BatchHeader& header) {
-  LS_MUST(header.store_time_ms >= 0);
   payload_.clear();
   count_ = 0;
-  Encoder encoder(&payload_);
+  header_ = header;
+  encode_header(&payload_);
+  header_bytes_ = payload_.size();
+  LS_MUST(header_bytes_ <= header_bytes_max);
+}
+
+void BatchBuilder::encode_header(std::string* out) const {
+  LS_MUST(header_.store_time_ms >= 0);
+  Encoder encoder(out);
   encoder.u8(format_version);
-  encoder.u8(header.digest_check.has_value() ? header_has_digest : 0);
-  encoder.varint(static_cast<std::uint64_t>(header.store_time_ms));
-  if (header.digest_check.has_value()) {
-    encoder.id(header.digest_check->index);
-    encoder.u64(header.digest_check->digest);
+  encoder.u8(header_.digest_check.has_value() ? header_has_digest : 0);
+  encoder.varint(static_cast<std::uint64_t>(header_.store_time_ms));
+  if (header_.digest_check.has_value()) {
+    encoder.id(header_.digest_check->index);
+    encoder.u64(header_.digest_check->digest);
   }
-  LS_MUST(payload_.size() <= header_bytes_max);
+}
+
+std::string BatchBuilder::take_at(std::int64_t store_time_ms) {
+  LS_MUST(started());
+  header_.store_time_ms = store_time_ms;
+  std::string header;
+  encode_header(&header);
+  LS_MUST(header.size() <= header_bytes_max);
+  payload_.replace(0, header_bytes_, header);
+  return take();
 }
 
 template <class Encode>

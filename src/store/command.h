@@ -133,11 +133,16 @@ class BatchBuilder {
   [[nodiscard]] std::size_t bytes() const { return payload_.size(); }
   // The batch; afterwards none is started.
   [[nodiscard]] std::string take();
+  // The same at another store time: that of the moment at which it is complete.
+  [[nodiscard]] std::string take_at(std::int64_t store_time_ms);
 
  private:
+  void encode_header(std::string* out) const;
   template <class Encode>
   bool append(CommandKind kind, const RequestId& request_id, Principal principal, Encode encode);
 
+  BatchHeader header_;
+  std::size_t header_bytes_ = 0;
   std::string payload_;
   std::size_t count_ = 0;
 };

@@ -62,6 +62,7 @@ class NetworkWorld final : public World {
 }
 
 Status NetworkWorld::open(const ClientOptions& options) {
+  executor_.set_look_time(options.look_time());
   remote::ConnectionsOptions connections;
   LS_ASSIGN_OR_RETURN(connections.endpoints, split(options.endpoints()));
   connections.user = options.user();

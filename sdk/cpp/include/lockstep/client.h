@@ -77,6 +77,13 @@ class ClientOptions {
     close_timeout_ = timeout;
     return *this;
   }
+  // How long the client's thread looks for an answer before it sleeps, while it is busy anyhow and nobody else
+  // wants its processor. 100 us; 300 us spare most wake-ups (25 us and more each) of a program that waits for
+  // one write after the other, and take most of a processor; zero: where processor time is metered.
+  ClientOptions& look_time(Duration longest) {
+    look_time_ = longest;
+    return *this;
+  }
   // Who this is, for people who look at what is held: "billing".
   ClientOptions& name(std::string name) {
     name_ = std::move(name);
@@ -97,6 +104,7 @@ class ClientOptions {
   [[nodiscard]] Duration call_timeout() const { return call_timeout_; }
   [[nodiscard]] Duration session_ttl() const { return session_ttl_; }
   [[nodiscard]] Duration close_timeout() const { return close_timeout_; }
+  [[nodiscard]] Duration look_time() const { return look_time_; }
   [[nodiscard]] const std::string& name() const { return name_; }
   [[nodiscard]] const Executor& resume_on() const { return executor_; }
 
@@ -111,6 +119,7 @@ class ClientOptions {
   Duration call_timeout_ = std::chrono::seconds(10);
   Duration session_ttl_ = std::chrono::seconds(10);
   Duration close_timeout_ = std::chrono::seconds(2);
+  Duration look_time_ = std::chrono::microseconds(100);
   std::string name_;
   Executor executor_;
 };
