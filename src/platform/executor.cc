@@ -188,10 +188,10 @@ void AsioExecutor::wait_for_work() {
   end_sleep();
 }
 
-// Falling asleep and being woken costs both sides more than a look whether somebody asks or answers soon (some
-// 27 us on virtual machines, 10 of them on the side that wakes): true if somebody did. Whoever else wants the
-// processor has it meanwhile. A strand whose looks are often in vain looks seldom, so that one with little to
-// do does not burn a processor.
+// Falling asleep and being woken costs both sides more than a look whether somebody asks or answers soon
+// (some 27 us on virtual machines, 10 of them on the side that wakes): true if somebody did. Whoever else
+// wants the processor has it meanwhile. A strand whose looks are often in vain looks seldom, so that one with
+// little to do does not burn a processor.
 bool AsioExecutor::look_around(TimePoint deadline) {
   if (look_time_alone_ <= Duration::zero()) return false;
   if (looks_earned_ == 0 && ++sleeps_without_look_ < sleeps_per_look) return false;

@@ -76,8 +76,8 @@ class AsioExecutor final : public env::Executor {
   [[nodiscard]] bool on_strand() const;
 
   // How long it looks around before it sleeps, if nobody else wants the processor. As it is, that covers who
-  // asks again at once; 300 us cover an answer that waits for a quick disk, and take most of a processor while
-  // one call after the other is in flight. Before run(), or on the strand.
+  // asks again at once; 300 us cover an answer that waits for a quick disk, and take most of a processor
+  // while one call after the other is in flight. Before run(), or on the strand.
   void set_look_time(Duration longest) { look_time_alone_ = longest; }
 
   // For the parts of platform and gateway that speak Asio. Its handlers run on the strand.

@@ -23,8 +23,8 @@ inline constexpr std::size_t hello_body_bytes_max = 256;
 static_assert(hello_body_bytes_max < frame_body_bytes_max);
 
 // The versions of the protocol this build speaks. 2: answers of followers say whether anybody there waits for
-// commits (docs/decisions/0027). 3: entries have format 4 (docs/formats/command.md), which a member that knows
-// only others must not be sent: it would halt.
+// commits (docs/decisions/0027). 3: entries have format 4 (docs/formats/command.md), which a member that
+// knows only others must not be sent: it would halt.
 inline constexpr std::uint16_t protocol_version_min = 3;
 inline constexpr std::uint16_t protocol_version_max = 3;
 // The layout of the header and of the hello's fixed part: the same in every version of the protocol.
