@@ -276,6 +276,20 @@ TEST(Executor, WhoIsNeverAskedAtOnceSeldomLooksAround) {
   EXPECT_LT(driven.executor.metrics().looks, 200u);
 }
 
+TEST(Executor, ToldNotToLookItSleeps) {
+  Driven driven;
+  driven.executor.set_look_time(Duration::zero());
+  int rounds = 0;
+  std::function<void()> again = [&] {
+    if (++rounds == 100) return driven.executor.stop();
+    driven.executor.schedule(driven.clock.now() + std::chrono::milliseconds(1), [&] { again(); });
+  };
+  driven.executor.post([&] { again(); });
+  driven.run();
+  EXPECT_EQ(driven.executor.metrics().looks, 0u);
+  EXPECT_GE(driven.executor.metrics().sleeps, 50u);
+}
+
 TEST(Executor, WhatDidNotRunIsDestroyedWithTheExecutor) {
   const auto held = std::make_shared<int>(0);
   {

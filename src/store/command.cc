@@ -12,7 +12,7 @@
 namespace lockstep::store {
 namespace {
 
-// 1: a term did not begin with every lease's whole time.
+// What earlier ones decided otherwise: docs/formats/command.md.
 constexpr std::uint8_t format_version = 4;
 constexpr std::uint8_t header_has_digest = 1;
 
