@@ -71,7 +71,9 @@
   X(renewal_never_logged, "renewals answered from memory do not reach the log")                           \
   X(clock_passes_renewal, "the store clock runs past the end of a lease renewed in memory only")          \
   X(renewal_unconfirmed, "a leader renews leases without asking whether it still leads")                  \
-  X(term_forgets_late_renewals, "a term adds nothing for the age that a confirmation may have")
+  X(term_forgets_late_renewals, "a term adds nothing for the age that a confirmation may have")           \
+  X(lease_time_rounded_down, "a lease may end within the millisecond in which its time is up")            \
+  X(entry_stamped_when_begun, "an entry has the time of its first command, a lease behind it too")
 
 namespace lockstep::planted {
 

@@ -214,6 +214,7 @@ bool AsioExecutor::look_around(TimePoint deadline) {
     const TimePoint before = now;
     ::sched_yield();
     now = clock_.now();
+    metrics_.looked += now - before;
     crowded = crowded || now - before > yield_time_alone;
     unbearable = unbearable || now - before > yield_time_bearable;
     if (crowded) end = std::min(end, begun + look_time);

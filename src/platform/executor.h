@@ -36,6 +36,7 @@ struct ExecutorMetrics {
   std::uint64_t timers_fired = 0;
   std::uint64_t sleeps = 0;
   std::uint64_t looks = 0;     // around, before a sleep
+  Duration looked{};           // how long all of them took
   std::uint64_t wake_ups = 0;  // asked for by other threads
 };
 

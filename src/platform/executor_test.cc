@@ -274,6 +274,7 @@ TEST(Executor, WhoIsNeverAskedAtOnceSeldomLooksAround) {
   // busy that a timer fires during a look.
   EXPECT_GE(driven.executor.metrics().looks, 1u);
   EXPECT_LT(driven.executor.metrics().looks, 200u);
+  EXPECT_GT(driven.executor.metrics().looked, Duration::zero());
 }
 
 TEST(Executor, ToldNotToLookItSleeps) {
@@ -287,6 +288,7 @@ TEST(Executor, ToldNotToLookItSleeps) {
   driven.executor.post([&] { again(); });
   driven.run();
   EXPECT_EQ(driven.executor.metrics().looks, 0u);
+  EXPECT_EQ(driven.executor.metrics().looked, Duration::zero());
   EXPECT_GE(driven.executor.metrics().sleeps, 50u);
 }
 

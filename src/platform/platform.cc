@@ -2,7 +2,10 @@
 
 #include <utility>
 
+#include <fmt/format.h>
+
 #include "base/assert.h"
+#include "platform/processor_quota.h"
 #include "platform/tcp_streams.h"
 
 namespace lockstep::platform {
@@ -17,12 +20,21 @@ NetworkOptions network_options(const PlatformOptions& options) {
   return network;
 }
 
+void set_look_time(AsioExecutor& executor, const PlatformOptions& options) {
+  const std::optional<double> quota = processor_quota();
+  const Duration look_time = default_look_time(quota);
+  executor.set_look_time(look_time);
+  if (look_time > Duration::zero() || !options.log) return;
+  options.log(fmt::format("this process may use {:.2f} processors: to save them it waits asleep", *quota));
+}
+
 }  // namespace
 
 Platform::Platform() : executor_(clock_), worker_(executor_), secrets_worker_(executor_, "ls-secrets") {}
 
 Result<std::unique_ptr<Platform>> Platform::open(const PlatformOptions& options) {
   std::unique_ptr<Platform> platform(new Platform());
+  set_look_time(platform->executor_, options);
   LS_ASSIGN_OR_RETURN(platform->disk_, FileDisk::open(options.data_directory, platform->executor_));
   std::shared_ptr<env::Streams> streams =
       std::make_shared<TcpStreams>(platform->executor_, TcpOptions::for_peers());

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "base/planted.h"
 #include "replica/replica.h"
 #include "store/errors.h"
 #include "store/validate.h"
@@ -190,7 +191,8 @@ void Replica::flush_batch() {
   commands_expected_ = std::min(batch.commands.size(), commands_expected_max);
   // Stamped when it is complete: what came last may be a lease, whose time does not begin before it was asked
   // for. A disk may have been waited for since the first.
-  std::string payload = raft_->is_leader() ? builder_.take_at(leader_time_ms()) : builder_.take();
+  const bool stamps = raft_->is_leader() && !LS_PLANTED(entry_stamped_when_begun);
+  std::string payload = stamps ? builder_.take_at(leader_time_ms()) : builder_.take();
   release_held();
   submit_batch(std::move(payload), std::move(batch));
 }

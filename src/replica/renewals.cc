@@ -17,7 +17,8 @@ constexpr Duration log_retry_interval = 10ms;
 
 constexpr Duration confirmation_age_max = std::chrono::milliseconds(limits::lease_confirmation_age_ms_max);
 
-// No lease. Its renewal renews nothing and is answered when every renewal answered before is applied.
+// No lease. Its renewal renews nothing and is answered when every renewal answered before is applied. As its
+// TTL the leader says its store time; an entry that had to decide says none, and has just been stamped.
 constexpr LeaseId no_lease{};
 
 // False: its end may be in the log already; only an entry decides.
@@ -315,6 +316,7 @@ store::CommandResult Replica::renew_forwarded(const ForwardedRenewal& renewal, s
       LS_MUST(!machine_->lease(id), "looked at before any was renewed");
       renewed.header = header();
       renewed.id = id;
+      if (id == no_lease) renewed.ttl = std::chrono::milliseconds(store_now_ms);
     }
     response.renewals.push_back(std::move(renewed));
   }
@@ -323,9 +325,10 @@ store::CommandResult Replica::renew_forwarded(const ForwardedRenewal& renewal, s
 
 // ---- how long a lease has left
 
-// A follower says it by what it has applied, so the leader's renewals have to be there. The read that follows
-// may be confirmed in another term than the one they were asked for in: its leader may have renewed from
-// memory before the caller asked. Then all starts over, until the deadline.
+// A follower says it by what it has applied, so the leader's renewals have to be there; and by the leader's
+// store time, which ran on since the newest entry. The read that follows may be confirmed in another term than
+// the one they were asked for in: its leader may have renewed from memory before the caller asked, and its
+// store time is another one. Then all starts over, until the deadline.
 void Replica::lease_time_to_live(store::LeaseTimeToLiveRequest request, store::CallOptions options,
                                  store::Callback<store::LeaseTimeToLiveResponse> done) {
   Status why;
@@ -336,37 +339,39 @@ void Replica::lease_time_to_live(store::LeaseTimeToLiveRequest request, store::C
       !raft_->is_leader() && knows_leader() && machine_->authoriser(options.principal).check(request).ok();
   if (!asks) return read_time_to_live(request, options, std::nullopt, std::move(done));
   when_renewals_logged(options, [this, term = raft_->term(), request, options,
-                                 done = std::move(done)](const Status& logged) mutable {
-    if (logged.ok()) return read_time_to_live(request, options, term, std::move(done));
+                                 done = std::move(done)](const Result<std::int64_t>& logged) mutable {
+    if (logged.ok()) {
+      return read_time_to_live(request, options, LeadersWord{term, *logged}, std::move(done));
+    }
     Status why;
     if (refuse_call(options, &why)) return done(why);
     // Nothing was to be done but to wait: whoever leads now is asked, after the read that finds out who does.
-    const bool lost = logged.code() == Code::unknown_outcome || logged.code() == Code::unavailable;
-    if (!lost) return done(logged);
+    const Code code = logged.status().code();
+    const bool lost = code == Code::unknown_outcome || code == Code::unavailable;
+    if (!lost) return done(logged.status());
     read_time_to_live(request, options, std::nullopt, std::move(done));
   });
 }
 
-// `logged_in`: in this term everything that its leader had renewed was asked into the log.
 void Replica::read_time_to_live(const store::LeaseTimeToLiveRequest& request,
-                                const store::CallOptions& options, std::optional<Term> logged_in,
+                                const store::CallOptions& options, std::optional<LeadersWord> word,
                                 store::Callback<store::LeaseTimeToLiveResponse> done) {
-  reads_.add({[this, request, options, logged_in, done = std::move(done)](const Status& status) mutable {
+  reads_.add({[this, request, options, word, done = std::move(done)](const Status& status) mutable {
                 if (!status.ok()) return done(status);
                 const Status denied = machine_->authoriser(options.principal).check(request);
                 if (!denied.ok()) return done(denied);
-                if (!raft_->is_leader() && raft_->term() != logged_in) {
+                if (raft_->is_leader()) return done(time_to_live(request, leader_time_ms()));
+                if (!word || word->term != raft_->term()) {
                   return lease_time_to_live(request, options, std::move(done));
                 }
-                done(time_to_live(request));
+                done(time_to_live(request, std::max(word->store_time_ms, machine_->store_time_ms())));
               },
               options.deadline});
   schedule_flush();
 }
 
-store::LeaseTimeToLiveResponse Replica::time_to_live(const store::LeaseTimeToLiveRequest& request) {
-  // Only the leader knows how far the store clock ran since the newest entry; others answer by that entry.
-  const std::int64_t store_now_ms = raft_->is_leader() ? leader_time_ms() : machine_->store_time_ms();
+store::LeaseTimeToLiveResponse Replica::time_to_live(const store::LeaseTimeToLiveRequest& request,
+                                                     std::int64_t store_now_ms) {
   store::LeaseTimeToLiveResponse response = machine_->lease_time_to_live(request, store_now_ms);
   const std::optional<std::int64_t> renewed_ms = unlogged_renewals_.renewed_ms(request.id);
   if (response.found && renewed_ms) {
@@ -379,11 +384,12 @@ store::LeaseTimeToLiveResponse Replica::time_to_live(const store::LeaseTimeToLiv
 
 // Asks the leader, who is known.
 void Replica::when_renewals_logged(const store::CallOptions& options,
-                                   std::move_only_function<void(const Status&)> done) {
+                                   std::move_only_function<void(const Result<std::int64_t>&)> done) {
   std::vector<RenewalWaiter> waiters;
   waiters.push_back({no_lease, options.principal,
                      [done = std::move(done)](const Result<store::LeaseKeepAliveResponse>& logged) mutable {
-                       done(logged.status());
+                       if (!logged.ok()) return done(logged.status());
+                       done(logged->ttl / std::chrono::milliseconds(1));
                      }});
   store::BatchBuilder builder;
   builder.start({});

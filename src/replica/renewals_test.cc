@@ -352,6 +352,26 @@ TEST_F(Leader, RenewsFromMemoryWhatAnotherMemberPassesOn) {
   EXPECT_EQ(member.replica().raft().log().last_index(), before);
 }
 
+// A member that is asked how long a lease has left renews none, and counts from what the leader's clock says.
+TEST_F(Leader, TellsItsStoreTimeToWhoRenewsNoLease) {
+  grant_among_three(member, helper, 60s);
+  const Duration granted = std::chrono::milliseconds(member.replica().machine().store_time_ms());
+  member.stand_still(100ms);
+  static_cast<void>(member.taken(helper, PeerMessageKind::raft));
+  member.receive(lagging, renewals_forward(first_forward_id(5).next(), member.replica().raft().term(),
+                                           {LeaseId{}}));
+  confirm(member, helper);
+  const auto answers = member.taken(lagging, PeerMessageKind::forward_answer);
+  ASSERT_EQ(answers.size(), 1u);
+  const Result<ForwardAnswer> answer = decode_forward_answer(answers[0]);
+  ASSERT_TRUE(answer.ok());
+  ASSERT_EQ(answer->results.size(), 1u);
+  const auto& renewals = std::get<store::LeaseRenewResponse>(*answer->results[0]).renewals;
+  ASSERT_EQ(renewals.size(), 1u);
+  EXPECT_GE(renewals[0].ttl, granted + 100ms);
+  EXPECT_LE(renewals[0].ttl, granted + 200ms);
+}
+
 TEST_F(Leader, RenewsAtOnceWhatAnotherMemberPassesOn) {
   grant_among_three(member, helper, 60s);
   const auto renewed = renew(member);

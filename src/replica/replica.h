@@ -257,11 +257,19 @@ class Replica final : public store::Store,
   [[nodiscard]] bool can_renew_all(const ForwardedRenewals& renewals);
   [[nodiscard]] store::CommandResult renew_forwarded(const ForwardedRenewal& renewal,
                                                      std::int64_t store_now_ms);
+  // With the leader's store time; zero: the newest entry says it.
   void when_renewals_logged(const store::CallOptions& options,
-                            std::move_only_function<void(const Status&)> done);
+                            std::move_only_function<void(const Result<std::int64_t>&)> done);
+  // In this term everything that its leader had renewed was asked into the log, at this store time.
+  struct LeadersWord {
+    Term term;
+    std::int64_t store_time_ms;
+  };
   void read_time_to_live(const store::LeaseTimeToLiveRequest& request, const store::CallOptions& options,
-                         std::optional<Term> logged_in, store::Callback<store::LeaseTimeToLiveResponse> done);
-  [[nodiscard]] store::LeaseTimeToLiveResponse time_to_live(const store::LeaseTimeToLiveRequest& request);
+                         std::optional<LeadersWord> word,
+                         store::Callback<store::LeaseTimeToLiveResponse> done);
+  [[nodiscard]] store::LeaseTimeToLiveResponse time_to_live(const store::LeaseTimeToLiveRequest& request,
+                                                            std::int64_t store_now_ms);
 
   // ---- Authenticator::Host
   [[nodiscard]] const store::StateMachine& auth_machine() const override { return *machine_; }

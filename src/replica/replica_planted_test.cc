@@ -1,5 +1,5 @@
-// Each way to forget a renewal that was answered from memory is noticed: the lease ends early, or a leader
-// that may be none renews it. Without the bug the same stories end well.
+// Each way to forget a renewal that was answered from memory, or to count a lease's time too early, is noticed:
+// the lease ends early, or a leader that may be none renews it. Without the bug the same stories end well.
 #include <gtest/gtest.h>
 
 #include "base/planted.h"
@@ -90,26 +90,39 @@ bool outlives_a_late_renewal() {
   return alive(member);
 }
 
+// A write came first, and the disk was waited for before the lease joined it in one entry.
+bool has_its_time_behind_another_command() {
+  TestMember member(self, {self});
+  member.start();
+  member.replica().put({.key = "k", .value = "v"}, {}, [](const Result<store::PutResponse>&) {});
+  member.stand_still(20ms);
+  grant(member, 1s);
+  member.pass(1s);
+  return alive(member);
+}
+
 struct Story {
   const char* bug;
   bool (*ends_well)();
 };
 
-class PlantedRenewal : public testing::TestWithParam<Story> {};
+class PlantedLease : public testing::TestWithParam<Story> {};
 
-TEST_P(PlantedRenewal, IsNoticed) {
+TEST_P(PlantedLease, IsNoticed) {
   EXPECT_TRUE(GetParam().ends_well()) << "without the bug";
   ASSERT_TRUE(planted::set(GetParam().bug, true));
   EXPECT_FALSE(GetParam().ends_well());
   planted::clear();
 }
 
-INSTANTIATE_TEST_SUITE_P(Replica, PlantedRenewal,
+INSTANTIATE_TEST_SUITE_P(Replica, PlantedLease,
                          testing::Values(Story{"lease_end_after_old_leader", outlives_the_leader},
                                          Story{"renewal_never_logged", outlives_its_old_deadline},
                                          Story{"clock_passes_renewal", outlives_a_standstill},
                                          Story{"renewal_unconfirmed", is_renewed_by_a_confirmed_leader_only},
-                                         Story{"term_forgets_late_renewals", outlives_a_late_renewal}),
+                                         Story{"term_forgets_late_renewals", outlives_a_late_renewal},
+                                         Story{"entry_stamped_when_begun",
+                                               has_its_time_behind_another_command}),
                          [](const auto& info) { return std::string(info.param.bug); });
 
 }  // namespace

@@ -19,6 +19,7 @@ class Follower : public testing::Test {
   struct Said {
     bool came = false;
     Status status;
+    Duration remaining{};
   };
 
   void SetUp() override {
@@ -31,6 +32,7 @@ class Follower : public testing::Test {
                                         [said](const Result<store::LeaseTimeToLiveResponse>& result) {
                                           EXPECT_FALSE(said->came);
                                           *said = {true, result.status()};
+                                          if (result.ok()) said->remaining = result->remaining;
                                         });
     member.settle();
     return said;
@@ -42,14 +44,32 @@ class Follower : public testing::Test {
     if (forwards.empty()) return std::nullopt;
     return decode_forward(forwards[0])->id;
   }
-  void answer(ForwardId id, const Status& refused) {
+  // Its store time is none if an entry had to say that all is logged.
+  void answer(ForwardId id, const Status& refused, Duration store_time = {}) {
     ForwardAnswer answer{id, leader, refused, {}};
     if (refused.ok()) {
       store::LeaseRenewResponse none;
       none.renewals.resize(1);
+      none.renewals[0].ttl = store_time;
       answer.results.emplace_back(store::Response(std::move(none)));
     }
     member.receive(leader, joined(encode(answer)));
+  }
+  // The leader's first entry, committed: a grant.
+  void grant(Duration store_time, Duration ttl) {
+    store::BatchBuilder builder;
+    builder.start({.store_time_ms = store_time / 1ms});
+    EXPECT_TRUE(builder.lease_grant({ttl, lease}));
+    raft::Message message;
+    message.kind = raft::MessageKind::append;
+    message.from = leader;
+    message.term = Term(3);
+    message.entries.push_back(
+        {Term(3), LogIndex(1), raft::EntryKind::normal, SharedBytes(builder.take())});
+    message.commit = LogIndex(1);
+    member.receive(std::move(message));
+    member.pass(1ms);
+    EXPECT_EQ(member.replica().machine().applied_index(), LogIndex(1));
   }
   // The leader confirms every read that it is asked for. False: none.
   bool confirm_reads() {
@@ -76,6 +96,22 @@ TEST_F(Follower, SaysHowLongALeaseHasLeftOnceTheLeaderLoggedTheRenewals) {
   EXPECT_TRUE(confirm_reads());
   EXPECT_TRUE(said->came);
   EXPECT_TRUE(said->status.ok()) << said->status.to_string();
+}
+
+// Nothing was written for a while: the newest entry says nothing of the time that passed.
+TEST_F(Follower, CountsFromTheLeadersStoreTime) {
+  grant(1000s, 60s);
+  for (const auto& [store_time, remaining] :
+       {std::pair{Duration(1040s), Duration(20s)}, {Duration{}, Duration(60s)}, {Duration(1060s), Duration{}},
+        {Duration(2000s), Duration{}}}) {
+    const auto said = ask();
+    const auto id = asked();
+    ASSERT_TRUE(id.has_value());
+    answer(*id, Status(), store_time);
+    EXPECT_TRUE(confirm_reads());
+    EXPECT_TRUE(said->came);
+    EXPECT_EQ(said->remaining, remaining);
+  }
 }
 
 TEST_F(Follower, SaysNothingOfTheTimeLeftWhenTheLeaderDidNotLogTheRenewals) {

@@ -11,6 +11,7 @@
 #include "gateway/pages/metrics_text.h"
 #include "log/stats.h"
 #include "platform/disk.h"
+#include "platform/executor.h"
 #include "platform/network.h"
 #include "platform/process.h"
 #include "replica/replica.h"
@@ -24,6 +25,7 @@ struct MemberSample {
   platform::DiskMetrics disk;
   engine::Stats engine;
   platform::NetworkMetrics network;
+  platform::ExecutorMetrics strand;
   platform::ProcessMetrics process;
   std::uint64_t keys = 0;
   std::uint64_t leases = 0;

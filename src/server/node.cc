@@ -359,6 +359,7 @@ MemberSample Node::Parts::sample() const {
   sample.disk = platform->disk().metrics();
   sample.engine = engine->stats();
   sample.network = platform->network().metrics();
+  sample.strand = platform->executor().metrics();
   sample.process = platform::read_process_metrics();
   sample.keys = machine.key_count();
   sample.leases = machine.lease_count();

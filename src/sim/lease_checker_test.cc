@@ -56,13 +56,14 @@ struct Scene {
     RevisionChecker replay;
     const Violations basic = replay.check(h.history);
     EXPECT_TRUE(basic.empty()) << basic.front().text;
-    LeaseChecker checker(replay.model(), replay.lease_ends(), LeasePromise{});
+    LeaseChecker checker(replay.model(), replay.lease_ends(), LeasePromise{.rate_ppm_max = rate_ppm_max});
     const Violations violations = checker.check(h.history);
     expiries = checker.expiries();
     return violations.empty() ? "" : violations.front().text;
   }
   HistoryBuilder h;
   std::uint64_t expiries = 0;
+  std::int64_t rate_ppm_max = 50'000;
 };
 
 TEST(LeaseChecker, AnEndSoonAfterTheTtlIsFine) {
@@ -83,6 +84,17 @@ TEST(LeaseChecker, AnEndBeforeThatIsEarly) {
   Scene s;
   s.end(second + 2 * second * 100 / 105 - 25 * ms - ms);
   EXPECT_THAT(s.verdict(), HasSubstr("ended early"));
+}
+
+TEST(LeaseChecker, WhereNoClockRunsFastOrSlowNoneEndsEvenANanosecondEarly) {
+  Scene fine;
+  fine.rate_ppm_max = 0;
+  fine.end(3 * second);
+  EXPECT_EQ(fine.verdict(), "");
+  Scene early;
+  early.rate_ppm_max = 0;
+  early.end(3 * second - 1);
+  EXPECT_THAT(early.verdict(), HasSubstr("ended early"));
 }
 
 TEST(LeaseChecker, AnAcknowledgedRenewalCounts) {

@@ -1,6 +1,7 @@
 #include "sim/node.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <limits>
 #include <utility>
 
@@ -141,6 +142,7 @@ void Node::resume() {
 void Node::set_clock_rate(std::int32_t rate_ppm) {
   // Timers already set keep their moment; one that comes too early is put back when it fires.
   clock_.set_rate(world_.now(), rate_ppm);
+  world_.clock_rate_ppm_most_ = std::max(world_.clock_rate_ppm_most_, std::abs(rate_ppm));
 }
 
 void Node::start() {

@@ -227,7 +227,8 @@ void Run::check(History& history) {
   RevisionChecker replay;
   take(replay.check(history));
   coverage_.add(Covered::unknown_pinned, replay.pinned());
-  LeaseChecker leases(replay.model(), replay.lease_ends(), LeasePromise{});
+  LeaseChecker leases(replay.model(), replay.lease_ends(),
+                      LeasePromise{.rate_ppm_max = world_.clock_rate_ppm_most()});
   take(leases.check(history));
   coverage_.add(Covered::lease_expired, leases.expiries());
   WatchChecker watches(replay.model());

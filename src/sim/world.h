@@ -90,6 +90,8 @@ class World {
   // Called after a process died, before it can be started again.
   void on_death(std::function<void(Node&)> observer) { death_observer_ = std::move(observer); }
   [[nodiscard]] const std::vector<AssertionRecord>& assertions() const { return assertions_; }
+  // By how much a clock of any node has run fast or slow so far.
+  [[nodiscard]] std::int32_t clock_rate_ppm_most() const { return clock_rate_ppm_most_; }
   // Mixes a fact of the run into the end number.
   void mix(std::uint64_t value);
 
@@ -122,6 +124,7 @@ class World {
   std::function<void(const std::string&)> trace_sink_;
   std::vector<AssertionRecord> assertions_;
   std::int64_t now_ = 0;
+  std::int32_t clock_rate_ppm_most_ = 0;
   std::uint64_t hash_;
   std::uint64_t events_ = 0;
   std::uint64_t events_at_now_ = 0;

@@ -78,6 +78,16 @@ TEST_P(StoreContract, AKeepAliveStartsTheTimeAnew) {
   EXPECT_GE(left.remaining + pause / 2, 1h - (world().now() - asked));
 }
 
+// Nothing is written meanwhile that would tell anybody what time it is; and each member may be asked.
+TEST_P(StoreContract, WhatALeaseHasLeftGetsLessInAQuietStore) {
+  const LeaseId lease = grant(1h);
+  const Duration pause = capabilities().lease_ttl_min;
+  pass(pause);
+  for (int asked = 0; asked < 3; ++asked) {
+    EXPECT_LE(must(call(&Store::lease_time_to_live, {lease})).remaining, 1h - pause / 2);
+  }
+}
+
 TEST_P(StoreContract, ALeaseEndsWithItsKeysAndNotBefore) {
   Watching watching(world(), {.key = key("leased"), .no_put = true});
   const TimePoint asked = world().now();

@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "platform/executor.h"
+#include "platform/processor_quota.h"
 #include "platform/system.h"
 #include "platform/tcp_streams.h"
 #include "platform/tls_streams.h"
@@ -62,7 +63,8 @@ class NetworkWorld final : public World {
 }
 
 Status NetworkWorld::open(const ClientOptions& options) {
-  executor_.set_look_time(options.look_time());
+  executor_.set_look_time(
+      options.look_time().value_or(platform::default_look_time(platform::processor_quota())));
   remote::ConnectionsOptions connections;
   LS_ASSIGN_OR_RETURN(connections.endpoints, split(options.endpoints()));
   connections.user = options.user();

@@ -79,7 +79,8 @@ class ClientOptions {
   }
   // How long the client's thread looks for an answer before it sleeps, while it is busy anyhow and nobody
   // else wants its processor. 100 us; 300 us spare most wake-ups (25 us and more each) of a program that
-  // waits for one write after the other, and take most of a processor; zero: where processor time is metered.
+  // waits for one write after the other, and take most of a processor; zero where processor time is metered,
+  // which it is unless something else is said here where a control group gives less than two processors.
   ClientOptions& look_time(Duration longest) {
     look_time_ = longest;
     return *this;
@@ -104,7 +105,7 @@ class ClientOptions {
   [[nodiscard]] Duration call_timeout() const { return call_timeout_; }
   [[nodiscard]] Duration session_ttl() const { return session_ttl_; }
   [[nodiscard]] Duration close_timeout() const { return close_timeout_; }
-  [[nodiscard]] Duration look_time() const { return look_time_; }
+  [[nodiscard]] std::optional<Duration> look_time() const { return look_time_; }
   [[nodiscard]] const std::string& name() const { return name_; }
   [[nodiscard]] const Executor& resume_on() const { return executor_; }
 
@@ -119,7 +120,7 @@ class ClientOptions {
   Duration call_timeout_ = std::chrono::seconds(10);
   Duration session_ttl_ = std::chrono::seconds(10);
   Duration close_timeout_ = std::chrono::seconds(2);
-  Duration look_time_ = std::chrono::microseconds(100);
+  std::optional<Duration> look_time_;
   std::string name_;
   Executor executor_;
 };
