@@ -88,7 +88,7 @@ class HeldTest : public testing::Test {
   }
 
   void write_while_a_question_waits() {
-    std::promise<void> finished;
+    std::promise<Status> finished;
     std::promise<void> heard;
     std::string buffer(10, '?');
     ASSERT_EQ(::send(client, "question", 8, 0), 8);
@@ -101,12 +101,13 @@ class HeldTest : public testing::Test {
               heard.set_value();
             });
           },
-          [&](const Status&) {
+          [&](Status status) {
             order.emplace_back("done");
-            finished.set_value();
+            finished.set_value(std::move(status));
           });
     });
-    finished.get_future().wait();
+    const Status written = finished.get_future().get();
+    ASSERT_TRUE(written.ok()) << written.to_string();
     heard.get_future().wait();
   }
 
@@ -169,7 +170,7 @@ TEST_F(HeldTest, WhatCameInMeanwhileIsReadMeanwhile) {
   const std::vector<std::string> too_late{"done", "question"};
   for (int tries = 0; tries < 200; ++tries) {
     order.clear();
-    write_while_a_question_waits();
+    ASSERT_NO_FATAL_FAILURE(write_while_a_question_waits());
     if (order == meanwhile) return;
     ASSERT_EQ(order, too_late);
   }

@@ -25,7 +25,7 @@ void set_look_time(AsioExecutor& executor, const PlatformOptions& options) {
   const Duration look_time = default_look_time(quota);
   executor.set_look_time(look_time);
   if (look_time > Duration::zero() || !options.log) return;
-  options.log(fmt::format("this process may use {:.2f} processors: to save them it waits asleep", *quota));
+  options.log(fmt::format("this process may use {} processors: to save them it waits asleep", *quota));
 }
 
 }  // namespace

@@ -65,11 +65,10 @@ std::optional<double> processor_quota(const std::string& root) {
   const std::string mounts = root + "/sys/fs/cgroup";
   std::optional<double> least;
   for (const Group& group : groups_of_this_process(root)) {
-    const std::vector<std::string> trees = group.unified
-                                               ? std::vector<std::string>{mounts, mounts + "/unified"}
-                                               : std::vector<std::string>{mounts + "/cpu", mounts + "/cpu,cpuacct"};
-    // A group allows no more than those above it. In a container the path may be the host's, which is not to be
-    // found there: its own group is the uppermost then.
+    std::vector<std::string> trees{mounts + "/cpu", mounts + "/cpu,cpuacct"};
+    if (group.unified) trees = {mounts, mounts + "/unified"};
+    // A group allows no more than those above it. In a container the path may be the host's, which is not to
+    // be found there: its own group is the uppermost then.
     for (std::string path = group.path;; path.resize(path.rfind('/'))) {
       for (const std::string& tree : trees) {
         const std::optional<double> quota = quota_of(tree + path, group.unified);

@@ -326,9 +326,10 @@ store::CommandResult Replica::renew_forwarded(const ForwardedRenewal& renewal, s
 // ---- how long a lease has left
 
 // A follower says it by what it has applied, so the leader's renewals have to be there; and by the leader's
-// store time, which ran on since the newest entry. The read that follows may be confirmed in another term than
-// the one they were asked for in: its leader may have renewed from memory before the caller asked, and its
-// store time is another one. Then all starts over, until the deadline.
+// store time, which ran on since the newest entry (what the read takes then is not counted: that clock may
+// have been held). The read that follows may be confirmed in another term than the one they were asked for
+// in: its leader may have renewed from memory before the caller asked, and its store time is another one.
+// Then all starts over, until the deadline.
 void Replica::lease_time_to_live(store::LeaseTimeToLiveRequest request, store::CallOptions options,
                                  store::Callback<store::LeaseTimeToLiveResponse> done) {
   Status why;

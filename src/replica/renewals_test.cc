@@ -358,8 +358,8 @@ TEST_F(Leader, TellsItsStoreTimeToWhoRenewsNoLease) {
   const Duration granted = std::chrono::milliseconds(member.replica().machine().store_time_ms());
   member.stand_still(100ms);
   static_cast<void>(member.taken(helper, PeerMessageKind::raft));
-  member.receive(lagging, renewals_forward(first_forward_id(5).next(), member.replica().raft().term(),
-                                           {LeaseId{}}));
+  member.receive(lagging,
+                 renewals_forward(first_forward_id(5).next(), member.replica().raft().term(), {LeaseId{}}));
   confirm(member, helper);
   const auto answers = member.taken(lagging, PeerMessageKind::forward_answer);
   ASSERT_EQ(answers.size(), 1u);

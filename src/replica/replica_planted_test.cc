@@ -1,5 +1,6 @@
-// Each way to forget a renewal that was answered from memory, or to count a lease's time too early, is noticed:
-// the lease ends early, or a leader that may be none renews it. Without the bug the same stories end well.
+// Each way to forget a renewal that was answered from memory, or to count a lease's time too early, is
+// noticed: the lease ends early, or a leader that may be none renews it. Without the bug the same stories end
+// well.
 #include <gtest/gtest.h>
 
 #include "base/planted.h"

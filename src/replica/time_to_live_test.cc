@@ -64,8 +64,7 @@ class Follower : public testing::Test {
     message.kind = raft::MessageKind::append;
     message.from = leader;
     message.term = Term(3);
-    message.entries.push_back(
-        {Term(3), LogIndex(1), raft::EntryKind::normal, SharedBytes(builder.take())});
+    message.entries.push_back({Term(3), LogIndex(1), raft::EntryKind::normal, SharedBytes(builder.take())});
     message.commit = LogIndex(1);
     member.receive(std::move(message));
     member.pass(1ms);
@@ -101,9 +100,10 @@ TEST_F(Follower, SaysHowLongALeaseHasLeftOnceTheLeaderLoggedTheRenewals) {
 // Nothing was written for a while: the newest entry says nothing of the time that passed.
 TEST_F(Follower, CountsFromTheLeadersStoreTime) {
   grant(1000s, 60s);
-  for (const auto& [store_time, remaining] :
-       {std::pair{Duration(1040s), Duration(20s)}, {Duration{}, Duration(60s)}, {Duration(1060s), Duration{}},
-        {Duration(2000s), Duration{}}}) {
+  for (const auto& [store_time, remaining] : {std::pair{Duration(1040s), Duration(20s)},
+                                              {Duration{}, Duration(60s)},
+                                              {Duration(1060s), Duration{}},
+                                              {Duration(2000s), Duration{}}}) {
     const auto said = ask();
     const auto id = asked();
     ASSERT_TRUE(id.has_value());

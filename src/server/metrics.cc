@@ -135,16 +135,6 @@ void write_network(const MemberSample& sample, MetricsText& text) {
     text.sample({{"reason", to_string(static_cast<platform::BadInput>(i))}}, network.bad_input[i]);
 }
 
-// The thread that does the work.
-void write_strand(const platform::ExecutorMetrics& strand, MetricsText& text) {
-  text.counter("lockstep_strand_turns_total", "Rounds of the thread that does the work.", strand.turns);
-  text.counter("lockstep_strand_sleeps_total", "How often it had nothing to do and slept.", strand.sleeps);
-  text.counter("lockstep_strand_looks_total", "How often it first looked whether somebody asks or answers.",
-               strand.looks);
-  text.counter_seconds("lockstep_strand_look_seconds_total", "How long it looked; others had the processor meanwhile if they wanted it.",
-                       strand.looked);
-}
-
 void write_process(const MemberSample& sample, MetricsText& text) {
   const platform::ProcessMetrics& process = sample.process;
   text.counter_seconds("process_cpu_seconds_total", "CPU time, of all threads.", process.cpu);
@@ -159,6 +149,16 @@ void write_process(const MemberSample& sample, MetricsText& text) {
 
 }  // namespace
 
+void write_metrics(const platform::ExecutorMetrics& strand, gateway::MetricsText* text) {
+  text->counter("lockstep_strand_turns_total", "Rounds of the thread that does the work.", strand.turns);
+  text->counter("lockstep_strand_sleeps_total", "How often it had nothing to do and slept.", strand.sleeps);
+  text->counter("lockstep_strand_looks_total", "How often it first looked whether somebody asks or answers.",
+                strand.looks);
+  text->counter_seconds("lockstep_strand_look_seconds_total",
+                        "How long it looked, by the clock; who else wanted the processor had it meanwhile.",
+                        strand.looked);
+}
+
 void write_metrics(const MemberSample& sample, MetricsText* text) {
   write_etcd_names(sample, *text);
   write_raft(sample, *text);
@@ -166,7 +166,7 @@ void write_metrics(const MemberSample& sample, MetricsText* text) {
   write_store(sample, *text);
   write_watch(sample.replica.watch, *text);
   write_network(sample, *text);
-  write_strand(sample.strand, *text);
+  write_metrics(sample.strand, text);
   write_process(sample, *text);
 }
 

@@ -36,5 +36,7 @@ struct MemberSample {
 };
 
 void write_metrics(const MemberSample& sample, gateway::MetricsText* text);
+// The thread that does the work, of a member or a proxy.
+void write_metrics(const platform::ExecutorMetrics& strand, gateway::MetricsText* text);
 
 }  // namespace lockstep::server

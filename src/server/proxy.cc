@@ -18,6 +18,7 @@
 #include "gateway/v1/v1.h"
 #include "platform/executor.h"
 #include "platform/process.h"
+#include "platform/processor_quota.h"
 #include "platform/signals.h"
 #include "platform/system.h"
 #include "platform/tcp_streams.h"
@@ -27,6 +28,7 @@
 #include "rpc/server.h"
 #include "server/callouts.h"
 #include "server/foreign_cluster.h"
+#include "server/metrics.h"
 #include "server/root_account.h"
 #include "server/transactions.h"
 #include "service/timer/http_callbacks.h"
@@ -149,6 +151,7 @@ void Proxy::Parts::serve() {
   json_gateway->register_with(http_server->router());
   status_pages = std::make_unique<gateway::StatusPages>(*store, cluster, clock);
   status_pages->add_metrics([this](gateway::MetricsText& text) {
+    write_metrics(executor.metrics(), &text);
     write_metrics(figures_of(transactions.get(), *callouts), &text);
     gateway::write_metrics(*rpc_server, &text);
     gateway::write_metrics(http_server->metrics(), &text);
@@ -172,6 +175,7 @@ void Proxy::Parts::serve() {
 }
 
 Status Proxy::Parts::open() {
+  executor.set_look_time(platform::default_look_time(platform::processor_quota()));
   LS_RETURN_IF_ERROR(open_store());
   LS_RETURN_IF_ERROR(open_streams());
   LS_ASSIGN_OR_RETURN(callouts, open_callouts(options, executor));

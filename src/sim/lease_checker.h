@@ -1,7 +1,8 @@
 // Leases (I6): never early, never immortal.
 //
 // The end of a lease shows as a revision that removes keys attached to it. True time decides, which no member
-// knows; the promise allows for clocks that run up to rate_ppm_max fast or slow, and where none does for nothing.
+// knows; the promise allows for clocks that run up to rate_ppm_max fast or slow, and for nothing where none
+// does.
 //   never early     not before the invocation of the last acknowledged grant or renewal + TTL, shortened by
 //                   the drift a leader's clock may have; unless somebody asked to revoke it
 //   never immortal  not later than the last moment a renewal could have happened, or the last fault ended, or
@@ -21,7 +22,7 @@
 namespace lockstep::sim {
 
 struct LeasePromise {
-  std::int64_t rate_ppm_max = 0;                 // by which any clock runs fast or slow
+  std::int64_t rate_ppm_max;                     // by which any clock runs fast or slow
   std::int64_t lateness_ns_max = 3'000'000'000;  // in a healthy cluster
 };
 

@@ -112,6 +112,7 @@ constexpr std::pair<Bug, std::string_view> caught_elsewhere[] = {
     {Bug::renewal_unconfirmed, "replica_planted_test"},
     {Bug::term_forgets_late_renewals, "replica_planted_test"},
     {Bug::entry_stamped_when_begun, "replica_planted_test"},
+    {Bug::lease_time_rounded_down, "store_planted_test"},
     {Bug::term_beginning_not_restored, "persistence_planted_test"},
     {Bug::txn_nested_permission_skipped, "store_planted_test"},
     {Bug::compensation_oldest_first, "saga_planted_test"},

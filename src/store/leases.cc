@@ -10,8 +10,13 @@
 
 #include "base/assert.h"
 #include "base/codec.h"
+#include "base/planted.h"
 
 namespace lockstep::store {
+
+std::int64_t lease_deadline_ms(std::int64_t store_time_ms, std::int64_t ttl_ms) {
+  return store_time_ms + ttl_ms + (LS_PLANTED(lease_time_rounded_down) ? 0 : 1);
+}
 
 struct LeaseTable::Tables {
   struct Lease {

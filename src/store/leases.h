@@ -18,7 +18,6 @@
 #include <vector>
 
 #include "base/ids.h"
-#include "base/planted.h"
 #include "base/status.h"
 #include "store/index.h"
 #include "store/rows.h"
@@ -32,9 +31,7 @@ struct LeaseTerms {
 
 // The deadline of a lease that was given `ttl_ms` in an entry of this store time. Store time is the whole
 // milliseconds that have passed: the moment itself may have been almost one later, and none ends early (I6).
-inline std::int64_t lease_deadline_ms(std::int64_t store_time_ms, std::int64_t ttl_ms) {
-  return store_time_ms + ttl_ms + (LS_PLANTED(lease_time_rounded_down) ? 0 : 1);
-}
+std::int64_t lease_deadline_ms(std::int64_t store_time_ms, std::int64_t ttl_ms);
 
 class LeaseTable {
  public:

@@ -3,10 +3,13 @@
 
 #include "base/planted.h"
 #include "store/testing/auth_matrix.h"
+#include "store/testing/machine.h"
 #include "store/testing/random_run.h"
 
 namespace lockstep::store::testing {
 namespace {
+
+using namespace std::chrono_literals;
 
 constexpr std::uint64_t seeds = 20;
 
@@ -34,6 +37,23 @@ TEST(PlantedPermissionBug, IsNoticedByTheMatrix) {
   EXPECT_TRUE(auth_matrix(&totals).has_value());
   ASSERT_TRUE(planted::set("txn_nested_permission_skipped", false));
   EXPECT_FALSE(auth_matrix(&totals).has_value());
+}
+
+// The moment of the grant may have been almost a millisecond later than the time its entry has.
+bool lives_for_its_whole_last_millisecond() {
+  Machine machine;
+  const LeaseId lease{9};
+  const auto granted = machine.one([&](BatchBuilder& batch) { return batch.lease_grant({1s, lease}); });
+  machine.time_ms += 1000;
+  const auto put = machine.put(PutRequest{.key = "k", .value = "v"});
+  return granted.ok() && put.ok() && machine->lease(lease).has_value();
+}
+
+TEST(PlantedLeaseBug, IsNoticedByALeaseThatEndsAMillisecondTooSoon) {
+  EXPECT_TRUE(lives_for_its_whole_last_millisecond());
+  ASSERT_TRUE(planted::set("lease_time_rounded_down", true));
+  EXPECT_FALSE(lives_for_its_whole_last_millisecond());
+  ASSERT_TRUE(planted::set("lease_time_rounded_down", false));
 }
 
 INSTANTIATE_TEST_SUITE_P(Store, PlantedBug,

@@ -29,7 +29,7 @@ class Machine {
 
   [[nodiscard]] const Target& target() const { return target_; }
   [[nodiscard]] platform::AsioExecutor& executor() { return executor_; }
-  // CLOCK_MONOTONIC, as whoever injects the faults reads it too.
+  // CLOCK_BOOTTIME, as whoever injects the faults reads it too.
   [[nodiscard]] std::int64_t now_ns() { return clock_.now().time_since_epoch().count(); }
   [[nodiscard]] TimePoint after(Duration duration) { return clock_.now() + duration; }
   std::unique_ptr<remote::Connections> connect(const std::vector<std::string>& endpoints);

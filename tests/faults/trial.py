@@ -83,7 +83,7 @@ class Trial:
             raise Failed(f"the load client is gone: {self.workload_log()}") from error
 
     def fault(self, what):
-        self.faults.append((time.monotonic_ns(), what))
+        self.faults.append((time.clock_gettime_ns(time.CLOCK_BOOTTIME), what))
 
     def note(self, what):
         """Something that a reader of the result would like to know."""
@@ -97,7 +97,7 @@ class Trial:
         """Lets all come to rest, has the history judged and keeps the result."""
         if not self.healed:
             self.heal()
-        self.finished_ns = time.monotonic_ns()
+        self.finished_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         members = members or list(self.cluster.members.values())
         self.tell("finish " + ",".join(member.client for member in members))
         line = self.workload.stdout.readline()

@@ -63,8 +63,8 @@ class NetworkWorld final : public World {
 }
 
 Status NetworkWorld::open(const ClientOptions& options) {
-  executor_.set_look_time(
-      options.look_time().value_or(platform::default_look_time(platform::processor_quota())));
+  executor_.set_look_time(options.look_time() ? *options.look_time()
+                                              : platform::default_look_time(platform::processor_quota()));
   remote::ConnectionsOptions connections;
   LS_ASSIGN_OR_RETURN(connections.endpoints, split(options.endpoints()));
   connections.user = options.user();

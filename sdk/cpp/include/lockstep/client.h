@@ -78,9 +78,9 @@ class ClientOptions {
     return *this;
   }
   // How long the client's thread looks for an answer before it sleeps, while it is busy anyhow and nobody
-  // else wants its processor. 100 us; 300 us spare most wake-ups (25 us and more each) of a program that
-  // waits for one write after the other, and take most of a processor; zero where processor time is metered,
-  // which it is unless something else is said here where a control group gives less than two processors.
+  // else wants its processor. Not set: 100 us, or zero where a control group gives less than two processors.
+  // 300 us spare most wake-ups (25 us and more each) of a program that waits for one write after the other,
+  // and take most of a processor; zero: where processor time is metered.
   ClientOptions& look_time(Duration longest) {
     look_time_ = longest;
     return *this;
