@@ -1,11 +1,12 @@
 # Run the tests, all of them or one binary; the last line is "N passed, N failed".
 #
-# usage: ./do test [--long] [name [case]]
+# usage: ./do test [name [case]] [--long]
 #
 #   ./do test                          everything: sanitizer builds, simulator, style
 #   ./do test raft                     only the test binaries whose name matches, debug build
 #   ./do test raft_test 'Election.*'   only some cases of them (a gtest filter)
-#   ./do test faults [scenario]        real processes under real faults, every scenario; --long: 200 kills of the leader
+#   ./do test faults [scenario]        real processes under real faults, every scenario
+#   ./do test faults --long            the same, and 200 kills of the leader
 #   ./do test package                  the C++ SDK installed, found and linked by two compilers, run against a server
 #   ./do test --long                   also what takes hours: 20 times the seeds, more fuzzing
 #
@@ -71,13 +72,16 @@ stage_tidy() {
 }
 
 command_main() {
-  local long=''
-  if [[ ${1:-} == --long ]]; then
-    long=1
-    export LOCKSTEP_LONG=1
-    shift
-  fi
-  [[ ${1:-} != -* ]] || die "unknown option '$1'" "./do test --help"
+  local long='' argument rest=()
+  for argument in "$@"; do
+    case $argument in
+      --long) long=1 ;;
+      --*) die "unknown option '$argument'" "./do test --help" ;;
+      *) rest+=("$argument") ;;
+    esac
+  done
+  set -- ${rest[@]+"${rest[@]}"}
+  [[ -z $long ]] || export LOCKSTEP_LONG=1
   ensure_setup
   sanitizer_environment
   begin_stages

@@ -24,7 +24,8 @@ class Do(unittest.TestCase):
             self.assertRegex(listed, rf"(?m)^  {name} +\S.{{10,}}")
 
     def test_what_it_does_not_know_is_refused_with_a_hint(self):
-        for arguments in (("tset",), ("../setup",), ("clean", "nosuch"), ("setup", "--nosuch"), ("bench",), ("fuzz", "--seconds")):
+        for arguments in (("tset",), ("../setup",), ("clean", "nosuch"), ("setup", "--nosuch"), ("bench",), ("fuzz", "--seconds"),
+                          ("test", "--nosuch"), ("test", "faults", "--nosuch")):
             result = run(*arguments)
             self.assertEqual(result.returncode, 1, arguments)
             self.assertIn("error: ", result.stderr)
