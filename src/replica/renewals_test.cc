@@ -332,6 +332,17 @@ SharedBytes renewals_forward(ForwardId id, Term term, const std::vector<LeaseId>
   return joined(encode(Forward{id, term, SharedBytes(builder.take())}));
 }
 
+// What the leader's only answer to `asker` says of each lease; nothing if there is no such answer.
+std::vector<store::LeaseKeepAliveResponse> renewals_answered(TestMember& member, NodeId asker) {
+  const auto answers = member.taken(asker, PeerMessageKind::forward_answer);
+  EXPECT_EQ(answers.size(), 1u);
+  if (answers.size() != 1) return {};
+  const Result<ForwardAnswer> answer = decode_forward_answer(answers[0]);
+  EXPECT_TRUE(answer.ok());
+  if (!answer.ok() || answer->results.size() != 1 || !answer->results[0].ok()) return {};
+  return std::get<store::LeaseRenewResponse>(*answer->results[0]).renewals;
+}
+
 TEST_F(Leader, RenewsFromMemoryWhatAnotherMemberPassesOn) {
   grant_among_three(member, helper, 60s);
   const LogIndex before = member.replica().raft().log().last_index();
@@ -340,12 +351,7 @@ TEST_F(Leader, RenewsFromMemoryWhatAnotherMemberPassesOn) {
   member.receive(lagging, renewals_forward(id, member.replica().raft().term(), {lease, LeaseId(77)}));
   EXPECT_TRUE(member.taken(lagging, PeerMessageKind::forward_answer).empty()) << "not confirmed yet";
   confirm(member, helper);
-  const auto answers = member.taken(lagging, PeerMessageKind::forward_answer);
-  ASSERT_EQ(answers.size(), 1u);
-  const Result<ForwardAnswer> answer = decode_forward_answer(answers[0]);
-  ASSERT_TRUE(answer.ok());
-  ASSERT_EQ(answer->results.size(), 1u);
-  const auto& renewals = std::get<store::LeaseRenewResponse>(*answer->results[0]).renewals;
+  const auto renewals = renewals_answered(member, lagging);
   ASSERT_EQ(renewals.size(), 2u);
   EXPECT_EQ(renewals[0].ttl, 60s);
   EXPECT_EQ(renewals[1].ttl, Duration{}) << "there is no such lease";
@@ -361,12 +367,7 @@ TEST_F(Leader, TellsItsStoreTimeToWhoRenewsNoLease) {
   member.receive(lagging,
                  renewals_forward(first_forward_id(5).next(), member.replica().raft().term(), {LeaseId{}}));
   confirm(member, helper);
-  const auto answers = member.taken(lagging, PeerMessageKind::forward_answer);
-  ASSERT_EQ(answers.size(), 1u);
-  const Result<ForwardAnswer> answer = decode_forward_answer(answers[0]);
-  ASSERT_TRUE(answer.ok());
-  ASSERT_EQ(answer->results.size(), 1u);
-  const auto& renewals = std::get<store::LeaseRenewResponse>(*answer->results[0]).renewals;
+  const auto renewals = renewals_answered(member, lagging);
   ASSERT_EQ(renewals.size(), 1u);
   EXPECT_GE(renewals[0].ttl, granted + 100ms);
   EXPECT_LE(renewals[0].ttl, granted + 200ms);
